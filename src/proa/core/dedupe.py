@@ -1,0 +1,46 @@
+"""Idempotency: one key, one payload, one change of state.
+
+An `Outcome` is the record of a finished unit under its key: enough to replay the answer with status and headers. Where
+it is found again the decision is a pure function of it and the new request's fingerprint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import msgspec
+
+Decision = Literal["run", "replay", "mismatch"]
+KEY_LENGTH_MAX = 255
+
+
+class Outcome(msgspec.Struct, frozen=True, array_like=True):
+    """A finished unit's answer, kept under (scope, key). `scope` is the route, `fingerprint` the payload's digest."""
+
+    scope: str
+    key: str
+    fingerprint: bytes
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+    unit: str
+    region: str
+    expires_at: float
+
+
+def fingerprint(method: str, path: str, query: str, body: bytes) -> bytes:
+    """A digest of what makes two requests the same one."""
+    return hashlib.blake2b(b"\0".join((method.encode(), path.encode(), query.encode(), body)), digest_size=16).digest()
+
+
+def decide(found: Outcome | None, digest: bytes, now: float) -> Decision:
+    """What to do with a request whose key has (or has not) an outcome already."""
+    if found is None or found.expires_at <= now:
+        return "run"
+    return "replay" if found.fingerprint == digest else "mismatch"
+
+
+def valid_key(key: str) -> bool:
+    """Whether `key` is 1 to 255 visible ASCII characters."""
+    return 0 < len(key) <= KEY_LENGTH_MAX and key.isascii() and key.isprintable() and " " not in key

@@ -1,0 +1,1 @@
+"""How rows and commits travel between regions: stamps and versions, merges, the journal, the cut."""

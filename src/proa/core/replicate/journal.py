@@ -1,0 +1,107 @@
+"""The journal: what one commit says to other regions, and when another region may apply it.
+
+A commit travels whole. It carries the cursors that its region had applied (`deps`), so that nobody applies an effect
+before its cause; the rows it read (`reads`, as dots), so that a commit that built on a parked row is parked too; and
+the epoch under which it was made, so that a cut can tell old rights from new ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from proa.core.dedupe import Outcome
+from proa.core.replicate.stamp import Versions
+from proa.core.roles import Cut
+
+FORMAT = 1
+"""The version of the journal's format; a peer with a newer one is refused, not guessed at."""
+
+Key = tuple[str, str]
+"""A row's address: table name and encoded key."""
+Dot = tuple[str, int]
+"""The one commit that wrote a row: origin and sequence."""
+
+NO_VERSIONS: Versions = {}
+
+
+class Row(msgspec.Struct, frozen=True, array_like=True):
+    """A row as a store holds it. `value` is None for a tombstone; `version` is local and rises with every change."""
+
+    table: str
+    key: str
+    value: bytes | None
+    stamp: int
+    origin: str
+    seq: int
+    versions: Versions
+    version: int
+    expires_at: float | None = None
+
+    @property
+    def dot(self) -> Dot:
+        """The commit that wrote it."""
+        return (self.origin, self.seq)
+
+    def alive(self, now: float) -> bool:
+        """Whether a reader at `now` sees it."""
+        return self.value is not None and (self.expires_at is None or self.expires_at > now)
+
+
+class Write(msgspec.Struct, frozen=True, array_like=True):
+    """One row's new value (None deletes). `versions` is empty where the commit's own dot says it all."""
+
+    table: str
+    key: str
+    value: bytes | None
+    mode: Literal["any", "home", "active", "strong"] = "any"
+    expires_at: float | None = None
+    versions: Versions = NO_VERSIONS
+
+
+class Commit(msgspec.Struct, frozen=True, array_like=True):
+    """One journal entry: a unit's rows and result, atomic everywhere."""
+
+    origin: str
+    seq: int
+    stamp: int
+    epoch: int
+    deps: Versions
+    writes: list[Write]
+    reads: list[Dot]
+    outcome: Outcome | None
+    unit: str
+    trace: str = ""
+
+    @property
+    def fenced_rows(self) -> bool:
+        """Whether it wrote rows that only the holder of a role may write."""
+        return any(write.mode in ("active", "home") for write in self.writes)
+
+
+def missing(commit: Commit, cursors: Mapping[str, int]) -> Versions:
+    """The dependencies that a region with `cursors` has not applied yet; empty when the commit may be applied."""
+    return {
+        origin: seq for origin, seq in commit.deps.items() if origin != commit.origin and cursors.get(origin, 0) < seq
+    }
+
+
+def past_cut(commit: Commit, cuts: Sequence[Cut]) -> Cut | None:
+    """The cut that this commit came too late for, if any: made under an older epoch, beyond the sequence kept."""
+    return next(
+        (cut for cut in cuts if cut.origin == commit.origin and commit.epoch < cut.epoch and commit.seq > cut.seq),
+        None,
+    )
+
+
+def parks(commit: Commit, cuts: Sequence[Cut], parked: frozenset[Dot] | set[Dot]) -> Cut | None:
+    """The cut under which the commit is parked whole, or None where it may be merged.
+
+    Parked are commits past a cut that wrote `active` or `home` rows, and those that read a row of a parked commit.
+    """
+    cut = past_cut(commit, cuts)
+    if cut and (commit.fenced_rows or any(dot in parked for dot in commit.reads)):
+        return cut
+    return None

@@ -1,0 +1,106 @@
+"""Who may act: nodes, the roles of regions, the epoch, and the cuts that each change of epoch recorded.
+
+All of it are rows of control tables (names start with `~`, which no app can declare) in the global store. They change
+only by compare-and-set on their version, so a stale reader changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Role = Literal["active", "standby", "fenced", "draining", "down"]
+Topology = Literal["active-active", "active-passive"]
+NodeKind = Literal["region", "witness", "edge"]
+
+CONTROL_PREFIX = "~"
+NODES = "~nodes"
+"""Key: node name. Value: `Node`."""
+ROLES = "~roles"
+"""Key: `roles`. Value: `Assignment`."""
+ROLES_KEY = "roles"
+INCARNATIONS = "~incarnations"
+"""Key: region. Value: `Incarnation`."""
+PLANS = "~plans"
+"""Key: plan id. Value: `proa.core.failover.Plan`."""
+OPERATORS = "~operators"
+"""Key: operator name. Value: `proa.control.operators.Operator`."""
+AUDIT = "~audit"
+"""Key: twelve-digit number, or `head`. Value: `proa.control.audit.Entry`."""
+
+
+class Cut(msgspec.Struct, frozen=True):
+    """The sequence of an origin that `epoch` starts from; later commits made under older epochs came too late."""
+
+    epoch: int
+    origin: str
+    seq: int
+
+
+class Assignment(msgspec.Struct, frozen=True):
+    """The present roles. `epoch` rises with every change of rights, `revision` with every change of weights in it.
+
+    `revoked` maps a region to the epoch in which its right to write was withdrawn: it gets no renewal until a plan has
+    given it a role again. `weights` (0-100) are each region's share of new traffic at the edge.
+    """
+
+    epoch: int
+    topology: Topology
+    roles: dict[str, Role]
+    revision: int = 0
+    weights: dict[str, int] = {}
+    revoked: dict[str, int] = {}
+    cuts: tuple[Cut, ...] = ()
+
+    def active(self) -> tuple[str, ...]:
+        """The regions that serve writes, in declared order."""
+        return tuple(region for region, role in self.roles.items() if role == "active")
+
+    def may_write(self, region: str) -> bool:
+        """Whether `region` holds the right to write `active` rows in this epoch (its lease apart)."""
+        return self.roles.get(region) == "active" and region not in self.revoked
+
+
+class Incarnation(msgspec.Struct, frozen=True):
+    """The life of a region's disk that the global store issued last, and the nonce of its last boot."""
+
+    number: int
+    nonce: str
+
+
+class Observation(msgspec.Struct, frozen=True):
+    """What one node saw of a region at its last probes. `failing` names the deep checks that failed."""
+
+    live: bool
+    deep: Literal["pass", "warn", "fail", "unknown"] = "unknown"
+    failing: tuple[str, ...] = ()
+
+
+class Node(msgspec.Struct, frozen=True):
+    """One node's beat: its lease renewal and what it reports with it.
+
+    `counter` rises with each renewal; a challenger watches it stay unchanged for the lease's length on its own clock.
+    `epoch` and `revision` are those of the assignment that the node acts on (for the edge: has put into effect).
+    `drained` is the epoch for which a fenced region has stopped and flushed; its final sequence is then in `head`.
+    `held` are the origins that this region applies no more until a cut names them, with its cursor at that moment.
+    `ended` is true where this life's end was confirmed by somebody who knows (a supervisor, an operator).
+    """
+
+    name: str
+    kind: NodeKind
+    boot: str
+    counter: int
+    lease_s: float
+    origin: str = ""
+    epoch: int = 0
+    revision: int = 0
+    head: int = 0
+    cursors: dict[str, int] = {}
+    held: dict[str, int] = {}
+    drained: int | None = None
+    ready: bool = False
+    ended: bool = False
+    version: str = ""
+    schema: str = ""
+    seen: dict[str, Observation] = {}

@@ -1,0 +1,547 @@
+"""Every error Proa raises: one base, a shallow tree, stable codes.
+
+The docstring of a class is its explanation: first what happened, then `Cause:` and `Fix:`. `proa explain CODE` prints
+it, an HTTP answer carries it as problem+json (RFC 9457), and the message given at the raise says which value it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+BY_CODE: dict[str, type[ProaError]] = {}
+
+
+class ProaError(Exception):
+    """The base of all errors of Proa."""
+
+    code: ClassVar[str] = "PROA-0000"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Proa error"
+    not_started: ClassVar[bool] = False
+    """True where the answer proves that nothing was committed, so that any region may try again."""
+
+    def __init__(self, detail: str = "", *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+    def __init_subclass__(cls) -> None:
+        """Register the class under its code, so that `proa explain` finds it."""
+        if "code" in cls.__dict__:
+            if cls.code in BY_CODE:
+                raise TypeError(f"two errors share the code {cls.code}")
+            BY_CODE[cls.code] = cls
+
+
+# Declarations (D): wrong before anything runs.
+
+
+class DeclarationError(ProaError):
+    """The app declares something that cannot work.
+
+    Cause: a decorator or a table was given values that contradict each other or the handler's signature.
+    Fix: change the declaration that the message names.
+    """
+
+    code = "PROA-D001"
+    title = "Invalid declaration"
+
+
+class AppNotFound(ProaError):
+    """There is no app where the command looked.
+
+    Cause: the path is wrong, or the module defines no `App`.
+    Fix: give a folder with `app.py`, a file, or `module:attribute`.
+    """
+
+    code = "PROA-D002"
+    title = "App not found"
+
+
+# Requests (H): the client's side.
+
+
+class HttpError(ProaError):
+    """The base of typed answers that a handler may raise; a 4xx is recorded and replayed like a result."""
+
+
+class BadRequest(HttpError):
+    """The request cannot be understood.
+
+    Cause: malformed JSON, a missing or malformed header or parameter.
+    Fix: correct the request as the detail says.
+    """
+
+    code = "PROA-H400"
+    status = 400
+    title = "Bad request"
+
+
+class MissingIdempotencyKey(BadRequest):
+    """The route needs an `Idempotency-Key` header and the request has none.
+
+    Cause: the route is declared `idempotent=True`.
+    Fix: send `Idempotency-Key: <a unique string of 1 to 255 visible characters>`, the same one on each retry.
+    """
+
+    code = "PROA-H401"
+    title = "Idempotency-Key required"
+
+
+class Unauthorized(HttpError):
+    """The request carries no valid credentials.
+
+    Cause: a missing, expired or forged token.
+    Fix: authenticate, then send the request again.
+    """
+
+    code = "PROA-H402"
+    status = 401
+    title = "Unauthorized"
+
+
+class Forbidden(HttpError):
+    """The credentials do not allow this.
+
+    Cause: the caller lacks the role or scope.
+    Fix: ask for the role, or call as somebody who has it.
+    """
+
+    code = "PROA-H403"
+    status = 403
+    title = "Forbidden"
+
+
+class NotFound(HttpError):
+    """There is no such row, route or resource.
+
+    Cause: it was never written, has expired or was deleted; or the path is wrong.
+    Fix: check the key or path; `get(key, default)` avoids the error.
+    """
+
+    code = "PROA-H404"
+    status = 404
+    title = "Not found"
+
+
+class MethodNotAllowed(HttpError):
+    """The path exists, but not for this method.
+
+    Cause: the method has no route here.
+    Fix: use one of the methods in the `Allow` header.
+    """
+
+    code = "PROA-H405"
+    status = 405
+    title = "Method not allowed"
+
+
+class AlreadyExists(HttpError):
+    """The request contradicts the present state.
+
+    Cause: the row exists already, or its state forbids the change.
+    Fix: read the present state and decide again.
+    """
+
+    code = "PROA-H409"
+    status = 409
+    title = "Conflict"
+
+
+class PayloadTooLarge(HttpError):
+    """The request body is larger than the app allows.
+
+    Cause: the body exceeds `max_body_bytes`.
+    Fix: send less, or declare a larger limit.
+    """
+
+    code = "PROA-H413"
+    status = 413
+    title = "Payload too large"
+
+
+class Unprocessable(HttpError):
+    """The request is well formed, but its values are not acceptable.
+
+    Cause: a wrong type, an unknown field, a value out of range.
+    Fix: correct the value that the detail names.
+    """
+
+    code = "PROA-H422"
+    status = 422
+    title = "Unprocessable content"
+
+
+class KeyReused(Unprocessable):
+    """The Idempotency-Key was already used with another payload.
+
+    Cause: two different requests carry the same key.
+    Fix: make a new key for each new request; repeat a key only with the identical payload.
+    """
+
+    code = "PROA-H423"
+    title = "Idempotency-Key reused with another payload"
+
+
+class TooManyRequests(HttpError):
+    """The client exceeded its rate.
+
+    Cause: the limit named in the `RateLimit` headers.
+    Fix: wait for `Retry-After`, then try again.
+    """
+
+    code = "PROA-H429"
+    status = 429
+    title = "Too many requests"
+
+
+class HandlerFailed(ProaError):
+    """The handler raised an exception; nothing was committed.
+
+    Cause: a defect in the handler or something it depends on.
+    Fix: see the region's log under the unit id in this answer.
+    """
+
+    code = "PROA-H500"
+    title = "Handler failed"
+
+
+# Units of work (U).
+
+
+class Unavailable(ProaError):
+    """The region cannot do this now.
+
+    Cause: a store or dependency is out of reach.
+    Fix: try again after `Retry-After`.
+    """
+
+    code = "PROA-U503"
+    status = 503
+    title = "Unavailable"
+
+
+class ReadOnlyUnit(ProaError):
+    """A GET or HEAD handler tried to write.
+
+    Cause: GET and HEAD units are read-only: the edge may repeat them in any region.
+    Fix: write in a POST, PUT, PATCH or DELETE handler.
+    """
+
+    code = "PROA-U001"
+    title = "Read-only unit"
+
+
+class MixedUnit(ProaError):
+    """A unit tried to write in the regional and in the global store.
+
+    Cause: one handler writes a `strong` table and a table of another mode; a unit commits in exactly one store.
+    Fix: split the handler, or give both tables the same kind of mode.
+    """
+
+    code = "PROA-U002"
+    title = "Unit writes two stores"
+
+
+class UnitMisclassified(ProaError):
+    """A unit wrote in another store than its route is classified for.
+
+    Cause: the edge's retry rules rest on the route's class, and Proa inferred `regional` from the handler's code while
+    it wrote a `strong` table (or the reverse).
+    Fix: declare it: `@app.post(..., unit="global")` or `unit="regional"`.
+    """
+
+    code = "PROA-U003"
+    title = "Unit misclassified"
+
+
+class Contended(Unavailable):
+    """The unit lost every race for its rows.
+
+    Cause: other units kept changing the rows that this one read; it was run again the allowed number of times.
+    Fix: try again; if it repeats, spread the load over more rows.
+    """
+
+    code = "PROA-U004"
+    title = "Contended"
+    not_started = True
+
+
+class DeadlineExceeded(Unavailable):
+    """The unit did not finish before its deadline; nothing was committed.
+
+    Cause: the handler or a dependency took longer than `timeout_s`.
+    Fix: try again with the same Idempotency-Key; look for a slow dependency.
+    """
+
+    code = "PROA-U005"
+    status = 504
+    title = "Deadline exceeded"
+
+
+class OutcomeUnknown(Unavailable):
+    """The commit was sent, or is durable, but Proa cannot promise that it will stand.
+
+    Cause: the global store did not answer in time, or the region's lease ran out before the answer.
+    Fix: repeat the request with the same Idempotency-Key: it is answered by the recorded outcome, or runs once.
+    """
+
+    code = "PROA-U006"
+    title = "Outcome unknown"
+
+
+class NoUnit(ProaError):
+    """A table was used outside a unit of work.
+
+    Cause: the call was made at import time, in a thread, or in a task that outlived its handler.
+    Fix: use tables inside a handler or health check.
+    """
+
+    code = "PROA-U007"
+    title = "No unit of work"
+
+
+class ResponseTooLarge(ProaError):
+    """The response exceeds what an idempotency record may hold; nothing was committed.
+
+    Cause: an idempotent route's response is larger than `max_response_bytes`.
+    Fix: return less (an id to read by), or declare a larger limit.
+    """
+
+    code = "PROA-U008"
+    title = "Response too large"
+
+
+class RowTooLarge(ProaError):
+    """A row exceeds what a table may hold; nothing was committed.
+
+    Cause: the encoded row is larger than 400 KB.
+    Fix: split the row, or keep the large part in an object store.
+    """
+
+    code = "PROA-U009"
+    status = 422
+    title = "Row too large"
+
+
+# Roles and regions (R).
+
+
+class NotActive(Unavailable):
+    """Only the active region may write this table, and this region is not it; nothing was committed.
+
+    Cause: the region is a standby, is fenced, or its lease ran out.
+    Fix: send the request through the edge; `proa failover status` shows the roles.
+    """
+
+    code = "PROA-R001"
+    title = "Region is not active"
+    not_started = True
+
+
+class RegionFenced(Unavailable):
+    """This life of the region's disk has been fenced; nothing was committed.
+
+    Cause: a fail-over moved on without this region.
+    Fix: none needed: the region catches up, takes a new incarnation and serves again.
+    """
+
+    code = "PROA-R002"
+    title = "Region fenced"
+    not_started = True
+
+
+class ClockOutOfBound(Unavailable):
+    """This region's clock is outside the declared bound, so it refuses its own writes; nothing was committed.
+
+    Cause: the wall clock differs from the global store's by more than `clock_bound_ms`.
+    Fix: repair time synchronisation on this region's machine.
+    """
+
+    code = "PROA-R003"
+    title = "Clock out of bound"
+    not_started = True
+
+
+class GlobalStoreUnreachable(Unavailable):
+    """The global store did not answer, so this unit was not committed.
+
+    Cause: the witness is down, or the link to it is cut.
+    Fix: `any` tables and reads go on; restore the witness or the link.
+    """
+
+    code = "PROA-R004"
+    title = "Global store unreachable"
+    not_started = True
+
+
+class Draining(Unavailable):
+    """The region is shutting down or being drained; nothing was started.
+
+    Cause: a planned stop, or a fail-over that fences this region.
+    Fix: send the request again; the edge chooses another region.
+    """
+
+    code = "PROA-R005"
+    title = "Region draining"
+    not_started = True
+
+
+# Stores and links (S).
+
+
+class StoreFull(Unavailable):
+    """The store has no room; the unit was rolled back and nothing of it was kept.
+
+    Cause: the disk is full.
+    Fix: free space; the region goes on with reads and recovers by itself.
+    """
+
+    code = "PROA-S001"
+    status = 507
+    title = "Store full"
+    not_started = True
+
+
+class StoreCorrupt(ProaError):
+    """The store's file cannot be read.
+
+    Cause: a damaged disk, or a file changed by another program.
+    Fix: move the file away and start again: the region takes a new incarnation and catches up from its peers.
+    """
+
+    code = "PROA-S002"
+    title = "Store corrupt"
+
+
+class StoreLocked(ProaError):
+    """Another process uses this state directory.
+
+    Cause: a second `proa dev` (or region) on the same directory.
+    Fix: stop the other process, or give another `--state-dir`.
+    """
+
+    code = "PROA-S003"
+    title = "State directory in use"
+
+
+class StoreNewer(ProaError):
+    """The store was written by a newer version of Proa.
+
+    Cause: a downgrade; the format is newer than this version reads.
+    Fix: run the newer version, or restore a backup taken by this one.
+    """
+
+    code = "PROA-S004"
+    title = "Store format too new"
+
+
+class LinkDown(ProaError):
+    """The other node cannot be reached; the call was not sent.
+
+    Cause: the node is down or the network between is cut.
+    Fix: `proa status` shows which links are up.
+    """
+
+    code = "PROA-S005"
+    status = 503
+    title = "Link down"
+
+
+class LinkTimeout(ProaError):
+    """The other node did not answer in time; whether it acted is unknown.
+
+    Cause: the node is slow or paused, or the answer was lost.
+    Fix: calls that change something carry an id, so that repeating them is safe.
+    """
+
+    code = "PROA-S006"
+    status = 504
+    title = "Link timed out"
+
+
+class LinkRefused(ProaError):
+    """The other node refused the call.
+
+    Cause: a wrong cluster secret, an unknown method, or an error inside the other node.
+    Fix: see the detail and the other node's log.
+    """
+
+    code = "PROA-S007"
+    status = 502
+    title = "Link refused"
+
+
+# Control (C).
+
+
+class PlanRefused(ProaError):
+    """The plan cannot go on like this.
+
+    Cause: the gate, the roles or another plan forbid it; the detail names the reason.
+    Fix: `proa failover status` shows the gate's findings.
+    """
+
+    code = "PROA-C001"
+    status = 409
+    title = "Plan refused"
+
+
+class UnsafePlan(PlanRefused):
+    """The plan would lose more writes than its objective or approval allows.
+
+    Cause: the standby lags behind, or the loss is unknown because the lost region cannot be asked.
+    Fix: wait for catch-up, or accept the loss explicitly with `--accept-lost N`.
+    """
+
+    code = "PROA-C002"
+    title = "Unsafe plan"
+
+
+class ApprovalRefused(PlanRefused):
+    """The approval does not count.
+
+    Cause: the approver also requested the plan, lacks the role, or the plan changed since it was shown.
+    Fix: let a second person with the role `approver` approve the plan as it is now.
+    """
+
+    code = "PROA-C003"
+    status = 403
+    title = "Approval refused"
+
+
+# The command line and the local system (L).
+
+
+class PortTaken(ProaError):
+    """A port that Proa needs is in use.
+
+    Cause: another program listens there.
+    Fix: stop it, or choose another with `--port`.
+    """
+
+    code = "PROA-L001"
+    title = "Port taken"
+
+
+class NodeFailed(ProaError):
+    """A node of the local system did not start.
+
+    Cause: see the last lines of its log in the message.
+    Fix: `proa doctor` checks ports, Envoy, disk and clock.
+    """
+
+    code = "PROA-L002"
+    title = "Node failed to start"
+
+
+class UsageError(ProaError):
+    """The command was called with arguments that do not fit.
+
+    Cause: an unknown region, an impossible combination, a malformed value.
+    Fix: see `--help`.
+    """
+
+    code = "PROA-L003"
+    title = "Usage"

@@ -1,0 +1,195 @@
+"""The ports: everything between a decision and the world. One screen, no code.
+
+Whatever touches a clock, randomness, the network or a disk goes through one of these, so that the same runtime runs as
+processes, in a simulation, and on another backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from proa.core.dedupe import Outcome
+from proa.core.replicate.journal import Commit, Dot, Key, Row, Write
+from proa.core.replicate.stamp import Versions
+from proa.core.roles import Assignment, Cut
+
+
+class Clock(Protocol):
+    """Time. `monotonic` counts through suspend; wall time is never compared between machines."""
+
+    def now(self) -> float: ...
+    def monotonic(self) -> float: ...
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class Entropy(Protocol):
+    """Randomness: `random` in [0, 1) for jitter, `token` for identifiers and secrets (hex, `size` bytes)."""
+
+    def random(self) -> float: ...
+    def token(self, size: int = 16) -> str: ...
+
+
+class Batch(msgspec.Struct):
+    """What one unit asks a store to commit, all or nothing.
+
+    `id` makes a repeated call of a global store safe. `reads` are versions to validate (0: absent); `dots` the commits
+    that wrote them. `epoch` is the one under which the unit acts.
+    """
+
+    id: str
+    reads: dict[Key, int]
+    writes: list[Write]
+    outcome: Outcome | None = None
+    dots: list[Dot] = []
+    epoch: int = 0
+    trace: str = ""
+
+
+class Committed(msgspec.Struct, frozen=True, tag=True):
+    """Durable. `seq` is the journal's sequence (a global store's revision), `at` the store's wall clock."""
+
+    seq: int
+    at: float
+
+
+class Conflict(msgspec.Struct, frozen=True, tag=True):
+    """A row changed since it was read; run the unit again. `key` is the first row that changed."""
+
+    key: Key
+
+
+class Found(msgspec.Struct, frozen=True, tag=True):
+    """The key was finished by another attempt: replay its outcome (or refuse, if the payload differs)."""
+
+    outcome: Outcome
+
+
+class Fenced(msgspec.Struct, frozen=True, tag=True):
+    """The right to write is gone; nothing was committed. `code` is that of the error to raise."""
+
+    code: str
+    detail: str = ""
+
+
+Result = Committed | Conflict | Found | Fenced
+
+
+class Permit(Protocol):
+    """Asked inside the store's transaction, just before the rows are written: None, or why it is refused."""
+
+    def __call__(self, batch: Batch) -> Fenced | None: ...
+
+
+class RegionStore(Protocol):
+    """A region's own database. Reads see durable commits alone; `commit` returns after the commit is durable."""
+
+    origin: str
+
+    async def read(self, keys: Sequence[Key]) -> list[Row | None]: ...
+    async def outcome(self, scope: str, key: str) -> Outcome | None: ...
+    async def commit(self, batch: Batch) -> Result: ...
+    async def journal(self, after: Versions, limit: int) -> list[Commit]:
+        """Durable commits after the given cursor of each origin named, in each origin's order."""
+        ...
+
+    async def apply(self, commits: Sequence[Commit], cuts: Sequence[Cut]) -> Versions:
+        """Merge, park or skip each commit whose dependencies are met; the durable cursors afterwards."""
+        ...
+
+    def cursors(self) -> Versions:
+        """The durable cursor of every origin, this region's own included."""
+        ...
+
+    async def changed(self, after: Versions, timeout_s: float) -> bool:
+        """Wait until a durable commit lies beyond `after`; False when the time ran out."""
+        ...
+
+
+class HealthReport(msgspec.Struct, frozen=True):
+    """A region's own cached verdict of itself: store, replication, declared checks. Never computed while asked."""
+
+    status: Literal["pass", "warn", "fail"]
+    failing: tuple[str, ...] = ()
+    ready: bool = True
+
+
+class RegionControl(Protocol):
+    """What the control plane may ask of the region it lives in."""
+
+    name: str
+
+    @property
+    def origin(self) -> str: ...
+    def cursors(self) -> Versions: ...
+    def health(self) -> HealthReport: ...
+    def assume(self, assignment: Assignment, lease_until: float) -> None:
+        """Act on these roles until `lease_until` (the region's monotonic clock)."""
+        ...
+
+    async def drain(self, epoch: int) -> int:
+        """Admit no more `active` writes, flush what was admitted; the final durable sequence of this origin."""
+        ...
+
+    def hold(self, origins: frozenset[str]) -> Versions:
+        """Apply nothing more of these origins until a cut names them (empty: release all); the cursors at that moment."""
+        ...
+
+    async def catch_up(self, targets: Versions, timeout_s: float) -> bool:
+        """Pull from every survivor until the durable cursors cover `targets`."""
+        ...
+
+    async def rejoin(self, assignment: Assignment) -> None:
+        """Set the suffix that the cuts name aside, take a new incarnation if it was this region's, catch up."""
+        ...
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """Rows of the watched tables that changed, and the revision up to which that is all."""
+
+    revision: int
+    rows: list[Row]
+    at: float
+
+
+class GlobalStore(Protocol):
+    """The strongly consistent store. Each call may raise GlobalStoreUnreachable; `commit` also OutcomeUnknown.
+
+    Calling `commit` again with the same batch id returns what the first call did.
+    """
+
+    async def read(self, keys: Sequence[Key]) -> list[Row | None]: ...
+    async def scan(self, table: str) -> list[Row]: ...
+    async def outcome(self, scope: str, key: str) -> Outcome | None: ...
+    async def commit(self, batch: Batch) -> Result: ...
+    async def watch(self, prefix: str, after: int, timeout_s: float) -> Changes:
+        """Rows of tables whose name starts with `prefix`, changed after revision `after`; waits for the first."""
+        ...
+
+
+Method = Callable[[str, Any], Awaitable[Any]]
+"""A method served to other nodes: (caller's node name, payload) -> reply; both plain msgpack values."""
+
+
+class Link(Protocol):
+    """The only way from node to node. Raises LinkDown (not sent), LinkTimeout (unknown), LinkRefused."""
+
+    async def call(self, node: str, method: str, payload: Any, *, timeout_s: float = 1.0) -> Any: ...
+
+
+class Edge(Protocol):
+    """Where clients enter. `apply` puts an assignment's routing into effect if it is newer than the one in effect."""
+
+    async def apply(self, assignment: Assignment) -> bool: ...
+
+
+class Telemetry(Protocol):
+    """The one stream of events; logs, metrics, traces and the dashboard subscribe to it."""
+
+    def emit(self, event: msgspec.Struct) -> None: ...
+
+
+Severity = Literal["debug", "info", "warning", "error"]
+Labels = Mapping[str, str]

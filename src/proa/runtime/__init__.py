@@ -1,0 +1,1 @@
+"""One region: gateway, unit of work, replicator; and the real ends of clock, entropy and link."""
