@@ -134,7 +134,7 @@ class RegionControl(Protocol):
         ...
 
     def hold(self, origins: frozenset[str]) -> Versions:
-        """Apply nothing more of these origins until a cut names them (empty: release all); the cursors at that moment."""
+        """Apply nothing more of these origins until a cut names them (empty: release all); the cursors then."""
         ...
 
     async def catch_up(self, targets: Versions, timeout_s: float) -> bool:
