@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from proa.core.dedupe import Outcome
-from proa.core.replicate.journal import Commit, Dot, Key, Row, Write
+from proa.core.replicate.journal import Dot, Key, Row, Write
 from proa.core.replicate.stamp import Versions
 from proa.core.roles import Assignment, Cut
 
@@ -91,11 +91,11 @@ class RegionStore(Protocol):
     async def read(self, keys: Sequence[Key]) -> list[Row | None]: ...
     async def outcome(self, scope: str, key: str) -> Outcome | None: ...
     async def commit(self, batch: Batch) -> Result: ...
-    async def journal(self, after: Versions, limit: int) -> list[Commit]:
-        """Durable commits after the given cursor of each origin named, in each origin's order."""
+    async def journal(self, after: Versions, limit: int) -> list[bytes]:
+        """Durable commits (encoded) after the given cursor of each origin named, in each origin's order."""
         ...
 
-    async def apply(self, commits: Sequence[Commit], cuts: Sequence[Cut]) -> Versions:
+    async def apply(self, entries: Sequence[bytes], cuts: Sequence[Cut]) -> Versions:
         """Merge, park or skip each commit whose dependencies are met; the durable cursors afterwards."""
         ...
 

@@ -7,7 +7,7 @@ the epoch under which it was made, so that a cut can tell old rights from new on
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -96,7 +96,7 @@ def past_cut(commit: Commit, cuts: Sequence[Cut]) -> Cut | None:
     )
 
 
-def parks(commit: Commit, cuts: Sequence[Cut], parked: frozenset[Dot] | set[Dot]) -> Cut | None:
+def parks(commit: Commit, cuts: Sequence[Cut], parked: Container[Dot]) -> Cut | None:
     """The cut under which the commit is parked whole, or None where it may be merged.
 
     Parked are commits past a cut that wrote `active` or `home` rows, and those that read a row of a parked commit.

@@ -1,0 +1,77 @@
+"""Opening a store's file: pragmas, schema, format check; and the queries by name.
+
+Each store has two connections. The writer's transactions are group-committed; the reader sees durable commits alone,
+because SQLite's write-ahead log publishes a commit to other connections only after its fsync (synchronous=FULL).
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from proa.errors import StoreCorrupt, StoreNewer
+
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT_S = 5.0
+_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def _load_queries() -> dict[str, str]:
+    text = files("proa.engines.sqlite").joinpath("queries.sql").read_text()
+    parts = re.split(r"^-- name: (\w+)$", text, flags=re.MULTILINE)[1:]
+    return {
+        name: " ".join(line for line in body.splitlines() if not line.startswith("--")).strip()
+        for name, body in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+
+SQL = _load_queries()
+
+
+def connect(path: Path | str) -> sqlite3.Connection:
+    """One connection in autocommit mode, usable from the thread that runs its COMMIT."""
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA temp_store=MEMORY")
+    return connection
+
+
+def open_file(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+    """The writer's and the reader's connection to a store's file, created where it is missing.
+
+    Raises:
+        StoreCorrupt: the file is damaged or no store.
+        StoreNewer: a newer version of Proa wrote it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        writer = connect(path)
+        _prepare(writer, path)
+        reader = connect(path)
+        reader.execute("PRAGMA query_only=ON")
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode in _CORRUPT:
+            raise StoreCorrupt(f"{path}: {error}") from error
+        raise
+    return writer, reader
+
+
+def _prepare(writer: sqlite3.Connection, path: Path) -> None:
+    found = writer.execute("PRAGMA user_version").fetchone()[0]
+    if found > SCHEMA_VERSION:
+        raise StoreNewer(f"{path} has format {found}; this version of Proa reads up to {SCHEMA_VERSION}")
+    writer.execute("PRAGMA journal_mode=WAL")
+    verdict = writer.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise StoreCorrupt(f"{path}: {verdict}")
+    writer.executescript(files("proa.engines.sqlite").joinpath("schema.sql").read_text())
+    writer.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+
+def get_meta(connection: sqlite3.Connection, name: str, default: Any = None) -> Any:
+    """One named value of the store."""
+    row = connection.execute(SQL["meta"], (name,)).fetchone()
+    return default if row is None else row[0]

@@ -1,0 +1,157 @@
+"""The global store's file: rows under compare-and-set, opened by the witness process and by nobody else.
+
+A transaction names the versions it rests on; it commits if they still hold. Its id is recorded with its result in the
+same commit, so that a caller whose reply was lost asks again and hears the same. The revision (one number for the whole
+store) rises with every commit; it is the version of the rows that the commit wrote, and what `watch` counts in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from proa.core.dedupe import Outcome
+from proa.core.replicate.journal import Key, Row
+from proa.core.time import HybridClock, wall_of
+from proa.engines.sqlite.files import SQL, get_meta, open_file
+from proa.engines.sqlite.group import GroupCommit, RunBlocking
+from proa.engines.sqlite.rows import (
+    changed_key,
+    encode,
+    put_outcome,
+    put_row,
+    read_outcome,
+    read_rows,
+    row_of,
+)
+from proa.errors import GlobalStoreUnreachable
+from proa.ports import Batch, Changes, Clock, Committed, Conflict, Found, Result
+
+ORIGIN = "global/1"
+TRANSACTIONS_KEPT_S = 600.0
+SWEEP_EVERY = 5000
+
+_decode_result = msgspec.msgpack.Decoder(Result).decode
+
+
+class SqliteGlobalStore:
+    """`ports.GlobalStore` on one file."""
+
+    def __init__(self, path: Path, clock: Clock, run_blocking: RunBlocking) -> None:
+        self._writer, self._reader = open_file(path)
+        self._clock = clock
+        self._revision: int = get_meta(self._reader, "revision", 0)
+        self._stamps = HybridClock(get_meta(self._reader, "stamp", 0))
+        self._durable = (self._revision, self._stamps.last)
+        self._control_changed = False
+        self._waiters: set[asyncio.Event] = set()
+        self._group = GroupCommit(self._writer, self, run_blocking)
+
+    # The port.
+
+    async def read(self, keys: Sequence[Key]) -> list[Row | None]:
+        return read_rows(self._reader, keys)
+
+    async def scan(self, table: str) -> list[Row]:
+        return [row_of(table, key, rest) for key, *rest in self._reader.execute(SQL["scan"], (table,))]
+
+    async def outcome(self, scope: str, key: str) -> Outcome | None:
+        return read_outcome(self._reader, scope, key, self._clock.now())
+
+    async def commit(self, batch: Batch) -> Result:
+        return await self._group.submit(lambda: self._commit(batch))
+
+    async def watch(self, prefix: str, after: int, timeout_s: float) -> Changes:
+        changes = self._changes(prefix, after)
+        if not changes.rows and await self._changed(timeout_s):
+            return self._changes(prefix, after)
+        return changes
+
+    async def _changed(self, timeout_s: float) -> bool:
+        event = asyncio.Event()
+        self._waiters.add(event)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await event.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._waiters.discard(event)
+
+    async def close(self) -> None:
+        """Finish what was submitted and close the file; waiting watchers are sent home."""
+        for event in self._waiters:
+            event.set()
+        await self._group.idle()
+        self._reader.close()
+        self._writer.close()
+
+    # One transaction.
+
+    def _commit(self, batch: Batch) -> Result:
+        if batch.id and (known := self._writer.execute(SQL["transaction"], (batch.id,)).fetchone()):
+            return _decode_result(known[0])
+        result = self._decide(batch)
+        if batch.id and isinstance(result, Committed):
+            self._writer.execute(SQL["put_transaction"], (batch.id, encode(result), result.at))
+        return result
+
+    def _decide(self, batch: Batch) -> Result:
+        now = self._clock.now()
+        if batch.outcome:
+            found = read_outcome(self._writer, batch.outcome.scope, batch.outcome.key, now)
+            if found:
+                return Found(found)
+        if changed := changed_key(self._writer, batch.reads):
+            return Conflict(changed)
+        return self._write(batch, now)
+
+    def _write(self, batch: Batch, now: float) -> Committed:
+        self._revision += 1
+        if self._revision % SWEEP_EVERY == 0:
+            self._sweep(now)
+        stamp = self._stamps.tick(now)
+        for write in batch.writes:
+            row = Row(
+                write.table, write.key, write.value, stamp, ORIGIN, self._revision, {}, self._revision, write.expires_at
+            )
+            put_row(self._writer, row)
+            self._control_changed |= write.table.startswith("~")
+        if batch.outcome:
+            put_outcome(self._writer, batch.outcome)
+        return Committed(self._revision, wall_of(stamp))
+
+    def _sweep(self, now: float) -> None:
+        self._writer.execute(SQL["expire_transactions"], (now - TRANSACTIONS_KEPT_S,))
+        self._writer.execute(SQL["expire_outcomes"], (now,))
+
+    def _changes(self, prefix: str, after: int) -> Changes:
+        if not prefix.startswith("~"):
+            raise GlobalStoreUnreachable(f"only control tables can be watched, not {prefix!r}")
+        found = self._reader.execute(SQL["control_changes"], (after,))
+        rows = [row_of(table, key, rest) for table, key, *rest in found if table.startswith(prefix)]
+        return Changes(max((row.version for row in rows), default=after), rows, self._clock.now())
+
+    # The in-memory side of a batch (`group.BatchState`).
+
+    def mark(self) -> tuple[int, int]:
+        return (self._revision, self._stamps.last)
+
+    def restore(self, mark: tuple[int, int]) -> None:
+        self._revision, self._stamps.last = mark
+
+    def seal(self) -> None:
+        self._writer.executemany(SQL["put_meta"], [("revision", self._revision), ("stamp", self._stamps.last)])
+
+    def publish(self) -> None:
+        self._durable = self.mark()
+        if self._control_changed:
+            self._control_changed = False
+            for event in self._waiters:
+                event.set()
+
+    def reset(self) -> None:
+        self.restore(self._durable)

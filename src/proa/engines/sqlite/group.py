@@ -1,0 +1,134 @@
+"""Group commit: many units, one fsync.
+
+Units that arrive while a commit is on its way to the disk wait in a queue; then all of them run as savepoints of one
+transaction, whose COMMIT (one fsync) happens off the loop. Nobody is answered before it returns. A unit that fails is
+rolled back alone. A COMMIT that fails for want of room fails its batch; one that fails otherwise ends the process:
+after a failed fsync nobody knows what is on the disk, so no later answer of this process could be trusted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+from proa.errors import StoreFull
+
+T = TypeVar("T")
+RunBlocking = Callable[[Callable[[], None]], Awaitable[None]]
+Work = tuple[Callable[[], Any], "asyncio.Future[Any]"]
+BATCH_MAX = 512
+
+
+def end_process(error: BaseException) -> None:
+    """The last resort after a failed fsync: stop at once, without running handlers that might answer somebody."""
+    os.write(2, f"proa: the store failed to sync ({error}); ending the process\n".encode())
+    os._exit(70)
+
+
+class BatchState(Protocol):
+    """The in-memory counters of a store, which must follow its transactions."""
+
+    def mark(self) -> Any:
+        """What `restore` needs to undo one unit."""
+        ...
+
+    def restore(self, mark: Any) -> None:
+        """The unit since `mark` was rolled back."""
+        ...
+
+    def seal(self) -> None:
+        """The batch is about to be committed: write the counters that belong to it."""
+        ...
+
+    def publish(self) -> None:
+        """The batch is durable."""
+        ...
+
+    def reset(self) -> None:
+        """The batch is lost: go back to what is durable."""
+        ...
+
+
+class GroupCommit:
+    """Runs units of work on one connection, a batch per fsync."""
+
+    def __init__(self, connection: sqlite3.Connection, state: BatchState, run_blocking: RunBlocking) -> None:
+        self._connection = connection
+        self._state = state
+        self._run_blocking = run_blocking
+        self._queue: list[Work] = []
+        self._drainer: asyncio.Task[None] | None = None
+        self.on_failure: Callable[[BaseException], None] = end_process
+
+    def submit(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Run `work` inside a coming batch; the future is done when its batch is durable."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.append((work, future))
+        if self._drainer is None:
+            self._drainer = asyncio.get_running_loop().create_task(self._drain())
+        return future
+
+    async def idle(self) -> None:
+        """Wait until everything submitted so far is durable."""
+        while self._drainer is not None:
+            await asyncio.shield(self._drainer)
+
+    async def _drain(self) -> None:
+        try:
+            while self._queue:
+                batch, self._queue = self._queue[:BATCH_MAX], self._queue[BATCH_MAX:]
+                await self._commit(batch)
+        finally:
+            self._drainer = None
+
+    async def _commit(self, batch: list[Work]) -> None:
+        try:
+            results = self._run(batch)
+        except sqlite3.Error as error:
+            self._abandon(batch, error)
+            return
+        try:
+            await self._run_blocking(self._sync)
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+                self.on_failure(error)
+            self._abandon(batch, error)
+            return
+        self._state.publish()
+        for future, result in results:
+            if not future.done():
+                future.set_result(result)
+
+    def _run(self, batch: list[Work]) -> list[tuple[asyncio.Future[Any], Any]]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        done: list[tuple[asyncio.Future[Any], Any]] = []
+        for work, future in batch:
+            mark = self._state.mark()
+            self._connection.execute("SAVEPOINT unit")
+            try:
+                done.append((future, work()))
+            except sqlite3.Error:
+                raise
+            except Exception as error:  # noqa: BLE001 - it belongs to the unit, not to its batch-mates
+                self._connection.execute("ROLLBACK TO unit")
+                self._state.restore(mark)
+                if not future.done():
+                    future.set_exception(error)
+            self._connection.execute("RELEASE unit")
+        self._state.seal()
+        return done
+
+    def _sync(self) -> None:
+        self._connection.execute("COMMIT")
+
+    def _abandon(self, batch: list[Work], error: sqlite3.Error) -> None:
+        """The batch found no room: nothing of it is kept, in the file or in memory."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        self._state.reset()
+        for _, future in batch:
+            if not future.done():
+                future.set_exception(StoreFull(str(error)) if error.sqlite_errorcode == sqlite3.SQLITE_FULL else error)

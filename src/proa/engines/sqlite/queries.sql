@@ -1,0 +1,92 @@
+-- name: row
+-- One row by its address, tombstones included.
+SELECT value, stamp, origin, seq, versions, version, expires_at FROM rows WHERE tbl = ? AND key = ?;
+
+-- name: row_version
+-- Only what validation and a new write need.
+SELECT version, origin, seq, versions FROM rows WHERE tbl = ? AND key = ?;
+
+-- name: put_row
+INSERT INTO rows (tbl, key, value, stamp, origin, seq, versions, version, expires_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (tbl, key) DO UPDATE SET
+    value = excluded.value, stamp = excluded.stamp, origin = excluded.origin, seq = excluded.seq,
+    versions = excluded.versions, version = excluded.version, expires_at = excluded.expires_at;
+
+-- name: drop_row
+DELETE FROM rows WHERE tbl = ? AND key = ?;
+
+-- name: scan
+SELECT key, value, stamp, origin, seq, versions, version, expires_at FROM rows WHERE tbl = ? ORDER BY key;
+
+-- name: control_changes
+-- Rows of control tables changed after a revision.
+SELECT tbl, key, value, stamp, origin, seq, versions, version, expires_at FROM rows
+WHERE substr(tbl, 1, 1) = '~' AND version > ? ORDER BY version;
+
+-- name: outcome
+SELECT record, expires_at FROM outcomes WHERE scope = ? AND key = ?;
+
+-- name: put_outcome
+INSERT INTO outcomes (scope, key, unit, record, expires_at) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (scope, key) DO UPDATE SET
+    unit = excluded.unit, record = excluded.record, expires_at = excluded.expires_at;
+
+-- name: drop_outcome
+-- Only where it is still the one that this unit recorded.
+DELETE FROM outcomes WHERE scope = ? AND key = ? AND unit = ?;
+
+-- name: expire_outcomes
+DELETE FROM outcomes WHERE (scope, key) IN (SELECT scope, key FROM outcomes WHERE expires_at <= ? LIMIT 1000);
+
+-- name: put_entry
+INSERT INTO journal (origin, seq, entry) VALUES (?, ?, ?);
+
+-- name: entries_after
+SELECT entry FROM journal WHERE origin = ? AND seq > ? ORDER BY seq LIMIT ?;
+
+-- name: all_entries
+SELECT origin, seq, entry FROM journal;
+
+-- name: entry
+SELECT entry FROM journal WHERE origin = ? AND seq = ?;
+
+-- name: put_cursor
+INSERT INTO cursors (origin, seq) VALUES (?, ?) ON CONFLICT (origin) DO UPDATE SET seq = excluded.seq;
+
+-- name: cursors
+SELECT origin, seq FROM cursors;
+
+-- name: park
+INSERT OR IGNORE INTO parked (origin, seq, epoch, at) VALUES (?, ?, ?, ?);
+
+-- name: parked
+SELECT p.origin, p.seq, p.epoch, p.at, j.entry FROM parked p JOIN journal j ON j.origin = p.origin AND j.seq = p.seq
+ORDER BY p.origin, p.seq;
+
+-- name: put_conflict
+INSERT INTO conflicts (at, tbl, key, rule, ours, theirs) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: conflicts
+SELECT at, tbl, key, rule, ours, theirs FROM conflicts ORDER BY id DESC LIMIT ?;
+
+-- name: put_duplicate
+INSERT OR REPLACE INTO duplicates (scope, key, kept, other, at) VALUES (?, ?, ?, ?, ?);
+
+-- name: duplicates
+SELECT kept, other, at FROM duplicates ORDER BY at;
+
+-- name: transaction
+SELECT result FROM transactions WHERE id = ?;
+
+-- name: put_transaction
+INSERT INTO transactions (id, result, at) VALUES (?, ?, ?);
+
+-- name: expire_transactions
+DELETE FROM transactions WHERE at <= ?;
+
+-- name: meta
+SELECT value FROM meta WHERE name = ?;
+
+-- name: put_meta
+INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value;

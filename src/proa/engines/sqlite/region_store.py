@@ -1,0 +1,377 @@
+"""A region's own store: units commit here, and other regions' commits are applied here.
+
+Every commit gets the next sequence of this origin and a stamp; rows, journal entry and outcome go into one transaction.
+Other origins' entries are kept as they came and served on, so that any survivor can help any region to catch up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from proa.core.dedupe import Outcome
+from proa.core.replicate.journal import Commit, Dot, Key, Row, Write, missing, parks
+from proa.core.replicate.merge import LastWriter, Merge, order, resolve
+from proa.core.replicate.stamp import Versions, join
+from proa.core.roles import Cut
+from proa.core.time import HybridClock
+from proa.engines.sqlite.files import SQL, get_meta, open_file
+from proa.engines.sqlite.group import GroupCommit, RunBlocking
+from proa.engines.sqlite.rows import (
+    changed_key,
+    encode,
+    put_outcome,
+    put_row,
+    read_outcome,
+    read_row,
+    read_rows,
+    versions_of,
+)
+from proa.ports import Batch, Clock, Committed, Conflict, Found, Permit, Result
+
+OUTCOME_SWEEP_EVERY = 5000
+_decode_commit = msgspec.msgpack.Decoder(Commit).decode
+_decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
+_decode_row = msgspec.msgpack.Decoder(Row).decode
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Which life of which disk this is: issued by the global store, kept with the data."""
+
+    incarnation: int
+    nonce: str
+
+
+class Parked(msgspec.Struct, frozen=True):
+    """A commit that came too late for its epoch, set aside whole."""
+
+    epoch: int
+    at: float
+    commit: Commit
+
+
+class ConflictRecord(msgspec.Struct, frozen=True):
+    """Two concurrent versions of a row and the rule that decided."""
+
+    at: float
+    rule: str
+    ours: Row
+    theirs: Row
+
+
+class Duplicate(msgspec.Struct, frozen=True):
+    """One idempotency key that two regions finished, each for itself."""
+
+    kept: Outcome
+    other: Outcome
+    at: float
+
+
+class SqliteRegionStore:
+    """`ports.RegionStore` on one file. `origin` must be assumed (`assume`) before the first commit."""
+
+    def __init__(
+        self,
+        path: Path,
+        region: str,
+        clock: Clock,
+        run_blocking: RunBlocking,
+        *,
+        permit: Permit | None = None,
+        merges: Mapping[str, Merge] | None = None,
+    ) -> None:
+        self._writer, self._reader = open_file(path)
+        self._clock = clock
+        self._region = region
+        self._permit = permit
+        self._merges = dict(merges or {})
+        self._waiters: set[asyncio.Event] = set()
+        self._load()
+        self._group = GroupCommit(self._writer, self, run_blocking)
+
+    def _load(self) -> None:
+        read = self._reader
+        self._cursors: Versions = dict(read.execute(SQL["cursors"]))
+        self._version: int = get_meta(read, "version", 0)
+        self._stamps = HybridClock(get_meta(read, "stamp", 0))
+        self._parked: dict[Dot, None] = {(row[0], row[1]): None for row in read.execute(SQL["parked"])}
+        stored = get_meta(read, "identity")
+        self.identity = msgspec.msgpack.decode(stored, type=Identity) if stored else None
+        self.origin = f"{self._region}/{self.identity.incarnation}" if self.identity else ""
+        self._durable = self.mark()
+        self._durable_cursors = dict(self._cursors)
+
+    # Identity.
+
+    async def assume(self, identity: Identity) -> None:
+        """Make `identity` this disk's own, durably; commits from now on belong to its origin."""
+        await self._group.submit(lambda: self._assume(identity))
+
+    def _assume(self, identity: Identity) -> None:
+        self._writer.execute(SQL["put_meta"], ("identity", encode(identity)))
+        self.identity = identity
+        self.origin = f"{self._region}/{identity.incarnation}"
+        self._cursors.setdefault(self.origin, 0)
+
+    @property
+    def head(self) -> int:
+        """The last durable sequence of this origin."""
+        return self._durable_cursors.get(self.origin, 0)
+
+    # Reading: durable commits alone.
+
+    async def read(self, keys: Sequence[Key]) -> list[Row | None]:
+        return read_rows(self._reader, keys)
+
+    async def outcome(self, scope: str, key: str) -> Outcome | None:
+        return read_outcome(self._reader, scope, key, self._clock.now())
+
+    async def journal(self, after: Versions, limit: int) -> list[bytes]:
+        entries: list[bytes] = []
+        for origin, seq in after.items():
+            room = limit - len(entries)
+            entries += [row[0] for row in self._reader.execute(SQL["entries_after"], (origin, seq, room))]
+        return entries
+
+    def cursors(self) -> Versions:
+        return dict(self._durable_cursors)
+
+    async def changed(self, after: Versions, timeout_s: float) -> bool:
+        event = asyncio.Event()
+        self._waiters.add(event)
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not self._beyond(after):
+                    event.clear()
+                    await event.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._waiters.discard(event)
+        return True
+
+    def _beyond(self, after: Versions) -> bool:
+        return any(self._durable_cursors.get(origin, 0) > seq for origin, seq in after.items())
+
+    async def parked(self) -> list[Parked]:
+        """The lost-write list: commits set aside because a new epoch had started without them."""
+        return [
+            Parked(epoch, at, _decode_commit(entry)) for _, _, epoch, at, entry in self._reader.execute(SQL["parked"])
+        ]
+
+    async def conflicts(self, limit: int = 100) -> list[ConflictRecord]:
+        """The newest conflicts first."""
+        return [
+            ConflictRecord(at, rule, _decode_row(ours), _decode_row(theirs))
+            for at, _, _, rule, ours, theirs in self._reader.execute(SQL["conflicts"], (limit,))
+        ]
+
+    async def duplicates(self) -> list[Duplicate]:
+        """Keys that two regions finished independently."""
+        return [
+            Duplicate(_decode_outcome(kept), _decode_outcome(other), at)
+            for kept, other, at in self._reader.execute(SQL["duplicates"])
+        ]
+
+    # A unit's commit.
+
+    async def commit(self, batch: Batch) -> Result:
+        return await self._group.submit(lambda: self._commit(batch))
+
+    async def flush(self) -> int:
+        """Wait until everything admitted so far is durable; the head then."""
+        await self._group.idle()
+        return self.head
+
+    def _commit(self, batch: Batch) -> Result:
+        if self._permit and (refused := self._permit(batch)):
+            return refused
+        now = self._clock.now()
+        if batch.outcome:
+            found = read_outcome(self._writer, batch.outcome.scope, batch.outcome.key, now)
+            if found:
+                return Found(found)
+        if changed := changed_key(self._writer, batch.reads):
+            return Conflict(changed)
+        return self._append(batch, now)
+
+    def _append(self, batch: Batch, now: float) -> Committed:
+        origin, seq = self.origin, self._cursors[self.origin] + 1
+        stamp = self._stamps.tick(now)
+        self._cursors[origin] = seq
+        self._version += 1
+        writes = [self._put(write, stamp, seq) for write in batch.writes]
+        deps = {name: cursor for name, cursor in self._cursors.items() if name != origin}
+        commit = Commit(origin, seq, stamp, batch.epoch, deps, writes, batch.dots, batch.outcome, batch.id, batch.trace)
+        self._writer.execute(SQL["put_entry"], (origin, seq, encode(commit)))
+        if batch.outcome:
+            put_outcome(self._writer, batch.outcome)
+        if seq % OUTCOME_SWEEP_EVERY == 0:
+            self._writer.execute(SQL["expire_outcomes"], (now,))
+        return Committed(seq, now)
+
+    def _put(self, write: Write, stamp: int, seq: int) -> Write:
+        """Write one row over what is there; the write as the journal tells it, with what it had seen."""
+        versions = self._seen(write) | {self.origin: seq}
+        row = Row(
+            write.table, write.key, write.value, stamp, self.origin, seq, versions, self._version, write.expires_at
+        )
+        put_row(self._writer, row)
+        return write if len(versions) == 1 else msgspec.structs.replace(write, versions=versions)
+
+    def _seen(self, write: Write) -> Versions:
+        found = self._writer.execute(SQL["row_version"], (write.table, write.key)).fetchone()
+        return versions_of(*found[1:]) if found else {}
+
+    # Other regions' commits.
+
+    async def apply(self, entries: Sequence[bytes], cuts: Sequence[Cut]) -> Versions:
+        await self._group.submit(lambda: self._apply_all(entries, cuts))
+        return self.cursors()
+
+    def _apply_all(self, entries: Sequence[bytes], cuts: Sequence[Cut]) -> None:
+        for entry in entries:
+            commit = _decode_commit(entry)
+            due = commit.seq == self._cursors.get(commit.origin, 0) + 1 and commit.origin != self.origin
+            if due and not missing(commit, self._cursors):
+                self._apply(commit, entry, cuts)
+
+    def _apply(self, commit: Commit, entry: bytes, cuts: Sequence[Cut]) -> None:
+        self._writer.execute(SQL["put_entry"], (commit.origin, commit.seq, entry))
+        self._cursors[commit.origin] = commit.seq
+        self._stamps.observe(commit.stamp)
+        if cut := parks(commit, cuts, self._parked):
+            self._park(commit, cut)
+        else:
+            self._merge(commit)
+
+    def _park(self, commit: Commit, cut: Cut) -> None:
+        self._writer.execute(SQL["park"], (commit.origin, commit.seq, cut.epoch, self._clock.now()))
+        self._parked[commit.origin, commit.seq] = None
+
+    def _merge(self, commit: Commit) -> None:
+        self._version += 1
+        for write in commit.writes:
+            self._merge_row(incoming(commit, write))
+        if commit.outcome:
+            self._merge_outcome(commit.outcome)
+
+    def _merge_row(self, theirs: Row) -> None:
+        ours = read_row(self._writer, (theirs.table, theirs.key))
+        policy = self._merges.get(theirs.table, LastWriter())
+        kept, rule = resolve(policy, ours, theirs)
+        if rule == "older":
+            return
+        put_row(self._writer, msgspec.structs.replace(kept, version=self._version))
+        if rule == "concurrent":
+            self._writer.execute(
+                SQL["put_conflict"],
+                (self._clock.now(), theirs.table, theirs.key, policy.name, encode(ours), encode(theirs)),
+            )
+
+    def _merge_outcome(self, theirs: Outcome) -> None:
+        """Two finished units under one key: all replicas keep the earlier one (unit ids sort by time) and list both."""
+        found = self._writer.execute(SQL["outcome"], (theirs.scope, theirs.key)).fetchone()
+        ours = _decode_outcome(found[0]) if found else None
+        if ours is None or ours.expires_at <= self._clock.now():
+            put_outcome(self._writer, theirs)
+        elif ours.unit != theirs.unit:
+            kept, other = sorted((ours, theirs), key=lambda outcome: outcome.unit)
+            put_outcome(self._writer, kept)
+            self._writer.execute(
+                SQL["put_duplicate"], (kept.scope, kept.key, encode(kept), encode(other), self._clock.now())
+            )
+
+    # Setting a suffix aside.
+
+    async def set_aside(self, cuts: Sequence[Cut]) -> int:
+        """Park every applied commit that came too late for a cut, and rebuild the rows that it had touched.
+
+        The rows become what the remaining journal makes of them, so this needs nobody else. Returns how many commits
+        were parked.
+        """
+        return await self._group.submit(lambda: self._set_aside(cuts))
+
+    def _set_aside(self, cuts: Sequence[Cut]) -> int:
+        touched: set[Key] = set()
+        late = [commit for cut in cuts for commit in self._applied_after(cut)]
+        newly = 0
+        for commit in sorted(late, key=lambda commit: (commit.stamp, commit.origin, commit.seq)):
+            cut = None if (commit.origin, commit.seq) in self._parked else parks(commit, cuts, self._parked)
+            if cut:
+                self._park(commit, cut)
+                self._forget_outcome(commit.outcome)
+                touched |= {(write.table, write.key) for write in commit.writes}
+                newly += 1
+        if touched:
+            self._rebuild(touched)
+        return newly
+
+    def _applied_after(self, cut: Cut) -> list[Commit]:
+        found = self._writer.execute(SQL["entries_after"], (cut.origin, cut.seq, -1))
+        return [_decode_commit(row[0]) for row in found]
+
+    def _forget_outcome(self, outcome: Outcome | None) -> None:
+        if outcome:
+            self._writer.execute(SQL["drop_outcome"], (outcome.scope, outcome.key, outcome.unit))
+
+    def _rebuild(self, keys: set[Key]) -> None:
+        """Make `keys` what the journal without its parked commits makes of them, oldest write first."""
+        self._version += 1
+        for key in keys:
+            self._writer.execute(SQL["drop_row"], key)
+        for row in sorted(self._history(keys), key=order):
+            self._merge_row(row)
+
+    def _history(self, keys: set[Key]) -> Iterator[Row]:
+        for origin, seq, entry in self._reader.execute(SQL["all_entries"]):
+            if (origin, seq) not in self._parked:
+                commit = _decode_commit(entry)
+                for write in commit.writes:
+                    if (write.table, write.key) in keys:
+                        yield incoming(commit, write)
+
+    async def close(self) -> None:
+        """Finish what was submitted and close the file."""
+        for event in self._waiters:
+            event.set()
+        await self._group.idle()
+        self._reader.close()
+        self._writer.close()
+
+    # The in-memory side of a batch (`group.BatchState`).
+
+    def mark(self) -> tuple[Versions, int, int, str, Identity | None, int]:
+        parked = len(self._parked)
+        return (dict(self._cursors), self._version, self._stamps.last, self.origin, self.identity, parked)
+
+    def restore(self, mark: tuple[Versions, int, int, str, Identity | None, int]) -> None:
+        cursors, self._version, self._stamps.last, self.origin, self.identity, parked = mark
+        self._cursors = dict(cursors)
+        while len(self._parked) > parked:
+            self._parked.popitem()
+
+    def seal(self) -> None:
+        changed = self._cursors.items() - self._durable_cursors.items()
+        self._writer.executemany(SQL["put_cursor"], changed)
+        self._writer.executemany(SQL["put_meta"], [("version", self._version), ("stamp", self._stamps.last)])
+
+    def publish(self) -> None:
+        self._durable = self.mark()
+        self._durable_cursors = dict(self._cursors)
+        for event in self._waiters:
+            event.set()
+
+    def reset(self) -> None:
+        self.restore(self._durable)
+
+
+def incoming(commit: Commit, write: Write) -> Row:
+    """The row that a commit's write makes of its key."""
+    versions = join(write.versions, {commit.origin: commit.seq})
+    return Row(
+        write.table, write.key, write.value, commit.stamp, commit.origin, commit.seq, versions, 0, write.expires_at
+    )

@@ -1,0 +1,81 @@
+"""What both stores share: rows and outcomes in and out of SQLite, validation, and the reading side."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from proa.core.dedupe import Outcome
+from proa.core.replicate.journal import Key, Row
+from proa.core.replicate.stamp import Versions
+from proa.engines.sqlite.files import SQL
+
+encode = msgspec.msgpack.Encoder().encode
+_decode_versions = msgspec.msgpack.Decoder(Versions).decode
+_decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
+
+
+def versions_of(origin: str, seq: int, stored: bytes | None) -> Versions:
+    """A row's version vector; its own dot alone where none is stored."""
+    return {origin: seq} if stored is None else _decode_versions(stored)
+
+
+def stored_versions(origin: str, seq: int, versions: Mapping[str, int]) -> bytes | None:
+    """The inverse of `versions_of`."""
+    return None if len(versions) <= 1 and versions.get(origin, seq) == seq else encode(versions)
+
+
+def row_of(table: str, key: str, found: Sequence[Any]) -> Row:
+    """A `Row` from the columns value, stamp, origin, seq, versions, version, expires_at."""
+    value, stamp, origin, seq, versions, version, expires_at = found
+    return Row(table, key, value, stamp, origin, seq, versions_of(origin, seq, versions), version, expires_at)
+
+
+def read_row(connection: sqlite3.Connection, key: Key) -> Row | None:
+    found = connection.execute(SQL["row"], key).fetchone()
+    return None if found is None else row_of(*key, found)
+
+
+def read_rows(connection: sqlite3.Connection, keys: Iterable[Key]) -> list[Row | None]:
+    return [read_row(connection, key) for key in keys]
+
+
+def put_row(connection: sqlite3.Connection, row: Row) -> None:
+    connection.execute(
+        SQL["put_row"],
+        (
+            row.table,
+            row.key,
+            row.value,
+            row.stamp,
+            row.origin,
+            row.seq,
+            stored_versions(row.origin, row.seq, row.versions),
+            row.version,
+            row.expires_at,
+        ),
+    )
+
+
+def changed_key(connection: sqlite3.Connection, reads: Mapping[Key, int]) -> Key | None:
+    """The first row that is no longer at the version it was read at (absence is version 0)."""
+    for key, version in reads.items():
+        found = connection.execute(SQL["row_version"], key).fetchone()
+        if (found[0] if found else 0) != version:
+            return key
+    return None
+
+
+def read_outcome(connection: sqlite3.Connection, scope: str, key: str, now: float) -> Outcome | None:
+    """The outcome recorded under a key, unless it has expired."""
+    found = connection.execute(SQL["outcome"], (scope, key)).fetchone()
+    return _decode_outcome(found[0]) if found and found[1] > now else None
+
+
+def put_outcome(connection: sqlite3.Connection, outcome: Outcome) -> None:
+    connection.execute(
+        SQL["put_outcome"], (outcome.scope, outcome.key, outcome.unit, encode(outcome), outcome.expires_at)
+    )

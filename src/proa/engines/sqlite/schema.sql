@@ -1,0 +1,76 @@
+-- Both stores. `version` is local and rises with every change; `versions` is NULL where the row's own dot says it all.
+CREATE TABLE IF NOT EXISTS meta (
+    name TEXT PRIMARY KEY,
+    value
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS rows (
+    tbl TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value BLOB,
+    stamp INTEGER NOT NULL,
+    origin TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    versions BLOB,
+    version INTEGER NOT NULL,
+    expires_at REAL,
+    PRIMARY KEY (tbl, key)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS outcomes (
+    scope TEXT NOT NULL,
+    key TEXT NOT NULL,
+    unit TEXT NOT NULL,
+    record BLOB NOT NULL,
+    expires_at REAL NOT NULL,
+    PRIMARY KEY (scope, key)
+) WITHOUT ROWID;
+
+-- A region's store alone: the journal of every origin, how far each is applied, and what did not merge plainly.
+CREATE TABLE IF NOT EXISTS journal (
+    origin TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    entry BLOB NOT NULL,
+    PRIMARY KEY (origin, seq)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS cursors (
+    origin TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS parked (
+    origin TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    at REAL NOT NULL,
+    PRIMARY KEY (origin, seq)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS conflicts (
+    id INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    tbl TEXT NOT NULL,
+    key TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    ours BLOB NOT NULL,
+    theirs BLOB NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS duplicates (
+    scope TEXT NOT NULL,
+    key TEXT NOT NULL,
+    kept BLOB NOT NULL,
+    other BLOB NOT NULL,
+    at REAL NOT NULL,
+    PRIMARY KEY (scope, key)
+) WITHOUT ROWID;
+
+-- The global store alone: what each transaction answered, so that a repeated call answers the same.
+CREATE TABLE IF NOT EXISTS transactions (
+    id TEXT PRIMARY KEY,
+    result BLOB NOT NULL,
+    at REAL NOT NULL
+) WITHOUT ROWID;
+
+CREATE INDEX IF NOT EXISTS control_rows ON rows (version) WHERE substr(tbl, 1, 1) = '~';
