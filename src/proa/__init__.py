@@ -1,1 +1,43 @@
 """Serverless applications that survive the loss of a region, and prove it first."""
+
+from proa.app import App
+from proa.core.replicate import merge
+from proa.declare.context import Context
+from proa.declare.http import Header, Response
+from proa.declare.objectives import Objectives
+from proa.declare.tables import Table
+from proa.errors import (
+    AlreadyExists,
+    BadRequest,
+    Forbidden,
+    HttpError,
+    NotFound,
+    ProaError,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+    Unprocessable,
+)
+
+__all__ = [
+    # An app and what it declares
+    "App",
+    "Context",
+    "Header",
+    "Objectives",
+    "Response",
+    "Table",
+    "merge",
+    # Typed answers
+    "AlreadyExists",
+    "BadRequest",
+    "Forbidden",
+    "HttpError",
+    "NotFound",
+    "ProaError",
+    "TooManyRequests",
+    "Unauthorized",
+    "Unavailable",
+    "Unprocessable",
+]
+__version__ = "0.1.0"

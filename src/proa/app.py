@@ -1,0 +1,210 @@
+"""An `App` collects declarations; everything else (running, drilling, deploying) reads them from it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Unpack
+
+from proa.core.replicate.merge import Merge
+from proa.core.roles import Topology
+from proa.declare.handlers import ReadOptions, Route, RouteOptions, route
+from proa.declare.health import Check, HealthCheck
+from proa.declare.objectives import Objectives
+from proa.declare.tables import Mode, Table
+from proa.errors import AppNotFound, DeclarationError
+
+T = TypeVar("T")
+H = TypeVar("H", bound=Callable[..., Any])
+C = TypeVar("C", bound=Callable[[], Awaitable[bool]])
+Failover = Literal["approval", "automatic"]
+
+LEASE_S = 10.0
+BODY_BYTES_MAX = 1024 * 1024
+RESPONSE_BYTES_MAX = 256 * 1024
+IDEMPOTENCY_TTL_S = 24 * 3600.0
+CLOCK_BOUND_MS = 500.0
+
+
+class App:
+    """The declarations of one application.
+
+    Args:
+        name: what logs, metrics and state directories call it.
+        regions: every region that holds a full copy, in order of preference.
+        topology: `active-active`: every region serves writes (tables default to mode `any`); `active-passive`: one
+            does (tables default to mode `active`).
+        active: the region that is active at first in `active-passive`; the first one unless given.
+        witness: where the global store lives, outside every region's blast radius.
+        failover: `approval`: a person approves a change of the active region; `automatic`: the quorum suffices.
+        lease_s: how long a region may act on its role without renewing it; also how long a fail-over of an
+            unreachable region waits.
+        objectives: what drills and alarms judge against.
+        max_body_bytes: larger requests get 413.
+        max_response_bytes: larger responses of idempotent routes are refused before they commit.
+        idempotency_ttl_s: how long a finished key is remembered.
+        clock_bound_ms: a region whose clock is further off than this refuses its own writes.
+    """
+
+    def __init__(  # noqa: PLR0913 - the options of an app, each by name
+        self,
+        name: str,
+        *,
+        regions: Sequence[str],
+        topology: Topology = "active-active",
+        active: str | None = None,
+        witness: str | None = None,
+        failover: Failover = "approval",
+        lease_s: float = LEASE_S,
+        objectives: Objectives | None = None,
+        max_body_bytes: int = BODY_BYTES_MAX,
+        max_response_bytes: int = RESPONSE_BYTES_MAX,
+        idempotency_ttl_s: float = IDEMPOTENCY_TTL_S,
+        clock_bound_ms: float = CLOCK_BOUND_MS,
+    ) -> None:
+        self.name = name
+        self.regions = tuple(regions)
+        self.topology: Topology = topology
+        self.active = active or (self.regions[0] if self.regions else "")
+        self.witness = witness
+        self.failover: Failover = failover
+        self.lease_s = lease_s
+        self.objectives = objectives or Objectives()
+        self.max_body_bytes = max_body_bytes
+        self.max_response_bytes = max_response_bytes
+        self.idempotency_ttl_s = idempotency_ttl_s
+        self.clock_bound_ms = clock_bound_ms
+        self.routes: list[Route] = []
+        self.tables: dict[str, Table[Any]] = {}
+        self.checks: dict[str, HealthCheck] = {}
+        self._verify()
+
+    def _verify(self) -> None:
+        reserved = {"witness", "edge"} & set(self.regions)
+        if not self.regions or len(set(self.regions)) != len(self.regions) or reserved:
+            raise DeclarationError(
+                f"{self.name}: regions must be one or more different names other than `witness` and `edge`, "
+                f"got {list(self.regions)}"
+            )
+        if self.topology not in ("active-active", "active-passive"):
+            raise DeclarationError(f"{self.name}: topology is active-active or active-passive, not {self.topology!r}")
+        if self.active not in self.regions:
+            raise DeclarationError(f"{self.name}: active region {self.active!r} is none of {', '.join(self.regions)}")
+        if self.lease_s <= 0:
+            raise DeclarationError(f"{self.name}: lease_s must be positive, got {self.lease_s:g}")
+
+    # Tables.
+
+    def table(
+        self, name: str, kind: type[T], *, key: str, mode: Mode | None = None, merge: Merge | None = None
+    ) -> Table[T]:
+        """Declare a table of `kind` (a dataclass, msgspec Struct or pydantic model) whose field `key` is its key."""
+        if name in self.tables:
+            raise DeclarationError(f"table {name} is declared twice")
+        chosen: Mode = mode or ("active" if self.topology == "active-passive" and merge is None else "any")
+        table = Table(name, kind, key=key, mode=chosen, merge=merge)
+        self.tables[name] = table
+        return table
+
+    # Routes.
+
+    def get(self, path: str, **options: Unpack[ReadOptions]) -> Callable[[H], H]:
+        """Declare a read-only handler. It also answers HEAD."""
+        return self._route("GET", path, options)
+
+    def post(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
+        """Declare a POST handler. See `RouteOptions`."""
+        return self._route("POST", path, options)
+
+    def put(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
+        """Declare a PUT handler; an Idempotency-Key is heeded if one is sent. See `RouteOptions`."""
+        return self._route("PUT", path, {"idempotent": "optional", **options})
+
+    def patch(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
+        """Declare a PATCH handler. See `RouteOptions`."""
+        return self._route("PATCH", path, options)
+
+    def delete(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
+        """Declare a DELETE handler; an Idempotency-Key is heeded if one is sent. See `RouteOptions`."""
+        return self._route("DELETE", path, {"idempotent": "optional", **options})
+
+    def _route(self, method: str, path: str, options: RouteOptions | ReadOptions) -> Callable[[H], H]:
+        def declare(handler: H) -> H:
+            if any(other.method == method and other.path == path for other in self.routes):
+                raise DeclarationError(f"{method} {path} is declared twice")
+            self.routes.append(route(method, path, handler, options))
+            return handler
+
+        return declare
+
+    # Health.
+
+    def health(self, *, every_s: float = 5.0, fail_after: int = 3, timeout_s: float = 2.0) -> Callable[[C], C]:
+        """Declare a check of something this app needs; its cached verdict is part of the region's deep health."""
+
+        def declare(check: C) -> C:
+            name = getattr(check, "__name__", "check")
+            if name in self.checks:
+                raise DeclarationError(f"health check {name} is declared twice")
+            checked: Check = check
+            self.checks[name] = HealthCheck(name, checked, every_s, fail_after, timeout_s)
+            return check
+
+        return declare
+
+    def __repr__(self) -> str:
+        return f"<App {self.name} in {', '.join(self.regions)} ({self.topology})>"
+
+
+def load_app(target: str) -> App:
+    """The app at `target`: a folder with `app.py`, a file, or `module:attribute`.
+
+    Raises:
+        AppNotFound: nothing is there, or it defines no App (or more than one and none is called `app`).
+    """
+    path = Path(target)
+    if path.is_dir():
+        path = path / "app.py"
+    if path.suffix == ".py":
+        return _only_app(_module_from(path), str(path))
+    module_name, _, attribute = target.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise AppNotFound(f"{target}: no such folder, file or module") from error
+    if not attribute:
+        return _only_app(module, target)
+    found = getattr(module, attribute, None)
+    if not isinstance(found, App):
+        raise AppNotFound(f"{target}: {attribute} is not an App")
+    return found
+
+
+def _module_from(path: Path) -> Any:
+    if not path.is_file():
+        raise AppNotFound(f"{path}: no such file")
+    folder = str(path.parent.resolve())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)  # an app imports the modules beside it by their plain names
+    name = f"proa_app_{path.parent.resolve().name}_{path.stem}".replace("-", "_")
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _only_app(module: Any, where: str) -> App:
+    named = getattr(module, "app", None)
+    if isinstance(named, App):
+        return named
+    members: dict[str, object] = vars(module)
+    apps = [value for value in members.values() if isinstance(value, App)]
+    if len(apps) != 1:
+        raise AppNotFound(f"{where}: expected one App, found {len(apps)}; name it `app`")
+    return apps[0]

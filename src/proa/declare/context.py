@@ -1,0 +1,72 @@
+"""What a handler may ask of the unit of work that it runs in, and how tables find that unit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+from proa.errors import NoUnit
+
+
+class Context(Protocol):
+    """The present unit, for a handler that declares a parameter of this type.
+
+    Time and randomness come from here rather than from the system, so that a handler runs the same in a simulation.
+    """
+
+    @property
+    def region(self) -> str:
+        """The region that runs this unit."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """The unit's id, as in logs; ids sort by time."""
+        ...
+
+    @property
+    def trace(self) -> str:
+        """The W3C `traceparent` of the request."""
+        ...
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The request's Idempotency-Key."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The request's headers, names in lower case."""
+        ...
+
+    def now(self) -> float:
+        """Wall-clock time in seconds."""
+        ...
+
+    def remaining_s(self) -> float:
+        """Seconds until the unit's deadline."""
+        ...
+
+    def token(self) -> str:
+        """A new random identifier."""
+        ...
+
+
+class UnitOfWork(Protocol):
+    """What tables ask of the present unit. `table` is a `proa.declare.tables.Table`."""
+
+    async def get(self, table: Any, key: str) -> bytes | None: ...
+    def put(self, table: Any, key: str, value: bytes) -> None: ...
+    def delete(self, table: Any, key: str) -> None: ...
+
+
+CURRENT: ContextVar[UnitOfWork] = ContextVar("proa_unit")
+
+
+def current_unit() -> UnitOfWork:
+    """The unit that the calling handler runs in; NoUnit outside of one."""
+    try:
+        return CURRENT.get()
+    except LookupError:
+        raise NoUnit("tables can be used inside a handler only") from None

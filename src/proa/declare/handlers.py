@@ -1,0 +1,109 @@
+"""Routes: a method and a path, the handler behind them, and what the runtime and the edge need to know of it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal, TypedDict
+
+import msgspec
+
+from proa.declare.binding import Getter, bind
+from proa.declare.classify import written_tables
+from proa.declare.context import Context
+from proa.declare.http import Request
+from proa.declare.objectives import Objectives
+from proa.declare.tables import Table
+from proa.errors import DeclarationError
+
+Idempotent = bool | Literal["optional"]
+UnitClass = Literal["read", "regional", "global"]
+READ_METHODS = ("GET", "HEAD")
+TIMEOUT_S = 5.0
+
+
+class Route(msgspec.Struct):
+    """One declared route. `unit` is where its units commit; None until it is inferred, at first use."""
+
+    method: str
+    path: str
+    handler: Callable[..., Any]
+    getters: dict[str, Getter]
+    idempotent: Idempotent
+    timeout_s: float
+    status: int
+    objectives: Objectives | None
+    declared_unit: Literal["regional", "global"] | None
+    is_async: bool
+    _class: UnitClass | None = None
+
+    @property
+    def scope(self) -> str:
+        """The name under which the route's idempotency keys are kept, and by which logs and metrics call it."""
+        return f"{self.method} {self.path}"
+
+    @property
+    def unit(self) -> UnitClass:
+        """The class of its units: read-only, committed in the region, or committed in the global store."""
+        if self._class is None:
+            self._class = self._classify()
+        return self._class
+
+    def writes(self) -> set[Table[Any]]:
+        """The tables that the handler's code writes."""
+        return written_tables(self.handler)
+
+    def arguments(self, request: Request, path: Mapping[str, str], context: Context) -> dict[str, Any]:
+        """The handler's arguments out of a request; raises BadRequest or Unprocessable."""
+        return {name: getter(request, path, context) for name, getter in self.getters.items()}
+
+    def call(self, arguments: dict[str, Any]) -> Awaitable[Any]:
+        """Start an async handler."""
+        return self.handler(**arguments)
+
+    def _classify(self) -> UnitClass:
+        if self.method in READ_METHODS:
+            return "read"
+        if self.declared_unit:
+            return self.declared_unit
+        return "global" if any(table.mode == "strong" for table in self.writes()) else "regional"
+
+
+class ReadOptions(TypedDict, total=False):
+    """Options of a read-only route: seconds until its deadline (5 unless given), and objectives of its own."""
+
+    timeout_s: float
+    objectives: Objectives | None
+
+
+class RouteOptions(ReadOptions, total=False):
+    """Options of a writing route.
+
+    `idempotent=True` requires an Idempotency-Key, `"optional"` heeds one if it is sent. `status` is that of a plain
+    result (200). `unit` overrules the class that Proa infers from the handler's code.
+    """
+
+    idempotent: Idempotent
+    status: int
+    unit: Literal["regional", "global"] | None
+
+
+def route(method: str, path: str, handler: Callable[..., Any], options: ReadOptions | RouteOptions) -> Route:
+    """Check a declaration and make the route of it."""
+    if not path.startswith("/") or path.startswith("/_proa"):
+        raise DeclarationError(f"{method} {path}: a path starts with / and not with /_proa, which is Proa's own")
+    timeout_s = options.get("timeout_s", TIMEOUT_S)
+    if timeout_s <= 0:
+        raise DeclarationError(f"{method} {path}: timeout_s must be positive, got {timeout_s:g}")
+    return Route(
+        method=method,
+        path=path,
+        handler=handler,
+        getters=bind(handler, method, path),
+        idempotent=options.get("idempotent", False),
+        timeout_s=timeout_s,
+        status=options.get("status", 200),
+        objectives=options.get("objectives"),
+        declared_unit=options.get("unit"),
+        is_async=inspect.iscoroutinefunction(handler),
+    )

@@ -1,0 +1,40 @@
+"""Requests and responses as the runtime and handlers see them, free of any server's form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+
+class Request(msgspec.Struct):
+    """One request. `headers` are lower-case; of repeated headers the last counts."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Answer(msgspec.Struct):
+    """One finished answer, ready to be sent or recorded."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+class Response(msgspec.Struct):
+    """What a handler returns to choose status and headers itself. `body` is bytes, text or anything encodable."""
+
+    body: Any = None
+    status: int = 200
+    headers: dict[str, str] = {}
+
+
+class Header(msgspec.Struct, frozen=True):
+    """Marks a parameter as a header: `trace: Annotated[str, Header("x-trace")]`; without a name the parameter's own."""
+
+    name: str | None = None
