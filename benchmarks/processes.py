@@ -1,0 +1,80 @@
+"""Starting what is measured: servers pinned to one core, clients and everything else to the other."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SERVER_CORE = 0
+CLIENT_CORE = 1
+PINNED = hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1
+
+
+def pin(pid: int, core: int) -> None:
+    """Keep all threads of a process on one core, where the system can."""
+    if not PINNED:
+        return
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            os.sched_setaffinity(int(thread.name), {core})
+        except ProcessLookupError:
+            continue  # the thread ended meanwhile
+
+
+def on_core(core: int, command: list[str]) -> list[str]:
+    """The command, started on one core."""
+    return ["taskset", "-c", str(core), *command] if PINNED else command
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def wait_for(port: int, deadline_s: float = 30) -> None:
+    """Return as soon as somebody listens on the port."""
+    end = time.monotonic() + deadline_s
+    while time.monotonic() < end:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    raise TimeoutError(f"nothing listens on port {port}")
+
+
+@contextmanager
+def uvicorn(target: str, folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[int]:
+    """An ASGI app on uvicorn with its fastest loop and parser, pinned to the server's core; yields the port."""
+    port = free_port()
+    options = ["--port", str(port), "--loop", "uvloop", "--http", "httptools", "--no-access-log"]
+    command = [sys.executable, "-m", "uvicorn", target, *options, "--log-level", "error"]
+    process = subprocess.Popen(
+        on_core(SERVER_CORE, command), cwd=folder, env={**os.environ, **(environment or {})}, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_for(port)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def load(port: int, path: str, seconds: float = 3) -> dict[str, float]:
+    """What the load client, on its own core, gets out of a server."""
+    command = [sys.executable, str(HERE / "load.py"), f"127.0.0.1:{port}", path, "--seconds", str(seconds)]
+    ran = subprocess.run(on_core(CLIENT_CORE, command), capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise RuntimeError(f"the load client failed: {ran.stderr.strip()}")
+    return json.loads(ran.stdout)
