@@ -1,4 +1,4 @@
-"""What a benchmark yields: a figure, the peer measured in the same run, the ratio of the two, and the bound it must keep."""
+"""What a benchmark yields: a figure, its peer from the same run, the ratio of the two, and the bound it must keep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long importing takes what a function needs to serve, in a fresh interpreter, over that interpreter's bare start."""
+"""How long it takes to import what a function needs to serve, over the bare start of the interpreter."""
 
 from __future__ import annotations
 

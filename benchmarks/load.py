@@ -1,4 +1,4 @@
-"""A closed-loop HTTP client that costs far less than any server it measures: raw sockets, one epoll, no parsing to spare.
+"""A closed-loop HTTP client that costs less than any server it measures: raw sockets, one epoll, little parsing.
 
 Each connection sends its next request as soon as its last one is answered. Every request is a POST with an
 Idempotency-Key and an order id of its own. An answer that is not 2xx ends the run: errors are never counted as speed.

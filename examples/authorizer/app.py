@@ -11,7 +11,6 @@ given another caller's session by repeating its key.
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from typing import Annotated, Any
 
@@ -20,7 +19,7 @@ from msgspec import Meta
 from policy import Decision, allows, decision
 from tokens import KeyCache, Verifier
 
-from proa import App, Forbidden, NotFound, Objectives, Unprocessable
+from proa import App, Context, Forbidden, NotFound, Objectives, Unprocessable
 
 SESSION_S = 3600
 FETCH_S = 1.0
@@ -93,7 +92,7 @@ async def identity_keys() -> bool:
 # The routes
 
 
-class TokenExchange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TokenExchange(msgspec.Struct, frozen=True):
     """A token of the identity provider, and what the session is for, in the caller's own words."""
 
     token: str
@@ -101,26 +100,25 @@ class TokenExchange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @app.post("/sessions", idempotent=True, timeout_s=2)
-async def open_session(body: TokenExchange) -> Session:
+async def open_session(body: TokenExchange, ctx: Context) -> Session:
     """Exchange a token for a session of an hour."""
-    now = time.time()
+    now = ctx.now()
     identity = await tokens.verify(body.token, now)
-    secret = secrets.token_urlsafe(24)
-    session = Session(secret, identity.subject, sorted(identity.scopes), now, now + SESSION_S, body.device)
+    session = Session(ctx.token(), identity.subject, sorted(identity.scopes), now, now + SESSION_S, body.device)
     await sessions.put(session)
     return session
 
 
 @app.get("/sessions/{id}")
-async def read_session(id: str) -> Session:
+async def read_session(id: str, ctx: Context) -> Session:
     """A session that is still good; 404 for one that is unknown, expired or revoked."""
     session = await sessions.get(id)
-    if session.expires_at <= time.time() or await revoked(session):
+    if session.expires_at <= ctx.now() or await revoked(session):
         raise NotFound("the session has ended")
     return session
 
 
-class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Question(msgspec.Struct, frozen=True):
     """May the holder of `session` do `action` on `resource`?"""
 
     session: str
@@ -129,10 +127,10 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @app.post("/authorize", timeout_s=1)
-async def authorize(question: Question) -> Decision:
+async def authorize(question: Question, ctx: Context) -> Decision:
     """The gateway's question. Deny by default: only a live session with a scope that grants it is allowed."""
     session = await sessions.get(question.session, None)
-    if session is None or session.expires_at <= time.time():
+    if session is None or session.expires_at <= ctx.now():
         return decision("Deny", "anonymous", question.action, question.resource, "no such session")
     if await revoked(session):
         return decision("Deny", session.subject, question.action, question.resource, "revoked")
@@ -141,7 +139,7 @@ async def authorize(question: Question) -> Decision:
     return decision("Allow", session.subject, question.action, question.resource, "granted by scope")
 
 
-class RevocationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RevocationRequest(msgspec.Struct, frozen=True):
     """Who asks (`token`), and what ends: one session, or every session of a subject."""
 
     token: str
@@ -151,16 +149,16 @@ class RevocationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 
 @app.post("/revocations", idempotent=True, timeout_s=2)
-async def revoke(body: RevocationRequest) -> Revocation:
+async def revoke(body: RevocationRequest, ctx: Context) -> Revocation:
     """End a session. A subject may end its own; the scope `sessions:revoke` ends anybody's."""
     if bool(body.session) == bool(body.subject):
         raise Unprocessable("give exactly one of `session` and `subject`")
-    identity = await tokens.verify(body.token, time.time())
+    identity = await tokens.verify(body.token, ctx.now())
     owner = body.subject or (await sessions.get(body.session)).subject
     if identity.subject != owner and "sessions:revoke" not in identity.scopes:
         raise Forbidden("only the subject itself, or a holder of `sessions:revoke`, may end these sessions")
     target = f"session:{body.session}" if body.session else f"subject:{body.subject}"
-    revocation = Revocation(target, time.time(), identity.subject, body.reason)
+    revocation = Revocation(target, ctx.now(), identity.subject, body.reason)
     await revocations.put(revocation)
     return revocation
 

@@ -77,7 +77,7 @@ class LimitExceeded(AlreadyExists):
     title = "Limit exceeded"
 
 
-class NewAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NewAccount(msgspec.Struct, frozen=True):
     """The terms an account is opened with."""
 
     currency: Currency
@@ -102,7 +102,7 @@ async def read_account(id: str) -> Account:
     return await accounts.get(id)
 
 
-class NewCharge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NewCharge(msgspec.Struct, frozen=True):
     """What to take from whom. `reference` is the caller's own, such as an invoice number."""
 
     account: str
@@ -131,7 +131,7 @@ async def read_charge(id: str) -> Charge:
     return await charges.get(id)
 
 
-class NewPreferences(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NewPreferences(msgspec.Struct, frozen=True):
     """A customer's choice."""
 
     language: Annotated[str, Meta(pattern="^[a-z]{2}$")] = "en"
