@@ -1,0 +1,274 @@
+"""The account of a drill: evidence in, report out.
+
+Nothing here asks a system anything. The evidence is what the clients recorded, what the survivors answered when they
+were asked for everything acknowledged, what the stores' own files hold, and what the control plane says it did; the
+report is arithmetic on it, so that each figure can be checked by hand.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Literal
+
+import msgspec
+
+from proa.chaos.records import THROUGH_EDGE, Record
+from proa.core.roles import Topology
+from proa.declare.objectives import Objectives
+
+How = Literal["kill", "pause", "blackout"]
+Verdict = Literal["held", "violated"]
+AFTER_LEASE_S = 5.0
+"""Stalls are those of requests due from the fault until this long after a lease has run out."""
+
+
+class Phase(msgspec.Struct, frozen=True):
+    """A step of the fail-over: when it began, counted from the fault, and how long it took."""
+
+    phase: str
+    at_s: float
+    took_s: float
+
+
+class CommitRef(msgspec.Struct, frozen=True):
+    """Where a key's unit was committed, as the journal on the disk says."""
+
+    origin: str
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.origin}:{self.seq}"
+
+
+class LostWrite(msgspec.Struct, frozen=True):
+    """An acknowledged write that a survivor does not have at the end."""
+
+    key: str
+    commit: str
+    region: str
+    acknowledged_at: float
+
+
+class Lag(msgspec.Struct, frozen=True):
+    """How long after its commit the survivors applied a commit of the lost region, before the fault."""
+
+    p50: float | None = None
+    p99: float | None = None
+
+
+class Stall(msgspec.Struct, frozen=True):
+    """Latencies of the requests due around the fault."""
+
+    p50: float = 0.0
+    p99: float = 0.0
+    max: float = 0.0
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """All that is known about one fault.
+
+    `absent` holds, per survivor, the paths that it could not read back; `commits` where each key was committed;
+    `held_at_fault` the last sequence of each of the lost region's origins that a survivor had at the fault; `listed`
+    the keys in the system's own lost-write list, None where the region's disk has not returned; `row_counts` how many
+    rows each key has, in the store that has most of them; `broken` what the workload's own check found; `until` when
+    something else than recovery from this fault began.
+    """
+
+    records: Sequence[Record]
+    fault_at: float
+    lease_s: float
+    approved_at: float | None = None
+    until: float = float("inf")
+    slow_s: float = 1.0
+    absent: Mapping[str, frozenset[str]] = {}
+    commits: Mapping[str, CommitRef] = {}
+    held_at_fault: Mapping[str, int] = {}
+    listed: frozenset[str] | None = None
+    row_counts: Mapping[str, int] = {}
+    broken: Sequence[str] = ()
+    lag_ms: Lag = Lag()
+    timeline: Sequence[Phase] = ()
+    handovers: int = 1
+
+
+class DrillReport(msgspec.Struct, frozen=True):
+    """What a drill cost, and whether the promises held."""
+
+    app: str
+    topology: Topology
+    lost_region: str
+    how: How
+    seed: int
+    requests: int
+    ok: int
+    failed: int
+    failed_idempotent: int
+    acknowledged: int
+    duplicates: int
+    lost_writes: list[LostWrite]
+    rpo_writes: int
+    rto_s: float
+    rto_after_approval_s: float | None
+    lag_ms: Lag
+    stall_ms: Stall
+    timeline: list[Phase]
+    repeats: dict[str, int]
+    verdict: Verdict
+    violations: list[str]
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """What was drilled, and what its author promised."""
+
+    app: str
+    topology: Topology
+    objectives: Objectives
+    lost_region: str
+    how: How
+    seed: int
+
+
+def account(subject: Subject, evidence: Evidence) -> DrillReport:
+    """The report of one drill."""
+    requests = [record for record in evidence.records if record.kind in THROUGH_EDGE]
+    lost = lost_writes(evidence)
+    rto_s = outage_s(requests, evidence.fault_at, evidence.until, evidence.slow_s)
+    after_approval = None
+    if evidence.approved_at is not None:
+        after_approval = max(0.0, round(evidence.fault_at + rto_s - evidence.approved_at, 3))
+    failed_idempotent = sum(1 for record in requests if record.key and not record.ok)
+    broken = [
+        *_duplicate_violations(evidence, lost),
+        *_loss_violations(subject.objectives, evidence, lost),
+        *_recovery_violations(subject, rto_s, after_approval, failed_idempotent),
+        *(_overlap_violations(evidence) if subject.topology == "active-passive" else ()),
+    ]
+    return DrillReport(
+        app=subject.app,
+        topology=subject.topology,
+        lost_region=subject.lost_region,
+        how=subject.how,
+        seed=subject.seed,
+        requests=len(requests),
+        ok=sum(record.ok for record in requests),
+        failed=sum(not record.ok for record in requests),
+        failed_idempotent=failed_idempotent,
+        acknowledged=len(acknowledged(evidence.records)),
+        duplicates=duplicates(evidence.row_counts),
+        lost_writes=lost,
+        rpo_writes=unreplicated(evidence),
+        rto_s=rto_s,
+        rto_after_approval_s=after_approval,
+        lag_ms=evidence.lag_ms,
+        stall_ms=stall(requests, evidence),
+        timeline=list(evidence.timeline),
+        repeats=dict(Counter(record.kind for record in evidence.records if record.kind != "first")),
+        verdict="violated" if broken else "held",
+        violations=broken,
+    )
+
+
+def acknowledged(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """Every acknowledged write by its key (its number, where it has none), with all its acknowledgements."""
+    writes: dict[str, list[Record]] = {}
+    for record in records:
+        if record.ok and record.read:
+            writes.setdefault(record.key or f"#{record.number}", []).append(record)
+    return writes
+
+
+def duplicates(row_counts: Mapping[str, int]) -> int:
+    """How many rows there are beyond the first of each key."""
+    return sum(count - 1 for count in row_counts.values() if count > 1)
+
+
+def lost_writes(evidence: Evidence) -> list[LostWrite]:
+    """Acknowledged, and absent from at least one survivor at the end."""
+    missing = frozenset[str]().union(*evidence.absent.values())
+    return [
+        _lost(key, next(answer for answer in answers if answer.read in missing), evidence.commits)
+        for key, answers in acknowledged(evidence.records).items()
+        if any(answer.read in missing for answer in answers)
+    ]
+
+
+def _lost(key: str, answer: Record, commits: Mapping[str, CommitRef]) -> LostWrite:
+    return LostWrite(key, str(commits.get(key, "")), answer.region, round(answer.end, 6))
+
+
+def unreplicated(evidence: Evidence) -> int:
+    """How many writes had been acknowledged at the fault, but were on no survivor's disk."""
+    before = acknowledged(record for record in evidence.records if record.end <= evidence.fault_at)
+    refs = (evidence.commits.get(key) for key in before)
+    held = evidence.held_at_fault
+    return sum(1 for ref in refs if ref and ref.origin in held and ref.seq > held[ref.origin])
+
+
+def outage_s(requests: Iterable[Record], since: float, until: float, slow_s: float) -> float:
+    """From `since` to the end of the last request that failed or was slow, among those due before `until`."""
+    bad = [r.end for r in requests if r.end >= since and r.due < until and not (r.ok and r.latency_s <= slow_s)]
+    return round(max(bad) - since, 3) if bad else 0.0
+
+
+def stall(requests: Iterable[Record], evidence: Evidence) -> Stall:
+    """Latencies of the requests due from the fault until a lease and a little more have passed."""
+    end = evidence.fault_at + evidence.lease_s + AFTER_LEASE_S
+    found = sorted(r.latency_s * 1000 for r in requests if evidence.fault_at <= r.due <= end)
+    if not found:
+        return Stall()
+    return Stall(round(quantile(found, 0.5), 2), round(quantile(found, 0.99), 2), round(found[-1], 2))
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """The nearest-rank quantile of ordered values."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def _duplicate_violations(evidence: Evidence, lost: Sequence[LostWrite]) -> Iterable[str]:
+    if doubled := duplicates(evidence.row_counts):
+        worst = max(evidence.row_counts, key=lambda key: evidence.row_counts[key])
+        yield f"{doubled} effects were doubled, {worst} for one"
+    yield from evidence.broken
+    gone = {write.key for write in lost}
+    for key, answers in acknowledged(evidence.records).items():
+        if key not in gone and len({answer.digest for answer in answers if answer.key}) > 1:
+            yield f"{key} was answered in different ways"
+
+
+def _loss_violations(objectives: Objectives, evidence: Evidence, lost: Sequence[LostWrite]) -> Iterable[str]:
+    rpo_s = objectives.rpo_s
+    if rpo_s == 0 and lost:
+        yield f"{len(lost)} acknowledged writes were lost; rpo_s=0 tolerates none"
+    elif rpo_s is not None:
+        late = [write for write in lost if evidence.fault_at - write.acknowledged_at > rpo_s]
+        if late:
+            yield f"{len(late)} lost writes had been acknowledged more than rpo_s={rpo_s:g} before the fault"
+    if evidence.listed is not None:
+        unlisted = [write.key for write in lost if write.key not in evidence.listed]
+        if unlisted:
+            yield f"{len(unlisted)} lost writes are not in the lost-write list, {unlisted[0]} for one"
+
+
+def _recovery_violations(
+    subject: Subject, rto_s: float, after_approval: float | None, failed_idempotent: int
+) -> Iterable[str]:
+    measured = rto_s if after_approval is None else after_approval
+    declared = subject.objectives.rto_s
+    if declared is not None and measured > declared:
+        since = "the fault" if after_approval is None else "the approval"
+        yield f"recovery took {measured:g} s from {since}; rto_s={declared:g}"
+    if subject.topology == "active-active" and failed_idempotent:
+        yield f"{failed_idempotent} idempotent requests failed although other regions were active"
+
+
+def _overlap_violations(evidence: Evidence) -> Iterable[str]:
+    """Acknowledgements of new writes come from one region at a time, and change hands only with an epoch."""
+    answers = sorted((r.end, r.region) for r in evidence.records if r.ok and r.read and r.region and not r.replayed)
+    turns = [region for region, _ in groupby(region for _, region in answers)]
+    if len(turns) - 1 > evidence.handovers:
+        yield (
+            f"acknowledgements of different epochs overlap: writes were acknowledged by {' then '.join(turns[:8])}, "
+            f"with {evidence.handovers} change(s) of the active region"
+        )
