@@ -7,6 +7,7 @@ import importlib.util
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, TypeVar, Unpack
 
 from proa.core.replicate.merge import Merge
@@ -104,6 +105,11 @@ class App:
         """Declare a table of `kind` (a dataclass, msgspec Struct or pydantic model) whose field `key` is its key."""
         if name in self.tables:
             raise DeclarationError(f"table {name} is declared twice")
+        if mode == "active" and self.topology == "active-active":
+            raise DeclarationError(
+                f"table {name}: mode `active` needs topology active-passive; where every region is active, "
+                "choose `any` (merged) or `strong` (global store)"
+            )
         chosen: Mode = mode or ("active" if self.topology == "active-passive" and merge is None else "any")
         table = Table(name, kind, key=key, mode=chosen, merge=merge)
         self.tables[name] = table
@@ -183,7 +189,7 @@ def load_app(target: str) -> App:
     return found
 
 
-def _module_from(path: Path) -> Any:
+def _module_from(path: Path) -> ModuleType:
     if not path.is_file():
         raise AppNotFound(f"{path}: no such file")
     folder = str(path.parent.resolve())
@@ -199,12 +205,11 @@ def _module_from(path: Path) -> Any:
     return module
 
 
-def _only_app(module: Any, where: str) -> App:
+def _only_app(module: ModuleType, where: str) -> App:
     named = getattr(module, "app", None)
     if isinstance(named, App):
         return named
-    members: dict[str, object] = vars(module)
-    apps = [value for value in members.values() if isinstance(value, App)]
+    apps = [value for value in module.__dict__.values() if isinstance(value, App)]
     if len(apps) != 1:
         raise AppNotFound(f"{where}: expected one App, found {len(apps)}; name it `app`")
     return apps[0]

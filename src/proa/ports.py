@@ -83,6 +83,16 @@ class Permit(Protocol):
     def __call__(self, batch: Batch) -> Fenced | None: ...
 
 
+class Terms(msgspec.Struct):
+    """On what terms other origins' commits are applied; read inside the store's transaction, so changes count at once.
+
+    `cuts` park what came too late; `limits` is the last sequence to apply of an origin that is held.
+    """
+
+    cuts: tuple[Cut, ...] = ()
+    limits: Versions = {}
+
+
 class RegionStore(Protocol):
     """A region's own database. Reads see durable commits alone; `commit` returns after the commit is durable."""
 
@@ -95,8 +105,8 @@ class RegionStore(Protocol):
         """Durable commits (encoded) after the given cursor of each origin named, in each origin's order."""
         ...
 
-    async def apply(self, entries: Sequence[bytes], cuts: Sequence[Cut]) -> Versions:
-        """Merge, park or skip each commit whose dependencies are met; the durable cursors afterwards."""
+    async def apply(self, entries: Sequence[bytes], terms: Terms) -> Versions:
+        """Merge, park or skip each commit whose dependencies and terms are met; the durable cursors afterwards."""
         ...
 
     def cursors(self) -> Versions:
@@ -104,7 +114,7 @@ class RegionStore(Protocol):
         ...
 
     async def changed(self, after: Versions, timeout_s: float) -> bool:
-        """Wait until a durable commit lies beyond `after`; False when the time ran out."""
+        """Wait until a durable commit lies beyond `after`, or this origin changed; False when the time ran out."""
         ...
 
 

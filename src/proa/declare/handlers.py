@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypedDict
 
 import msgspec
@@ -36,6 +36,7 @@ class Route(msgspec.Struct):
     declared_unit: Literal["regional", "global"] | None
     is_async: bool
     _class: UnitClass | None = None
+    _needs_role: bool | None = None
 
     @property
     def scope(self) -> str:
@@ -49,6 +50,17 @@ class Route(msgspec.Struct):
             self._class = self._classify()
         return self._class
 
+    @property
+    def needs_role(self) -> bool:
+        """Whether its units write `active` tables, as far as its code (or a unit so far) has shown."""
+        if self._needs_role is None:
+            self._needs_role = any(table.mode == "active" for table in self.writes())
+        return self._needs_role
+
+    @needs_role.setter
+    def needs_role(self, value: bool) -> None:
+        self._needs_role = value
+
     def writes(self) -> set[Table[Any]]:
         """The tables that the handler's code writes."""
         return written_tables(self.handler)
@@ -56,10 +68,6 @@ class Route(msgspec.Struct):
     def arguments(self, request: Request, path: Mapping[str, str], context: Context) -> dict[str, Any]:
         """The handler's arguments out of a request; raises BadRequest or Unprocessable."""
         return {name: getter(request, path, context) for name, getter in self.getters.items()}
-
-    def call(self, arguments: dict[str, Any]) -> Awaitable[Any]:
-        """Start an async handler."""
-        return self.handler(**arguments)
 
     def _classify(self) -> UnitClass:
         if self.method in READ_METHODS:

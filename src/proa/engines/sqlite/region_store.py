@@ -30,7 +30,7 @@ from proa.engines.sqlite.rows import (
     read_rows,
     versions_of,
 )
-from proa.ports import Batch, Clock, Committed, Conflict, Found, Permit, Result
+from proa.ports import Batch, Clock, Committed, Conflict, Found, Permit, Result, Terms
 
 OUTCOME_SWEEP_EVERY = 5000
 _decode_commit = msgspec.msgpack.Decoder(Commit).decode
@@ -89,6 +89,7 @@ class SqliteRegionStore:
         self._permit = permit
         self._merges = dict(merges or {})
         self._waiters: set[asyncio.Event] = set()
+        self._lives = 0
         self._load()
         self._group = GroupCommit(self._writer, self, run_blocking)
 
@@ -115,6 +116,7 @@ class SqliteRegionStore:
         self.identity = identity
         self.origin = f"{self._region}/{identity.incarnation}"
         self._cursors.setdefault(self.origin, 0)
+        self._lives += 1
 
     @property
     def head(self) -> int:
@@ -142,9 +144,10 @@ class SqliteRegionStore:
     async def changed(self, after: Versions, timeout_s: float) -> bool:
         event = asyncio.Event()
         self._waiters.add(event)
+        lives = self._lives
         try:
             async with asyncio.timeout(timeout_s):
-                while not self._beyond(after):
+                while not self._beyond(after) and self._lives == lives:
                     event.clear()
                     await event.wait()
         except TimeoutError:
@@ -228,16 +231,24 @@ class SqliteRegionStore:
 
     # Other regions' commits.
 
-    async def apply(self, entries: Sequence[bytes], cuts: Sequence[Cut]) -> Versions:
-        await self._group.submit(lambda: self._apply_all(entries, cuts))
+    async def apply(self, entries: Sequence[bytes], terms: Terms) -> Versions:
+        await self._group.submit(lambda: self._apply_all(entries, terms))
         return self.cursors()
 
-    def _apply_all(self, entries: Sequence[bytes], cuts: Sequence[Cut]) -> None:
+    def applied(self) -> Versions:
+        """The cursors with what is on its way to the disk: nothing beyond them was applied so far."""
+        return dict(self._cursors)
+
+    def _apply_all(self, entries: Sequence[bytes], terms: Terms) -> None:
         for entry in entries:
             commit = _decode_commit(entry)
-            due = commit.seq == self._cursors.get(commit.origin, 0) + 1 and commit.origin != self.origin
-            if due and not missing(commit, self._cursors):
-                self._apply(commit, entry, cuts)
+            if self._due(commit, terms.limits) and not missing(commit, self._cursors):
+                self._apply(commit, entry, terms.cuts)
+
+    def _due(self, commit: Commit, limits: Versions) -> bool:
+        """Whether it is the next of its origin (not this region's own), and within the limit if that is held."""
+        origin, seq = commit.origin, commit.seq
+        return origin != self.origin and seq == self._cursors.get(origin, 0) + 1 and seq <= limits.get(origin, seq)
 
     def _apply(self, commit: Commit, entry: bytes, cuts: Sequence[Cut]) -> None:
         self._writer.execute(SQL["put_entry"], (commit.origin, commit.seq, entry))

@@ -1,0 +1,80 @@
+"""What this region may do right now: its role and epoch, while its lease lasts, on a clock that runs through suspend.
+
+The store asks inside its transaction (`permit`), the unit again after the fsync and before the answer
+(`may_write_active`): an acknowledgement never leaves under a right that has run out.
+"""
+
+from __future__ import annotations
+
+from proa.core.roles import Assignment
+from proa.errors import ClockOutOfBound, NotActive, RegionFenced
+from proa.ports import Batch, Clock, Fenced
+
+NEVER = float("-inf")
+
+
+class Authority:
+    """The rights of one region. `fenced` while it sets a suffix aside or waits for a new incarnation."""
+
+    def __init__(self, region: str, clock: Clock) -> None:
+        self._region = region
+        self._clock = clock
+        self.assignment: Assignment | None = None
+        self.lease_until = NEVER
+        self.draining = False
+        self.fenced = False
+        self.clock_off = False
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that this region acts under; 0 before it knows one."""
+        return self.assignment.epoch if self.assignment else 0
+
+    @property
+    def role(self) -> str:
+        """This region's role as it knows it."""
+        if self.fenced:
+            return "fenced"
+        return self.assignment.roles.get(self._region, "down") if self.assignment else "standby"
+
+    def assume(self, assignment: Assignment, lease_until: float) -> None:
+        """Act on `assignment` until `lease_until`. An older assignment than the known one changes nothing."""
+        known = self.assignment
+        if known and (assignment.epoch, assignment.revision) < (known.epoch, known.revision):
+            return
+        if known is None or assignment.epoch > known.epoch:
+            self.draining = False
+        self.assignment = assignment
+        self.lease_until = max(self.lease_until, lease_until)
+
+    def lease_left_s(self) -> float:
+        """Seconds left of the lease; 0 where it has run out."""
+        return max(0.0, self.lease_until - self._clock.monotonic())
+
+    def may_write_active(self) -> bool:
+        """Whether an `active` row may be committed, or its commit acknowledged, at this moment."""
+        return (
+            not self.draining
+            and not self.fenced
+            and self.assignment is not None
+            and self.assignment.may_write(self._region)
+            and self._clock.monotonic() < self.lease_until
+        )
+
+    def refusal(self) -> Fenced | None:
+        """Why this region may commit nothing at all, if so."""
+        if self.fenced:
+            return Fenced(RegionFenced.code, f"{self._region} is setting its late commits aside")
+        if self.clock_off:
+            return Fenced(ClockOutOfBound.code, f"the clock of {self._region} is out of bound")
+        return None
+
+    def permit(self, batch: Batch) -> Fenced | None:
+        """`ports.Permit`: asked by the region's store just before it writes."""
+        if refused := self.refusal():
+            return refused
+        if any(write.mode == "active" for write in batch.writes) and not (
+            batch.epoch == self.epoch and self.may_write_active()
+        ):
+            return Fenced(NotActive.code, f"{self._region} is {self.role} in epoch {self.epoch}")
+        return None

@@ -1,0 +1,75 @@
+"""What happens in a region, as events for logs and metrics."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class UnitFinished(msgspec.Struct, frozen=True):
+    """A request was answered. `attempts` counts runs of the handler; `error` is the code of what went wrong."""
+
+    route: str
+    status: int
+    took_s: float
+    unit: str
+    trace: str
+    attempts: int
+    replayed: bool
+    error: str = ""
+
+
+class HandlerRaised(msgspec.Struct, frozen=True):
+    """A handler raised what it did not declare; the answer was a 500."""
+
+    route: str
+    unit: str
+    trace: str
+    traceback: str
+
+
+class CommitsApplied(msgspec.Struct, frozen=True):
+    """Commits of other regions were applied durably; lags are from commit to here, in seconds."""
+
+    peer: str
+    count: int
+    lags_s: list[float]
+
+
+class PeerLost(msgspec.Struct, frozen=True):
+    """A peer does not answer pulls any more."""
+
+    peer: str
+    detail: str
+
+
+class PeerBack(msgspec.Struct, frozen=True):
+    """A peer answers pulls (again)."""
+
+    peer: str
+
+
+class CommitsParked(msgspec.Struct, frozen=True):
+    """Commits that came too late for their epoch were set aside; they are in the lost-write list."""
+
+    count: int
+    epoch: int
+
+
+class ClockSkewSeen(msgspec.Struct, frozen=True):
+    """An origin's stamps lie further ahead than the clock bound allows; its commits wait."""
+
+    origin: str
+    ahead_s: float
+
+
+class CheckFailed(msgspec.Struct, frozen=True):
+    """A declared health check failed often enough to count."""
+
+    check: str
+    detail: str
+
+
+class CheckPassed(msgspec.Struct, frozen=True):
+    """A declared health check passes again."""
+
+    check: str

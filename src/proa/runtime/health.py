@@ -1,0 +1,99 @@
+"""Deep health: a verdict that is always ready, because checks run in the background and never while it is asked for.
+
+A check that hangs is cut at its time-out and counts as failed; it delays neither the verdict nor other checks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from proa.declare.context import CURRENT, UnitOfWork
+from proa.declare.health import HealthCheck
+from proa.ports import Clock, HealthReport, Telemetry
+from proa.runtime.events import CheckFailed, CheckPassed
+
+Facts = Callable[[], dict[str, str]]
+"""What the region knows of itself without asking anybody: failing component -> why."""
+
+
+class Checked(msgspec.Struct):
+    """The state of one declared check."""
+
+    failures: int = 0
+    failing: bool = False
+    detail: str = ""
+    observed_at: float = 0.0
+
+
+class HealthMonitor:
+    """Runs the declared checks and keeps the region's verdict."""
+
+    def __init__(
+        self,
+        checks: Iterable[HealthCheck],
+        unit: Callable[[], UnitOfWork],
+        facts: Facts,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._checks = tuple(checks)
+        self._unit = unit
+        self._facts = facts
+        self._clock = clock
+        self._telemetry = telemetry
+        self.states = {check.name: Checked() for check in self._checks}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._watch(check)) for check in self._checks]
+
+    def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    def report(self, *, ready: bool) -> HealthReport:
+        """The verdict now, out of memory."""
+        failing = (*self._facts(), *(name for name, state in self.states.items() if state.failing))
+        return HealthReport("fail" if failing else "pass", failing, ready)
+
+    def page(self, region: str, *, ready: bool) -> dict[str, object]:
+        """The verdict as application/health+json."""
+        report = self.report(ready=ready)
+        facts = self._facts()
+        checks = {name: [{"status": "fail", "output": why}] for name, why in facts.items()}
+        for name, state in self.states.items():
+            status = "fail" if state.failing else "warn" if state.failures else "pass"
+            checks[name] = [{"status": status, "output": state.detail}]
+        return {"status": report.status, "serviceId": region, "ready": ready, "checks": checks}
+
+    async def _watch(self, check: HealthCheck) -> None:
+        state = self.states[check.name]
+        while True:
+            self._note(check, state, await self._run(check))
+            await self._clock.sleep(check.every_s)
+
+    async def _run(self, check: HealthCheck) -> str:
+        """Empty where the check passed, else why not."""
+        token = CURRENT.set(self._unit())
+        try:
+            async with asyncio.timeout(check.timeout_s):
+                return "" if await check.check() else "returned False"
+        except TimeoutError:
+            return f"took longer than {check.timeout_s:g} s"
+        except Exception as error:  # noqa: BLE001 - whatever a check raises is its verdict
+            return f"raised {type(error).__name__}: {error}"
+        finally:
+            CURRENT.reset(token)
+
+    def _note(self, check: HealthCheck, state: Checked, problem: str) -> None:
+        state.detail = problem
+        state.observed_at = self._clock.now()
+        state.failures = state.failures + 1 if problem else 0
+        failing = state.failures >= check.fail_after
+        if failing != state.failing:
+            state.failing = failing
+            self._telemetry.emit(CheckFailed(check.name, problem) if failing else CheckPassed(check.name))

@@ -1,0 +1,313 @@
+"""One invocation from admission to answer: the driver of units of work.
+
+The order is DESIGN's: look the key up, run the handler, commit in one store, answer after the commit is durable. A lost
+race runs the handler again with fresh reads; a typed 4xx is recorded like a result; an exception or a 5xx is not. For a
+regional unit the key is looked up before the handler runs; a global unit learns it from the commit itself, which saves
+a round trip, and looks it up only when the handler fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Mapping
+from contextvars import copy_context
+from typing import Any
+
+import msgspec
+
+from proa.app import App
+from proa.core.dedupe import KEY_LENGTH_MAX, Outcome, decide, fingerprint, valid_key
+from proa.core.roles import ROLES, ROLES_KEY, Assignment
+from proa.declare.context import CURRENT
+from proa.declare.handlers import Route
+from proa.declare.http import Answer, Request
+from proa.errors import (
+    BY_CODE,
+    BadRequest,
+    Contended,
+    DeadlineExceeded,
+    HandlerFailed,
+    HttpError,
+    KeyReused,
+    MissingIdempotencyKey,
+    NotActive,
+    OutcomeUnknown,
+    ProaError,
+    RegionFenced,
+    ResponseTooLarge,
+    Unavailable,
+)
+from proa.ports import (
+    Clock,
+    Committed,
+    Conflict,
+    Entropy,
+    Fenced,
+    Found,
+    GlobalStore,
+    RegionStore,
+    Result,
+    Telemetry,
+)
+from proa.runtime.answers import answer_of, problem, replay
+from proa.runtime.authority import Authority
+from proa.runtime.events import HandlerRaised, UnitFinished
+from proa.runtime.unit import Frame, Store, Unit
+
+ATTEMPTS_MAX = 8
+BACKOFF_S = 0.002
+ROLES_ADDRESS = (ROLES, ROLES_KEY)
+_decode_roles = msgspec.msgpack.Decoder(Assignment).decode
+
+
+class Invocation(msgspec.Struct):
+    """One request on its way: what stays the same over all attempts."""
+
+    route: Route
+    request: Request
+    path: Mapping[str, str]
+    unit: str
+    trace: str
+    deadline: float
+    key: str | None = None
+    digest: bytes = b""
+    attempts: int = 0
+    replayed: bool = False
+
+
+class Invoker:
+    """Runs the routes of an app in one region."""
+
+    def __init__(
+        self,
+        app: App,
+        region: str,
+        stores: tuple[RegionStore, GlobalStore],
+        authority: Authority,
+        clock: Clock,
+        entropy: Entropy,
+        telemetry: Telemetry,
+    ) -> None:
+        self._app = app
+        self._region = region
+        self._stores = stores
+        self._regional, self._global = stores
+        self._authority = authority
+        self._clock = clock
+        self._entropy = entropy
+        self._telemetry = telemetry
+        self._in_flight: dict[tuple[str, str], tuple[bytes, asyncio.Future[None]]] = {}
+        self._roles_version = 0
+
+    def unit_id(self) -> str:
+        """A new unit id of 32 hex digits: milliseconds first, so that ids sort by time; also a W3C trace id."""
+        return f"{int(self._clock.now() * 1000):012x}{self._entropy.token(10)}"
+
+    async def invoke(self, route: Route, request: Request, path: Mapping[str, str]) -> Answer:
+        """The answer to a request; every error is an answer too."""
+        started = self._clock.monotonic()
+        unit = self.unit_id()
+        trace = request.headers.get("traceparent") or f"00-{unit}-{unit[16:]}-01"
+        call = Invocation(route, request, path, unit, trace, started + route.timeout_s)
+        code = ""
+        try:
+            answer = await self._admit(call)
+        except ProaError as error:
+            code = error.code
+            answer = problem(error, unit)
+        took = self._clock.monotonic() - started
+        self._telemetry.emit(
+            UnitFinished(route.scope, answer.status, took, unit, trace, call.attempts, call.replayed, code)
+        )
+        return answer
+
+    # Admission.
+
+    async def _admit(self, call: Invocation) -> Answer:
+        self._require_role(call.route)
+        call.key = _idempotency_key(call.route, call.request)
+        if call.key is None:
+            return await self._attempt_all(call)
+        request = call.request
+        call.digest = fingerprint(request.method, request.path, request.query, request.body)
+        return await self._once(call, call.key)
+
+    def _require_role(self, route: Route) -> None:
+        if route.needs_role and not self._authority.may_write_active():
+            raise NotActive(f"{self._region} is {self._authority.role} in epoch {self._authority.epoch}")
+
+    async def _once(self, call: Invocation, key: str) -> Answer:
+        """Let one request under a key run at a time; the others wait for its answer until their deadline."""
+        address = (call.route.scope, key)
+        while (running := self._in_flight.get(address)) is not None:
+            digest, finished = running
+            if digest != call.digest:
+                raise KeyReused(f"key {key!r} is in use by a request with another payload")
+            await self._wait(finished, call)
+        finished = asyncio.get_running_loop().create_future()
+        self._in_flight[address] = (call.digest, finished)
+        try:
+            if call.route.unit == "regional" and (outcome := await self._regional.outcome(*address)):
+                return self._found(call, outcome)
+            return await self._attempt_all(call)
+        finally:
+            del self._in_flight[address]
+            finished.set_result(None)
+
+    async def _wait(self, finished: asyncio.Future[None], call: Invocation) -> None:
+        try:
+            async with asyncio.timeout(call.deadline - self._clock.monotonic()):
+                await asyncio.shield(finished)
+        except TimeoutError:
+            raise DeadlineExceeded("another request under this key is still running") from None
+
+    def _found(self, call: Invocation, outcome: Outcome) -> Answer:
+        if decide(outcome, call.digest, self._clock.now()) == "mismatch":
+            raise KeyReused(f"key {call.key!r} was used with another payload")
+        self._require_role(call.route)
+        call.replayed = True
+        return replay(outcome)
+
+    # Attempts.
+
+    async def _attempt_all(self, call: Invocation) -> Answer:
+        while call.attempts < ATTEMPTS_MAX:
+            if call.attempts:
+                await self._clock.sleep(BACKOFF_S * 2**call.attempts * self._entropy.random())
+            call.attempts += 1
+            answer = await self._attempt(call)
+            if answer is not None:
+                return answer
+        raise Contended(f"{call.route.scope} lost {ATTEMPTS_MAX} races for its rows")
+
+    async def _attempt(self, call: Invocation) -> Answer | None:
+        """One run and one commit; None where a race was lost."""
+        unit = self._unit(call)
+        try:
+            answer, keep_writes = await self._handle(call, unit)
+        except ProaError:
+            if outcome := await self._recorded(call):
+                return self._found(call, outcome)
+            raise
+        store = self._store_for(call, unit)
+        if store is None:
+            return answer
+        outcome = self._outcome(call, answer) if call.key and answer.status < 500 else None
+        result = await self._commit(unit, store, outcome, keep_writes=keep_writes)
+        match result:
+            case Committed():
+                if unit.fenced_rows and not self._authority.may_write_active():
+                    raise OutcomeUnknown("the commit is durable here, but the lease ran out before the answer")
+                return answer
+            case Conflict():
+                return None
+            case Found(outcome):
+                return self._found(call, outcome)
+            case Fenced(code, detail):
+                raise BY_CODE.get(code, Unavailable)(detail)
+
+    def _unit(self, call: Invocation) -> Unit:
+        unit = call.unit if call.attempts == 1 else self.unit_id()
+        frame = Frame(unit, call.trace, call.key, call.request.headers, call.deadline)
+        return Unit(self._region, call.route, self._stores, self._clock, self._entropy, frame)
+
+    async def _handle(self, call: Invocation, unit: Unit) -> tuple[Answer, bool]:
+        """The handler's answer, and whether its writes stand (a typed 4xx drops them)."""
+        token = CURRENT.set(unit)
+        try:
+            async with asyncio.timeout(unit.remaining_s()):
+                result = await self._call(call, unit)
+        except HttpError as error:
+            if error.status >= 500 or not call.key:
+                raise
+            return problem(error, unit.unit), False
+        except ProaError:
+            raise
+        except TimeoutError:
+            raise DeadlineExceeded(f"{call.route.scope} took longer than {call.route.timeout_s:g} s") from None
+        except Exception as error:
+            self._telemetry.emit(HandlerRaised(call.route.scope, unit.unit, unit.trace, traceback.format_exc()))
+            raise HandlerFailed(f"{call.route.scope} raised {type(error).__name__}") from error
+        finally:
+            CURRENT.reset(token)
+        return answer_of(result, call.route.status), True
+
+    async def _call(self, call: Invocation, unit: Unit) -> Any:
+        arguments = call.route.arguments(call.request, call.path, unit)
+        if call.route.is_async:
+            return await call.route.handler(**arguments)
+        run = copy_context().run
+        return await asyncio.get_running_loop().run_in_executor(None, lambda: run(call.route.handler, **arguments))
+
+    async def _recorded(self, call: Invocation) -> Outcome | None:
+        """A global unit whose handler failed may be a repeat of one that succeeded: then its answer stands."""
+        if call.key is None or call.route.unit != "global":
+            return None
+        try:
+            return await self._global.outcome(call.route.scope, call.key)
+        except Unavailable:
+            return None
+
+    # Commit.
+
+    def _store_for(self, call: Invocation, unit: Unit) -> Store | None:
+        """Where the unit commits; None where there is nothing to commit."""
+        if unit.store:
+            return unit.store
+        if call.key and call.route.unit != "read":
+            return call.route.unit
+        return None
+
+    def _outcome(self, call: Invocation, answer: Answer) -> Outcome:
+        if len(answer.body) > self._app.max_response_bytes:
+            raise ResponseTooLarge(
+                f"{call.route.scope} answered {len(answer.body):,} bytes; an idempotent route may answer "
+                f"{self._app.max_response_bytes:,}"
+            )
+        expires_at = self._clock.now() + self._app.idempotency_ttl_s
+        return Outcome(
+            call.route.scope,
+            call.key or "",
+            call.digest,
+            answer.status,
+            answer.headers,
+            answer.body,
+            call.unit,
+            self._region,
+            expires_at,
+        )
+
+    async def _commit(self, unit: Unit, store: Store, outcome: Outcome | None, *, keep_writes: bool) -> Result:
+        batch = unit.batch(store, outcome, self._authority.epoch, keep_writes=keep_writes)
+        if store == "regional":
+            return await self._regional.commit(batch)
+        if refused := self._authority.refusal():
+            return refused
+        # The roles are part of what a global commit rests on: a region that was fenced since cannot commit.
+        batch.reads = {**batch.reads, ROLES_ADDRESS: self._roles_version}
+        result = await self._global.commit(batch)
+        if isinstance(result, Conflict) and tuple(result.key) == ROLES_ADDRESS:
+            return await self._recheck_roles(result)
+        return result
+
+    async def _recheck_roles(self, conflict: Conflict) -> Result:
+        """The roles changed: learn the new version, and whether this region may still commit; then run again."""
+        row = (await self._global.read([ROLES_ADDRESS]))[0]
+        self._roles_version = row.version if row else 0
+        if row and row.value and self._region in _decode_roles(row.value).revoked:
+            return Fenced(RegionFenced.code, f"{self._region} lost its right to commit")
+        return conflict
+
+
+def _idempotency_key(route: Route, request: Request) -> str | None:
+    if not route.idempotent:
+        return None
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        if route.idempotent is True:
+            raise MissingIdempotencyKey(f"{route.scope} needs an Idempotency-Key header")
+        return None
+    if not valid_key(key):
+        raise BadRequest(f"Idempotency-Key must be 1 to {KEY_LENGTH_MAX} visible ASCII characters")
+    return key

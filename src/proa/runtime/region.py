@@ -1,0 +1,262 @@
+"""One region: its store, authority, invoker, replicator, health and front door, put together.
+
+It is complete without a control plane: reads and `any` tables work as soon as the store has an identity. The control
+plane drives it through `ports.RegionControl`; which process it runs in is somebody else's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+
+from proa.app import App
+from proa.core.replicate.stamp import Versions, covers
+from proa.core.roles import Assignment
+from proa.engines.sqlite.group import RunBlocking
+from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
+from proa.observe.hub import Hub
+from proa.observe.metrics import Registry
+from proa.ports import Clock, Entropy, GlobalStore, HealthReport, Link, Method
+from proa.runtime.authority import Authority
+from proa.runtime.events import CommitsApplied, CommitsParked, UnitFinished
+from proa.runtime.gateway import Gateway, json_page
+from proa.runtime.health import HealthMonitor
+from proa.runtime.invoke import Invoker
+from proa.runtime.replicator import Replicator
+from proa.runtime.status import RegionStatus, percentile_ms
+from proa.runtime.unit import Frame, Unit
+
+Register = Callable[[], Awaitable[Identity]]
+"""Asks the global store for the identity of this disk: a new incarnation."""
+CATCH_UP_S = 30.0
+STORE_FILE = "region.db"
+
+
+class Ports(msgspec.Struct, frozen=True):
+    """The ends of the world that one region is given."""
+
+    clock: Clock
+    entropy: Entropy
+    link: Link
+    global_store: GlobalStore
+    hub: Hub
+    run_blocking: RunBlocking
+
+
+class Region:
+    """The runtime of one region; `ports.RegionControl` for the control plane that lives beside it."""
+
+    def __init__(self, app: App, name: str, data_dir: Path, ports: Ports) -> None:
+        self.app = app
+        self.name = name
+        self._ports = ports
+        self.authority = Authority(name, ports.clock)
+        self.store = SqliteRegionStore(
+            data_dir / STORE_FILE,
+            name,
+            ports.clock,
+            ports.run_blocking,
+            permit=self.authority.permit,
+            merges={table.name: table.merge for table in app.tables.values() if table.merge},
+        )
+        peers = [region for region in app.regions if region != name]
+        self.replicator = Replicator(
+            name,
+            peers,
+            self.store,
+            ports.link,
+            ports.clock,
+            ports.hub,
+            clock_bound_s=app.clock_bound_ms / 1000,
+        )
+        stores = (self.store, ports.global_store)
+        self.invoker = Invoker(app, name, stores, self.authority, ports.clock, ports.entropy, ports.hub)
+        self.monitor = HealthMonitor(app.checks.values(), self._check_unit, self._facts, ports.clock, ports.hub)
+        self.metrics = Registry({"region": name})
+        self.gateway = Gateway(
+            name,
+            app.routes,
+            self.invoker.invoke,
+            {
+                "live": lambda: json_page({"status": "pass"}),
+                "health": self._health_page,
+                "metrics": self._metrics_page,
+                "status": lambda: json_page(self.status()),
+            },
+            max_body_bytes=app.max_body_bytes,
+        )
+        self.register: Register | None = None
+        self.serving = False
+        self._setting_aside: asyncio.Task[None] | None = None
+        self._measure()
+
+    # Life.
+
+    def start(self) -> None:
+        """Begin to replicate and to check; the store must have its identity."""
+        self.replicator.start()
+        self.monitor.start()
+        self.serving = True
+
+    async def stop(self) -> None:
+        """Answer what was begun, flush, and close."""
+        self.serving = False
+        self.replicator.stop()
+        self.monitor.stop()
+        await self.store.close()
+
+    def methods(self) -> dict[str, Method]:
+        """The link methods that this region serves."""
+        return self.replicator.methods()
+
+    # `ports.RegionControl`.
+
+    @property
+    def origin(self) -> str:
+        return self.store.origin
+
+    def cursors(self) -> Versions:
+        return self.store.cursors()
+
+    def health(self) -> HealthReport:
+        return self.monitor.report(ready=self._ready())
+
+    def assume(self, assignment: Assignment, lease_until: float) -> None:
+        before = self.authority.epoch
+        self.authority.assume(assignment, lease_until)
+        self.replicator.terms.cuts = self.authority.assignment.cuts if self.authority.assignment else ()
+        if self.authority.epoch > before and assignment.cuts:
+            self._setting_aside = asyncio.get_running_loop().create_task(self._set_aside(assignment))
+
+    async def drain(self, epoch: int) -> int:
+        if epoch >= self.authority.epoch:
+            self.authority.draining = True
+        return await self.store.flush()
+
+    def hold(self, origins: frozenset[str]) -> Versions:
+        applied = self.store.applied()
+        limits = self.replicator.terms.limits
+        self.replicator.terms.limits = {
+            origin: limits.get(origin, applied.get(origin, 0)) for origin in origins if origin != self.origin
+        }
+        return dict(self.replicator.terms.limits)
+
+    async def catch_up(self, targets: Versions, timeout_s: float) -> bool:
+        return await self.replicator.catch_up(targets, timeout_s)
+
+    async def rejoin(self, assignment: Assignment) -> None:
+        self.authority.fenced = True
+        try:
+            self.replicator.terms.cuts = assignment.cuts
+            await self._set_aside(assignment)
+            if self._outlived(assignment) and self.register:
+                await self.store.assume(await self.register())
+            await self.catch_up(self._known_elsewhere(), CATCH_UP_S)
+            self.authority.assume(assignment, self.authority.lease_until)
+        finally:
+            self.authority.fenced = False
+
+    def _outlived(self, assignment: Assignment) -> bool:
+        """Whether this origin went on past a cut, so that its sequence must not be continued."""
+        head = self.store.head
+        return any(cut.origin == self.origin and head > cut.seq for cut in assignment.cuts)
+
+    def _known_elsewhere(self) -> Versions:
+        """The furthest that any reachable peer said it is, of every origin but this one."""
+        furthest: Versions = {}
+        for peer in self.replicator.peers.values():
+            if peer.reachable:
+                furthest = {
+                    origin: max(seq, furthest.get(origin, 0))
+                    for origin, seq in (furthest | peer.cursors).items()
+                    if origin != self.origin
+                }
+        return furthest
+
+    async def _set_aside(self, assignment: Assignment) -> None:
+        parked = await self.store.set_aside(assignment.cuts)
+        if parked:
+            self._ports.hub.emit(CommitsParked(parked, assignment.epoch))
+
+    # What it tells of itself.
+
+    def _ready(self) -> bool:
+        return self.serving and bool(self.origin) and not self.authority.fenced
+
+    def _facts(self) -> dict[str, str]:
+        """Failing components that need no asking."""
+        facts: dict[str, str] = {}
+        if not self.origin:
+            facts["store"] = "no incarnation yet"
+        if self.authority.clock_off:
+            facts["clock"] = "out of bound"
+        return facts
+
+    def _check_unit(self) -> Unit:
+        stores = (self.store, self._ports.global_store)
+        frame = Frame(self.invoker.unit_id())
+        return Unit(self.name, None, stores, self._ports.clock, self._ports.entropy, frame)
+
+    def status(self) -> RegionStatus:
+        """The figures of this region at this moment."""
+        lags = sorted(self.replicator.lags_s)
+        return RegionStatus(
+            region=self.name,
+            origin=self.origin,
+            role=self.authority.role,
+            epoch=self.authority.epoch,
+            lease_left_s=round(self.authority.lease_left_s(), 3),
+            ready=self._ready(),
+            health=self.health().status,
+            failing=list(self.health().failing),
+            head=self.store.head,
+            cursors=self.cursors(),
+            lag_ms={"p50": percentile_ms(lags, 0.5), "p99": percentile_ms(lags, 0.99)},
+            backlog=self.replicator.backlog(),
+            peers={name: "up" if peer.reachable else "down" for name, peer in self.replicator.peers.items()},
+            passed={name: peer.passed for name, peer in self.replicator.peers.items()},
+            caught_up=covers(self.cursors(), self._known_elsewhere()),
+        )
+
+    def _health_page(self):  # noqa: ANN202 - an Answer
+        page = self.monitor.page(self.name, ready=self._ready())
+        healthy = page["status"] != "fail" and self._ready()
+        return json_page(page, 200 if healthy else 503, "application/health+json")
+
+    def _metrics_page(self):  # noqa: ANN202 - an Answer
+        answer = json_page(None, kind="text/plain; version=0.0.4")
+        answer.body = self.metrics.text().encode()
+        return answer
+
+    def _measure(self) -> None:
+        """Subscribe the metrics to what happens, and register the gauges."""
+        metrics = self.metrics
+
+        def on_event(event: msgspec.Struct) -> None:
+            match event:
+                case UnitFinished():
+                    metrics.count("proa_units_total", ("route", event.route), ("status", str(event.status)))
+                    metrics.observe("proa_unit_duration_seconds", event.took_s, ("route", event.route))
+                    if event.replayed:
+                        metrics.count("proa_units_replayed_total", ("route", event.route))
+                case CommitsApplied():
+                    metrics.count("proa_commits_applied_total", ("peer", event.peer), by=event.count)
+                    for lag in event.lags_s:
+                        metrics.observe("proa_replication_lag_seconds", lag, ("peer", event.peer))
+                case CommitsParked():
+                    metrics.count("proa_commits_parked_total", by=event.count)
+                case _:
+                    pass
+
+        self._ports.hub.subscribe(on_event)
+        metrics.gauge("proa_epoch", lambda: [({}, self.authority.epoch)])
+        metrics.gauge("proa_journal_head", lambda: [({"origin": self.origin}, self.store.head)])
+        metrics.gauge("proa_cursor", lambda: [({"origin": o}, s) for o, s in self.cursors().items()])
+        metrics.gauge(
+            "proa_replication_backlog_commits",
+            lambda: [({"peer": peer}, count) for peer, count in self.replicator.backlog().items()],
+        )
+        metrics.gauge("proa_active", lambda: [({}, float(self.authority.may_write_active()))])

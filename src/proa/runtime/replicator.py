@@ -1,0 +1,247 @@
+"""Replication: each region pulls whole commits from its peers over `Link` and applies them.
+
+From a peer it asks for the peer's own origins, and for those of regions that it cannot reach itself: regions keep and
+serve each other's commits, so catch-up takes the most that any survivor has. A pull waits at the peer until there is
+something, so nothing polls. A pull names the durable cursors of its caller, which is how a peer knows what is safe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from proa.core.replicate.journal import FORMAT
+from proa.core.replicate.stamp import Versions, covers, region_of
+from proa.core.time import wall_of
+from proa.errors import LinkDown, LinkRefused, LinkTimeout
+from proa.ports import Clock, Link, Method, RegionStore, Telemetry, Terms
+from proa.runtime.events import ClockSkewSeen, CommitsApplied, PeerBack, PeerLost
+
+PULL_LIMIT = 500
+PULL_WAIT_S = 1.0
+PULL_TIMEOUT_S = 0.5
+RETRY_S = 0.1
+STUCK_WAIT_S = 0.05
+LAGS_KEPT = 4096
+
+
+class _Head(msgspec.Struct, frozen=True, array_like=True):
+    """The first fields of a commit: all that the replicator itself looks at."""
+
+    origin: str
+    seq: int
+    stamp: int
+
+
+class Pull(msgspec.Struct, frozen=True):
+    """A request for commits: after these durable cursors; `direct` are the regions that the caller asks itself."""
+
+    after: Versions
+    direct: list[str]
+    limit: int
+    wait_s: float
+    format: int = FORMAT
+
+
+class Pulled(msgspec.Struct, frozen=True):
+    """The reply: commits in order, and how far the peer itself is."""
+
+    entries: list[bytes]
+    cursors: Versions
+
+
+class Peer(msgspec.Struct):
+    """What this region knows of one peer. `passed` is how far the peer has durably applied, by its own pulls."""
+
+    reachable: bool = False
+    ever_reached: bool = False
+    cursors: Versions = {}
+    passed: Versions = {}
+
+
+_decode_head = msgspec.msgpack.Decoder(_Head).decode
+_decode_pulled = msgspec.msgpack.Decoder(Pulled).decode
+
+
+class Replicator:
+    """Pulls from every peer, and serves their pulls."""
+
+    def __init__(
+        self,
+        region: str,
+        peers: Sequence[str],
+        store: RegionStore,
+        link: Link,
+        clock: Clock,
+        telemetry: Telemetry,
+        *,
+        clock_bound_s: float,
+    ) -> None:
+        self._region = region
+        self._store = store
+        self._link = link
+        self._clock = clock
+        self._telemetry = telemetry
+        self._clock_bound_s = clock_bound_s
+        self.peers = {peer: Peer() for peer in peers}
+        self.terms = Terms()
+        self.lags_s: deque[float] = deque(maxlen=LAGS_KEPT)
+        self._catching_up = 0
+        self.on_fork: Callable[[str], None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._follow(peer)) for peer in self.peers]
+
+    def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    # Asking.
+
+    async def _follow(self, peer: str) -> None:
+        while True:
+            try:
+                progressed = await self._pull(peer)
+            except (LinkDown, LinkTimeout, LinkRefused) as error:
+                self._lost(peer, error.detail)
+                await self._clock.sleep(RETRY_S)
+                continue
+            self._back(peer)
+            if not progressed:
+                # The peer has commits that wait here for others (or a limit): go on when something was applied.
+                await self._store.changed(self._store.cursors(), STUCK_WAIT_S)
+
+    async def _pull(self, peer: str) -> bool:
+        """One pull and its application; False where commits came and none could be applied."""
+        before = self._store.cursors()
+        pull = Pull(before, self._direct(peer), PULL_LIMIT, PULL_WAIT_S)
+        reply = await self._link.call(
+            peer, "pull", msgspec.msgpack.encode(pull), timeout_s=PULL_WAIT_S + PULL_TIMEOUT_S
+        )
+        pulled = _decode_pulled(reply)
+        self.peers[peer].cursors = pulled.cursors
+        entries = self._within_clock_bound(pulled.entries)
+        if not entries:
+            return not pulled.entries
+        after = await self._store.apply(entries, self.terms)
+        self._measure(peer, entries, before, after)
+        return after != before
+
+    def _direct(self, peer: str) -> list[str]:
+        """The regions that this one asks itself, or is: `peer` need not serve their commits."""
+        if self._catching_up:
+            return [self._region]
+        others = [name for name, state in self.peers.items() if state.reachable and name != peer]
+        return [*others, self._region]
+
+    def _within_clock_bound(self, entries: list[bytes]) -> list[bytes]:
+        """The entries before the first that claims to come from the future: that one and what follows wait."""
+        now = self._clock.now()
+        for index, entry in enumerate(entries):
+            head = _decode_head(entry)
+            ahead = wall_of(head.stamp) - now
+            if ahead > self._clock_bound_s:
+                self._telemetry.emit(ClockSkewSeen(head.origin, ahead))
+                return entries[:index]
+        return entries
+
+    def _measure(self, peer: str, entries: list[bytes], before: Versions, after: Versions) -> None:
+        now = self._clock.now()
+        heads = [_decode_head(entry) for entry in entries]
+        lags = [
+            max(0.0, now - wall_of(head.stamp))
+            for head in heads
+            if before.get(head.origin, 0) < head.seq <= after.get(head.origin, 0)
+        ]
+        if lags:
+            self.lags_s.extend(lags)
+            self._telemetry.emit(CommitsApplied(peer, len(lags), lags))
+
+    def _lost(self, peer: str, detail: str) -> None:
+        state = self.peers[peer]
+        if state.reachable or not state.ever_reached:
+            state.reachable, state.ever_reached = False, True
+            self._telemetry.emit(PeerLost(peer, detail))
+
+    def _back(self, peer: str) -> None:
+        state = self.peers[peer]
+        if not state.reachable:
+            state.reachable = state.ever_reached = True
+            self._telemetry.emit(PeerBack(peer))
+
+    # Answering.
+
+    def methods(self) -> dict[str, Method]:
+        """The link methods that this region serves to its peers."""
+        return {"pull": self._serve}
+
+    async def _serve(self, caller: str, payload: Any) -> bytes:
+        pull = msgspec.msgpack.decode(payload, type=Pull)
+        if pull.format > FORMAT:
+            raise LinkRefused(f"{caller} speaks journal format {pull.format}; {self._region} knows up to {FORMAT}")
+        if caller in self.peers:
+            self.peers[caller].passed = pull.after
+        self._detect_fork(pull.after)
+        after = self._wanted(pull)
+        entries = await self._store.journal(after, pull.limit)
+        if not entries and await self._store.changed(after, pull.wait_s):
+            entries = await self._store.journal(self._wanted(pull), pull.limit)
+        return msgspec.msgpack.encode(Pulled(entries, self._store.cursors()))
+
+    def _wanted(self, pull: Pull) -> Versions:
+        return {
+            origin: pull.after.get(origin, 0)
+            for origin in self._store.cursors()
+            if region_of(origin) not in pull.direct
+        }
+
+    def _detect_fork(self, after: Versions) -> None:
+        """A peer has more of this origin than its own disk: the disk was put back to an earlier state."""
+        known = after.get(self._store.origin, 0)
+        if self.on_fork and known > self._store.cursors().get(self._store.origin, 0):
+            self.on_fork(f"a peer has commit {known} of {self._store.origin}, which this disk has not")
+
+    # What control asks.
+
+    async def catch_up(self, targets: Versions, timeout_s: float) -> bool:
+        """Wait until the durable cursors cover `targets`; held origins are applied up to their target.
+
+        Meanwhile every peer is asked for every origin, because the region that made a commit may be gone.
+        """
+        for origin in self.terms.limits.keys() & targets.keys():
+            self.terms.limits[origin] = max(self.terms.limits[origin], targets[origin])
+        if covers(self._store.cursors(), targets):
+            return True
+        self._catching_up += 1
+        self._ask_anew()
+        try:
+            return await self._wait_for(targets, self._clock.monotonic() + timeout_s)
+        finally:
+            self._catching_up -= 1
+
+    async def _wait_for(self, targets: Versions, deadline: float) -> bool:
+        while not covers(self._store.cursors(), targets):
+            left = deadline - self._clock.monotonic()
+            if left <= 0:
+                return False
+            await self._store.changed(self._store.cursors(), left)
+        return True
+
+    def _ask_anew(self) -> None:
+        """Drop pulls that wait under old terms."""
+        self.stop()
+        self.start()
+
+    def backlog(self) -> dict[str, int]:
+        """How many commits each peer has that this region lacks, as the peer told last."""
+        have = self._store.cursors()
+        return {
+            name: sum(max(0, seq - have.get(origin, 0)) for origin, seq in peer.cursors.items())
+            for name, peer in self.peers.items()
+        }

@@ -1,0 +1,36 @@
+"""What `/_proa/status` says of a region."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from proa.core.replicate.stamp import Versions
+
+
+class RegionStatus(msgspec.Struct, frozen=True):
+    """A region's figures. Lags are commit to durable application here, in milliseconds."""
+
+    region: str
+    origin: str
+    role: str
+    epoch: int
+    lease_left_s: float
+    ready: bool
+    health: str
+    failing: list[str]
+    head: int
+    cursors: Versions
+    lag_ms: dict[str, float]
+    backlog: dict[str, int]
+    peers: dict[str, str]
+    passed: dict[str, Versions]
+    caught_up: bool
+
+
+def percentile_ms(ordered: Sequence[float], fraction: float) -> float:
+    """A percentile of sorted values in seconds, in milliseconds; 0 where there are none."""
+    if not ordered:
+        return 0.0
+    return round(ordered[min(len(ordered) - 1, int(len(ordered) * fraction))] * 1000, 3)
