@@ -30,12 +30,19 @@ class LoadProcess:
 
     async def go(self) -> float:
         """Start the load; the moment at which the first request is due."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(b"go\n")
-        await self._process.stdin.drain()
+        await self._say(b"go\n")
         message = await self.next()
         assert isinstance(message, Started)
         return message.at
+
+    async def stop(self) -> None:
+        """Send nothing more; `ticks` ends when the last request is over."""
+        await self._say(b"stop\n")
+
+    async def _say(self, line: bytes) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line)
+        await self._process.stdin.drain()
 
     async def ticks(self) -> AsyncIterator[Tick]:
         """The figures while it runs; ends when every request is over."""

@@ -6,7 +6,8 @@ All enter through the edge, none is retried. A seeded 2 % of the keys is repeate
 nervous, who lost patience, or whose own proxy sent them to another region.
 
 It runs as a process of its own (`python -m proa.chaos.load`), so that what drills a fault does not slow the load. Its
-standard input is a `LoadPlan` in one line, then `go`; its output is one message a line. When the input ends, it ends.
+standard input is a `LoadPlan` in one line, then `go`, perhaps `stop`; its output is one message a line. When the input
+ends, it ends.
 """
 
 from __future__ import annotations
@@ -114,6 +115,7 @@ class Load:
         self._requests = Random(f"requests {plan.seed}")  # noqa: S311 - a drill is repeated by its seed
         self._repeats = Repeats(plan.seed, plan.repeat_share)
         self._records: list[Record] = []
+        self._stopped = False
         self._wall = time.time() - time.monotonic()
 
     async def setup(self) -> None:
@@ -140,9 +142,15 @@ class Load:
                 due = start + number / self._plan.rate
                 if (early := due - self._now()) > 0:
                     await asyncio.sleep(early)
+                if self._stopped:
+                    break
                 group.create_task(self._issue(number, due))
         ticker.cancel()
         return self._records
+
+    def stop(self) -> None:
+        """Send nothing more."""
+        self._stopped = True
 
     def close(self) -> None:
         for client in (self._edge, *self._elsewhere):
@@ -261,14 +269,17 @@ async def serve(tell: Callable[[Message], None]) -> None:
 
 
 async def _run_until_orphaned(load: Load, plan: LoadPlan, source: asyncio.StreamReader) -> None:
-    """Run; stop early when the drill that started this process is gone."""
+    """Run to the end of the plan or to `stop`; leave off at once when the drill that started this process is gone."""
     gc.freeze()  # what is set up stays; collecting it again and again would only delay requests
     running = asyncio.ensure_future(load.run())
-    orphaned = asyncio.ensure_future(source.read())
-    await asyncio.wait({running, orphaned}, return_when=asyncio.FIRST_COMPLETED)
+    heard = asyncio.ensure_future(source.readline())
+    await asyncio.wait({running, heard}, return_when=asyncio.FIRST_COMPLETED)
+    if not running.done() and heard.result():
+        load.stop()
+        await running
     if running.done():
         records.save(running.result(), Path(plan.records))
-    for task in (running, orphaned):
+    for task in (running, heard):
         task.cancel()
 
 

@@ -1,0 +1,79 @@
+"""The stores' own files, read beside the system: what a drill counts is on disk, not what somebody says of it.
+
+A file is opened read-only; its owner (running, paused or dead) notices nothing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from proa.chaos.account import CommitRef
+from proa.chaos.workload import Workload
+from proa.core.replicate.journal import Commit
+from proa.core.replicate.stamp import Versions
+from proa.engines.sqlite.files import BUSY_TIMEOUT_S, SQL
+
+Values = list[dict[str, Any]]
+_decode_row = msgspec.msgpack.Decoder(dict[str, Any]).decode
+_decode_commit = msgspec.msgpack.Decoder(Commit).decode
+
+
+@contextmanager
+def _reading(data_dir: str) -> Generator[sqlite3.Connection]:
+    (file,) = Path(data_dir).glob("*.sqlite")
+    connection = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)
+    with closing(connection):
+        yield connection
+
+
+def rows(data_dir: str, tables: Iterable[str]) -> dict[str, Values]:
+    """The rows of each table that one store holds, without tombstones."""
+    with _reading(data_dir) as store:
+        return {
+            table: [_decode_row(found[1]) for found in store.execute(SQL["scan"], (table,)) if found[1] is not None]
+            for table in tables
+        }
+
+
+def cursors(data_dir: str) -> Versions:
+    """How far a region's disk has each origin's journal."""
+    with _reading(data_dir) as store:
+        return dict(store.execute(SQL["cursors"]))
+
+
+def commits(data_dir: str) -> dict[str, CommitRef]:
+    """Where each Idempotency-Key was committed, as far as this region's journal tells."""
+    with _reading(data_dir) as store:
+        found = (_decode_commit(entry) for _, _, entry in store.execute(SQL["all_entries"]))
+        return {commit.outcome.key: CommitRef(commit.origin, commit.seq) for commit in found if commit.outcome}
+
+
+def parked_keys(data_dir: str) -> frozenset[str]:
+    """The Idempotency-Keys of the commits that this region has set aside as too late."""
+    with _reading(data_dir) as store:
+        found = (_decode_commit(entry) for *_, entry in store.execute(SQL["parked"]))
+        return frozenset(commit.outcome.key for commit in found if commit.outcome)
+
+
+def row_counts(stores: Sequence[Mapping[str, Values]], counted: Mapping[str, str]) -> dict[str, int]:
+    """How many rows each key made, in the store that has most of them."""
+    most: Counter[str] = Counter()
+    for store in stores:
+        here = Counter(str(row[field]) for table, field in counted.items() for row in store[table])
+        most |= here
+    return dict(most)
+
+
+def audit(data_dirs: Sequence[str], workload: Workload) -> tuple[dict[str, int], list[str]]:
+    """Row counts over all stores, and what the workload's own check has to say about each."""
+    tables = [*workload.counted, *workload.kept]
+    stores = [rows(data_dir, tables) for data_dir in data_dirs]
+    broken = [sentence for store in stores for sentence in workload.check(store)]
+    return row_counts(stores, workload.counted), broken
