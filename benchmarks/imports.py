@@ -8,7 +8,7 @@ import time
 
 from figures import Figure, medians, ratio_at_most
 
-PROA = "import proa, proa.runtime.gateway, proa.engines.sqlite.region_store"
+PROA = "import proa, proa.runtime.gateway, proa.runtime.invoke, proa.engines.sqlite.region_store"
 POWERTOOLS = (
     "from aws_lambda_powertools import Logger, Metrics, Tracer; "
     "from aws_lambda_powertools.event_handler import APIGatewayRestResolver; "

@@ -21,9 +21,10 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from figures import Figure
 from rich.console import Console
 from rich.table import Table
+
+from figures import Figure
 
 HERE = Path(__file__).parent
 BENCHMARKS = ("posts", "in_process", "imports", "replication", "footprint", "drills")

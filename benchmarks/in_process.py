@@ -1,0 +1,121 @@
+"""One invocation in process, without HTTP: routing, validation, idempotency and the stored order.
+
+Proa keeps its store in memory-backed files and commits a real SQLite transaction for each invocation; Powertools keeps
+its records in a dictionary. Invocations come one after another, which is the costlier way for Proa: nothing shares a
+commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from figures import Figure, medians, ratio_at_most
+from proa.app import load_app
+from proa.core.roles import Assignment
+from proa.declare.http import Request
+from proa.engines.sqlite.global_store import SqliteGlobalStore
+from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
+from proa.observe.hub import Hub
+from proa.runtime.authority import Authority
+from proa.runtime.clock import SystemClock, SystemEntropy
+from proa.runtime.gateway import Router
+from proa.runtime.invoke import Invoker
+
+HERE = Path(__file__).parent
+REGION = "eu-west-1"
+MEMORY = Path("/dev/shm")
+INVOCATIONS = 3000
+ROUNDS = 5
+
+
+def run() -> list[Figure]:
+    """Both, in turns."""
+    sys.path.insert(0, str(HERE / "peers"))
+    import powertools_handler
+
+    folder = Path(tempfile.mkdtemp(dir=MEMORY if os.access(MEMORY, os.W_OK) else None))
+    numbers = iter(range(10**9))
+    try:
+        with asyncio.Runner() as runner:
+            proa = runner.run(prepared(folder))
+            measured = medians(
+                ROUNDS,
+                lambda: runner.run(invocations_us(proa, numbers)),
+                lambda: powertools_us(powertools_handler.invoke, numbers),
+            )
+            runner.run(proa.close())
+    finally:
+        shutil.rmtree(folder)
+    return [
+        Figure(
+            "one invocation in process",
+            measured[0],
+            "us",
+            "Powertools: resolver, validation, idempotency",
+            measured[1],
+            ratio_at_most(1 / 3),
+            "stores in memory",
+        )
+    ]
+
+
+class InProcess(msgspec.Struct):
+    """A region without a server."""
+
+    router: Router
+    invoker: Invoker
+    store: SqliteRegionStore
+    global_store: SqliteGlobalStore
+
+    async def close(self) -> None:
+        """Close both stores."""
+        await self.store.close()
+        await self.global_store.close()
+
+
+async def prepared(folder: Path) -> InProcess:
+    """The measured app's region, ready to serve."""
+    app = load_app(str(HERE / "orders"))
+    clock, entropy = SystemClock(), SystemEntropy()
+    authority = Authority(REGION, clock)
+    authority.assume(Assignment(1, "active-active", dict.fromkeys(app.regions, "active")), float("inf"))
+    global_store = SqliteGlobalStore(folder / "global", clock, inline)
+    store = SqliteRegionStore(folder / "region", REGION, clock, inline, permit=authority.permit)
+    await store.assume(Identity(1, entropy.token()))
+    invoker = Invoker(app, REGION, (store, global_store), authority, clock, entropy, Hub())
+    return InProcess(Router(app.routes), invoker, store, global_store)
+
+
+async def inline(blocking: Callable[[], None]) -> None:
+    """A commit to memory does not block, so it needs no thread."""
+    blocking()
+
+
+async def invocations_us(region: InProcess, numbers) -> float:
+    """Microseconds of one invocation."""
+    begin = time.perf_counter()
+    for _ in range(INVOCATIONS):
+        number = next(numbers)
+        body = b'{"id": "order-%08d", "sku": "boat-7", "qty": 3}' % number
+        headers = {"content-type": "application/json", "idempotency-key": f"key-{number:08d}"}
+        route, path = region.router.find("POST", "/orders")
+        answer = await region.invoker.invoke(route, Request("POST", "/orders", "", headers, body), path)
+        assert answer.status == 200, answer
+    return (time.perf_counter() - begin) / INVOCATIONS * 1e6
+
+
+def powertools_us(invoke: Callable[[int], None], numbers) -> float:
+    """Microseconds of one invocation."""
+    begin = time.perf_counter()
+    for _ in range(INVOCATIONS):
+        invoke(next(numbers))
+    return (time.perf_counter() - begin) / INVOCATIONS * 1e6
