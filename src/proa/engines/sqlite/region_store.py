@@ -321,9 +321,13 @@ class SqliteRegionStore:
             self._rebuild(touched)
         return newly
 
-    def _applied_after(self, cut: Cut) -> list[Commit]:
-        found = self._writer.execute(SQL["entries_after"], (cut.origin, cut.seq, -1))
-        return [_decode_commit(row[0]) for row in found]
+    def _applied_after(self, cut: Cut) -> Iterator[Commit]:
+        """The applied commits that came too late for `cut`. Epochs rise along an origin, so they are one run."""
+        for row in self._reader.execute(SQL["entries_after"], (cut.origin, cut.seq, -1)):
+            commit = _decode_commit(row[0])
+            if commit.epoch >= cut.epoch:
+                return
+            yield commit
 
     def _forget_outcome(self, outcome: Outcome | None) -> None:
         if outcome:

@@ -1,0 +1,136 @@
+"""Regions, a global store and the links between them inside one process, on real SQLite files."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from proa.declare.http import Request
+from proa.engines.sqlite.global_store import SqliteGlobalStore
+from proa.engines.sqlite.region_store import Identity
+from proa.errors import LinkDown, LinkTimeout
+from proa.observe.hub import Hub
+from proa.runtime.clock import SystemClock
+from proa.runtime.global_client import GlobalClient, serve_global
+from proa.runtime.region import Ports, Region
+
+
+class SeededEntropy:
+    """Entropy that repeats itself for a seed."""
+
+    def __init__(self, seed=0):
+        self._rng = random.Random(seed)
+
+    def random(self):
+        return self._rng.random()
+
+    def token(self, size=16):
+        return self._rng.randbytes(size).hex()
+
+
+class LocalLinks:
+    """All links of one test: methods by node, and which ways are cut. Replies can be lost after the call acted."""
+
+    def __init__(self):
+        self.methods = {}
+        self.cut = set()
+        self.replies_lost = set()
+
+    def end(self, caller):
+        return _End(self, caller)
+
+
+class _End:
+    def __init__(self, links, caller):
+        self._links = links
+        self._caller = caller
+
+    async def call(self, node, method, payload, *, timeout_s=1.0):
+        way = (self._caller, node)
+        if way in self._links.cut or node not in self._links.methods:
+            raise LinkDown(f"{way} is cut")
+        try:
+            async with asyncio.timeout(timeout_s):
+                reply = await self._links.methods[node][method](self._caller, payload)
+        except TimeoutError:
+            raise LinkTimeout(f"{node} did not answer") from None
+        if way in self._links.replies_lost or way in self._links.cut:
+            raise LinkTimeout("the reply was lost")
+        return reply
+
+
+class System:
+    """Some regions of an app and their global store."""
+
+    def __init__(self, app, folder):
+        self.app = app
+        self.folder = folder
+        self.clock = SystemClock()
+        self.links = LocalLinks()
+        self.pool = ThreadPoolExecutor(1)
+        self.regions = {}
+        self.events = []
+
+    async def run_blocking(self, work):
+        await asyncio.get_running_loop().run_in_executor(self.pool, work)
+
+    async def open(self):
+        self.store = SqliteGlobalStore(self.folder / "global.db", self.clock, self.run_blocking)
+        self.links.methods["witness"] = serve_global(self.store)
+        for name in self.app.regions:
+            await self.start(name)
+
+    async def start(self, name, incarnation=1):
+        hub = Hub()
+        hub.subscribe(self.events.append)
+        link = self.links.end(name)
+        ports = Ports(self.clock, SeededEntropy(name), link, GlobalClient(link, self.clock), hub, self.run_blocking)
+        region = Region(self.app, name, self.folder / name, ports)
+        if region.store.identity is None:
+            await region.store.assume(Identity(incarnation, "nonce"))
+        self.links.methods[name] = region.methods()
+        region.start()
+        self.regions[name] = region
+        return region
+
+    async def stop(self, name):
+        del self.links.methods[name]
+        await self.regions.pop(name).stop()
+
+    async def close(self):
+        for name in list(self.regions):
+            await self.stop(name)
+        await self.store.close()
+        self.pool.shutdown()
+
+    def __getitem__(self, name):
+        return self.regions[name]
+
+    async def request(self, region, method, path, body=None, key=None, query=""):
+        headers = {"idempotency-key": key} if key else {}
+        data = body if isinstance(body, bytes) else msgspec.json.encode(body) if body is not None else b""
+        runtime = self.regions[region]
+        route, parameters = runtime.gateway._router.find(method, path)
+        return await runtime.invoker.invoke(route, Request(method, path, query, headers, data), parameters)
+
+    async def settled(self, timeout_s=10.0):
+        """Wait until every region has every other's commits."""
+        deadline = self.clock.monotonic() + timeout_s
+        heads = {region.origin: region.store.head for region in self.regions.values()}
+        for region in self.regions.values():
+            while not await region.replicator._wait_for(heads, self.clock.monotonic() + 0.1):
+                assert self.clock.monotonic() < deadline, f"{region.name} has {region.cursors()}, not {heads}"
+
+
+@asynccontextmanager
+async def system(app, folder):
+    running = System(app, folder)
+    await running.open()
+    try:
+        yield running
+    finally:
+        await running.close()
