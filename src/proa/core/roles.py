@@ -23,11 +23,11 @@ ROLES_KEY = "roles"
 INCARNATIONS = "~incarnations"
 """Key: region. Value: `Incarnation`."""
 PLANS = "~plans"
-"""Key: plan id. Value: `proa.core.failover.Plan`."""
+"""Key: plan id. Value: `proa.core.plan.Plan`."""
 OPERATORS = "~operators"
 """Key: operator name. Value: `proa.control.operators.Operator`."""
 AUDIT = "~audit"
-"""Key: twelve-digit number, or `head`. Value: `proa.control.audit.Entry`."""
+"""Key: twelve-digit number, or `head`. Value: `proa.core.audit.Entry` (`Head`)."""
 
 
 class Cut(msgspec.Struct, frozen=True):

@@ -1,0 +1,65 @@
+"""What the control plane tells: each event once, for logs, metrics and the dashboard to pick up."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class VerdictChanged(msgspec.Struct, frozen=True):
+    """The quorum thinks otherwise of a region now."""
+
+    region: str
+    verdict: str
+    before: str
+
+
+class PlanMoved(msgspec.Struct, frozen=True):
+    """This node took a plan one step further (or changed roles without a plan)."""
+
+    plan: str
+    action: str
+    epoch: int
+    detail: dict[str, str]
+
+
+class PlanRaced(msgspec.Struct, frozen=True):
+    """Another controller was first; nothing was changed."""
+
+    action: str
+    key: str
+
+
+class ControlPlaneLost(msgspec.Struct, frozen=True):
+    """The global store does not answer this part of the node; it goes on with what it knows."""
+
+    part: str
+    error: str
+
+
+class ControlPlaneBack(msgspec.Struct, frozen=True):
+    """The global store answers again."""
+
+    part: str
+
+
+class RegionRejoined(msgspec.Struct, frozen=True):
+    """A region set its late commits aside and lives as another origin."""
+
+    region: str
+    origin: str
+    epoch: int
+
+
+class DutyFailed(msgspec.Struct, frozen=True):
+    """A region could not do what the roles ask of it; it tries again."""
+
+    region: str
+    duty: str
+    error: str
+
+
+class LifeSuperseded(msgspec.Struct, frozen=True):
+    """This process must not act any more: its end was confirmed, or another process took its place."""
+
+    node: str
+    why: str

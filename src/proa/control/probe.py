@@ -1,0 +1,85 @@
+"""The real probe: one HTTP request to a region's own address, a second one only where the first says nothing.
+
+Any answer at all proves that the process lives, so a healthy region costs one request on a kept-alive connection. Only
+when the deep check hangs is the shallow one asked, to tell a slow region from a dead one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Self
+
+import aiohttp
+import msgspec
+
+from proa.core.roles import Observation
+
+HEALTH = "/_proa/health"
+LIVE = "/_proa/live"
+SLOW = "health-timeout"
+"""The failing check of a region that lives but does not say how it is."""
+
+
+class HttpProbe:
+    """`observer.Probe` over HTTP. `base_url` gives a region's address, `http://host:port`."""
+
+    def __init__(self, base_url: Callable[[str], str], timeout_s: float) -> None:
+        self._base_url = base_url
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._session: aiohttp.ClientSession | None = None
+        self._doubted: set[str] = set()
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(timeout=self._timeout, connector=aiohttp.TCPConnector(limit_per_host=4))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session:
+            await self._session.close()
+
+    async def __call__(self, region: str, /) -> Observation:
+        doubted = region in self._doubted
+        if doubted:  # asked side by side, so that a region that is gone costs one time-out, not two
+            deep, live = await asyncio.gather(self._deep(region), self._live(region))
+        else:
+            deep, live = await self._deep(region), False
+        found = deep or (Observation(True, "fail", (SLOW,)) if live else Observation(False))
+        self._doubted = self._doubted - {region} if deep else self._doubted | {region}
+        return found
+
+    async def _deep(self, region: str) -> Observation | None:
+        try:
+            async with self._get(region, HEALTH) as response:
+                if response.status == 200:
+                    await response.read()
+                    return Observation(True, "pass")
+                return Observation(True, "fail", failing_checks(await response.read()))
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return None
+
+    async def _live(self, region: str) -> bool:
+        try:
+            async with self._get(region, LIVE) as response:
+                return response.status < 500
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False
+
+    def _get(self, region: str, path: str) -> Any:
+        assert self._session is not None, "use the probe as `async with HttpProbe(...)`"
+        return self._session.get(self._base_url(region) + path)
+
+
+def failing_checks(body: bytes) -> tuple[str, ...]:
+    """The names of the checks that fail in an `application/health+json` document."""
+    try:
+        document = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return ("unreadable",)
+    checks = document.get("checks", {}) if isinstance(document, dict) else {}
+    return tuple(sorted(name for name, entries in checks.items() if _fails(entries))) or ("health",)
+
+
+def _fails(entries: Any) -> bool:
+    listed = entries if isinstance(entries, list) else [entries]
+    return any(isinstance(entry, dict) and entry.get("status") == "fail" for entry in listed)

@@ -1,0 +1,70 @@
+"""A region's duties: what the roles and the open plan ask of the region itself, decided by it from the situation.
+
+The controller moves rows; nobody commands a region. Each one reads the same rows, does what they ask of it and reports
+that in its beat, so a plan goes on whichever controller carries it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from proa.core.situation import Situation
+
+
+class Drain(msgspec.Struct, frozen=True, tag=True):
+    """Admit no more `active` writes and flush: the right to write was revoked in `epoch`."""
+
+    epoch: int
+
+
+class Hold(msgspec.Struct, frozen=True, tag=True):
+    """Apply nothing more of these origins until a cut names them (none: apply everything)."""
+
+    origins: frozenset[str]
+
+
+class CatchUp(msgspec.Struct, frozen=True, tag=True):
+    """Pull until the durable cursors cover `goal`, also of origins that are held."""
+
+    plan: str
+    goal: dict[str, int]
+
+
+class Rejoin(msgspec.Struct, frozen=True, tag=True):
+    """This life was cut off in `epoch`: set what lies past the cut aside, begin a new life, catch up."""
+
+    epoch: int
+
+
+Duty = Drain | Hold | CatchUp | Rejoin
+
+
+def duties(s: Situation, me: str, origin: str, rejoined: int) -> list[Duty]:
+    """What is asked of `me`, living as `origin`; `rejoined` is the epoch for which it last rejoined."""
+    if s.assignment is None:
+        return []
+    asked: list[Duty] = [Hold(held_origins(s, me))]
+    revoked = s.assignment.revoked.get(me)
+    if _cut_off(s, origin, me) and rejoined < s.assignment.epoch:
+        asked.append(Rejoin(s.assignment.epoch))
+    elif revoked == s.assignment.epoch:
+        asked.append(Drain(revoked))
+    if s.plan and s.plan.step == "catch_up" and s.plan.target == me:
+        asked.append(CatchUp(s.plan.id, s.plan.goal))
+    return asked
+
+
+def held_origins(s: Situation, me: str) -> frozenset[str]:
+    """The origins being cut while a plan is between its fence and its promotion."""
+    plan = s.plan
+    if plan is None or plan.step not in ("fence", "catch_up") or plan.lost == me:
+        return frozenset()
+    return frozenset(plan.origins)
+
+
+def _cut_off(s: Situation, origin: str, me: str) -> bool:
+    """Whether a cut ended this life, or a plan went on without this region's answer."""
+    assert s.assignment is not None
+    revoked = s.assignment.revoked.get(me)
+    named = any(cut.origin == origin for cut in s.assignment.cuts)
+    return named or (revoked is not None and revoked < s.assignment.epoch)

@@ -1,0 +1,111 @@
+"""Health: from single probes to one verdict on a region that a quorum stands behind.
+
+Each observer smooths its own samples (hysteresis: several bad ones in a row to condemn, several good ones to acquit) and
+publishes one `Observation` per region. The verdict counts what the *other* nodes publish: a region does not judge
+itself, and one observer with a broken network condemns nobody. A deep check that fails in every live region points at
+something shared, so it is no region's failure and moves nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import msgspec
+
+from proa.core.roles import Observation
+
+Verdict = Literal["healthy", "failing", "down", "unknown"]
+Seen = Mapping[str, Mapping[str, Observation]]
+"""What each fresh observer published: observer -> region -> observation."""
+
+
+class HealthPolicy(msgspec.Struct, frozen=True):
+    """How often to probe, how long to wait, and how many samples in a row change an observer's mind."""
+
+    interval_s: float = 0.5
+    timeout_s: float = 0.5
+    fail_after: int = 3
+    pass_after: int = 2
+
+    def __post_init__(self) -> None:
+        if min(self.interval_s, self.timeout_s) <= 0 or min(self.fail_after, self.pass_after) < 1:
+            raise ValueError(f"a health policy needs positive times and counts, not {self}")
+
+
+def policy_for(lease_s: float) -> HealthPolicy:
+    """Probe fast enough that a short lease, and not the detection, is what a fail-over waits for."""
+    return HealthPolicy(interval_s=min(0.5, max(0.2, lease_s / 4)))
+
+
+class Track(msgspec.Struct, frozen=True):
+    """One observer's opinion of one region. `against` counts the samples in a row that contradict it."""
+
+    reported: Observation | None = None
+    against: int = 0
+    worse: bool = False
+
+
+def rank(observation: Observation) -> int:
+    """0 well, 1 alive but failing its deep checks, 2 not alive."""
+    if not observation.live:
+        return 2
+    return 0 if observation.deep in ("pass", "warn") else 1
+
+
+def observe(track: Track, sample: Observation, policy: HealthPolicy) -> Track:
+    """The opinion after one more sample."""
+    before = rank(track.reported) if track.reported else None
+    if before == rank(sample):
+        return Track(sample)
+    worse = rank(sample) > (before or 0)
+    against = track.against + 1 if worse == track.worse else 1
+    if against >= (policy.fail_after if worse else policy.pass_after):
+        return Track(sample)
+    return Track(track.reported, against, worse)
+
+
+def quorum(observers: int) -> int:
+    """A majority of all configured observers, whether they answer or not."""
+    return observers // 2 + 1
+
+
+def verdicts(observers: Mapping[str, Iterable[str]], seen: Seen) -> dict[str, Verdict]:
+    """The verdict on every region. `observers` names, for each region, all nodes configured to judge it."""
+    votes = {region: _votes(region, names, seen) for region, names in observers.items()}
+    needed = {region: quorum(len(set(names))) for region, names in observers.items()}
+    shared = shared_failures(votes, needed)
+    return {region: _verdict(votes[region], needed[region], shared) for region in observers}
+
+
+def shared_failures(votes: Mapping[str, list[Observation]], needed: Mapping[str, int]) -> frozenset[str]:
+    """The deep checks that fail in every region that a quorum sees alive."""
+    alive = [region for region in votes if sum(vote.live for vote in votes[region]) >= needed[region]]
+    failing = [_failing_by_quorum(votes[region], needed[region]) for region in alive]
+    return frozenset.intersection(*failing) if failing else frozenset()
+
+
+def _votes(region: str, observers: Iterable[str], seen: Seen) -> list[Observation]:
+    return [seen[name][region] for name in set(observers) if name in seen and region in seen[name]]
+
+
+def _failing_by_quorum(votes: list[Observation], needed: int) -> frozenset[str]:
+    counted = Counter(check for vote in votes for check in vote.failing)
+    return frozenset(check for check, count in counted.items() if count >= needed)
+
+
+def _verdict(votes: list[Observation], needed: int, shared: frozenset[str]) -> Verdict:
+    dead = sum(not vote.live for vote in votes)
+    well = sum(_well(vote, shared) for vote in votes)
+    if dead >= needed:
+        return "down"
+    if well >= needed:
+        return "healthy"
+    return "failing" if len(votes) - well >= needed else "unknown"
+
+
+def _well(vote: Observation, shared: frozenset[str]) -> bool:
+    if rank(vote) == 1:
+        return bool(vote.failing) and shared.issuperset(vote.failing)
+    return vote.live

@@ -1,0 +1,191 @@
+"""The situation: all that one node knows of the system, folded from the control tables' rows as they change.
+
+It is a value. Everything that decides (gate, controller, a region's duties) reads this and nothing else, so a fail-over
+can be replayed from a list of rows and times. Times named `*_at` here are the reader's own monotonic clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from proa.core import lease
+from proa.core.audit import HEAD_KEY, Head
+from proa.core.health import HealthPolicy, Verdict
+from proa.core.health import verdicts as judge
+from proa.core.plan import Plan
+from proa.core.replicate.journal import Row
+from proa.core.roles import AUDIT, NODES, PLANS, ROLES, Assignment, Node, Topology
+from proa.core.time import wall_of
+
+REPORTS_KEPT = 64
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """What the app declares and the installation configures; it does not change while the node lives."""
+
+    regions: tuple[str, ...]
+    witness: str
+    edges: tuple[str, ...]
+    topology: Topology
+    preferred: str
+    failover: Literal["approval", "automatic"] = "approval"
+    lease_s: float = 10.0
+    rpo_s: float = 0.0
+    health: HealthPolicy = HealthPolicy()
+    hold_down_s: float = 20.0
+    approval_ttl_s: float = 900.0
+    gate_timeout_s: float = 30.0
+    hold_timeout_s: float = 2.0
+    drain_timeout_s: float = 10.0
+    catch_up_timeout_s: float = 60.0
+    shift_timeout_s: float = 5.0
+    verify_timeout_s: float = 30.0
+    ramp: tuple[int, ...] = (10, 50, 100)
+    ramp_pause_s: float = 1.0
+    turn_s: float = 0.5
+
+    @property
+    def beat_s(self) -> float:
+        """The time between two beats."""
+        return lease.beat_s(self.lease_s, self.rpo_s)
+
+    @property
+    def fresh_s(self) -> float:
+        """How long a node's last beat counts as present."""
+        return 4 * self.beat_s + 0.5
+
+    def observers(self, region: str) -> tuple[str, ...]:
+        """The nodes that judge `region`: every other one."""
+        return (*(name for name in self.regions if name != region), self.witness, *self.edges)
+
+
+class Report(msgspec.Struct, frozen=True):
+    """A head that a region reported, and when it was heard."""
+
+    origin: str
+    head: int
+    at: float
+
+
+class Known(msgspec.Struct, frozen=True):
+    """One node: its row, the row's version, its lease as watched from here, and what it reported when."""
+
+    node: Node
+    version: int
+    lease: lease.LeaseWatch
+    heard_at: float
+    stored_at_s: float
+    renewed_at_s: float
+    reports: tuple[Report, ...]
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """The verdict on a region and since when it stands."""
+
+    verdict: Verdict = "unknown"
+    since: float = 0.0
+
+
+class Situation(msgspec.Struct, frozen=True):
+    """Everything known, at one revision of the control tables. `plan` is the latest one, open or closed."""
+
+    rules: Rules
+    revision: int = 0
+    assignment: Assignment | None = None
+    roles_version: int = 0
+    epoch_at: float = 0.0
+    nodes: dict[str, Known] = {}
+    plan: Plan | None = None
+    plan_version: int = 0
+    plan_at: float = 0.0
+    audit: Head = Head()
+    audit_version: int = 0
+    standing: dict[str, Standing] = {}
+    store_s: float = 0.0
+    store_at: float = 0.0
+
+    def now_s(self, now: float) -> float:
+        """The global store's clock, estimated at the reader's `now`."""
+        return self.store_s + max(0.0, now - self.store_at)
+
+    def fresh(self, name: str, now: float) -> bool:
+        """Whether the node's last beat is recent."""
+        known = self.nodes.get(name)
+        return known is not None and not known.node.ended and now - known.heard_at <= self.rules.fresh_s
+
+    def verdicts(self, now: float) -> dict[str, Verdict]:
+        """What the quorum of fresh observers says of each region."""
+        observers = {region: self.rules.observers(region) for region in self.rules.regions}
+        seen = {name: known.node.seen for name, known in self.nodes.items() if self.fresh(name, now)}
+        return judge(observers, seen)
+
+
+def fold(before: Situation, rows: Sequence[Row], revision: int, store_s: float, now: float) -> Situation:
+    """The situation after these rows changed, heard at `now`."""
+    after = msgspec.structs.replace(before, revision=max(revision, before.revision), store_s=store_s, store_at=now)
+    news = [row for row in rows if row.version > before.revision]  # two polls may have brought the same row
+    for row in sorted(news, key=lambda row: row.version):
+        after = _fold_row(after, row, now)
+    return judged(after, now)
+
+
+def judged(situation: Situation, now: float) -> Situation:
+    """The same with each region's standing brought up to `now`."""
+    standing = dict(situation.standing)
+    for region, verdict in situation.verdicts(now).items():
+        if region not in standing or standing[region].verdict != verdict:
+            standing[region] = Standing(verdict, now)
+    return msgspec.structs.replace(situation, standing=standing)
+
+
+def _fold_row(situation: Situation, row: Row, now: float) -> Situation:
+    if row.table == NODES:
+        return _fold_node(situation, row, now)
+    if row.value is None:
+        return situation
+    if row.table == ROLES:
+        return _fold_roles(situation, row, msgspec.msgpack.decode(row.value, type=Assignment), now)
+    if row.table == PLANS:
+        return _fold_plan(situation, row, msgspec.msgpack.decode(row.value, type=Plan), now)
+    if (row.table, row.key) == (AUDIT, HEAD_KEY):
+        head = msgspec.msgpack.decode(row.value, type=Head)
+        return msgspec.structs.replace(situation, audit=head, audit_version=row.version)
+    return situation
+
+
+def _fold_node(situation: Situation, row: Row, now: float) -> Situation:
+    nodes = {name: known for name, known in situation.nodes.items() if name != row.key}
+    if row.value is not None:
+        nodes[row.key] = _known(situation.nodes.get(row.key), row, msgspec.msgpack.decode(row.value, type=Node), now)
+    return msgspec.structs.replace(situation, nodes=nodes)
+
+
+def _known(before: Known | None, row: Row, node: Node, now: float) -> Known:
+    watched = lease.watch(before.lease if before else None, node, now)
+    renewed = before is None or watched is not before.lease
+    stored_at_s = wall_of(row.stamp)
+    reports = before.reports if before else ()
+    return Known(
+        node=node,
+        version=row.version,
+        lease=watched,
+        heard_at=before.heard_at if before and node.ended else now,
+        stored_at_s=stored_at_s,
+        renewed_at_s=stored_at_s if renewed or before is None else before.renewed_at_s,
+        reports=(*reports[-REPORTS_KEPT + 1 :], Report(node.origin, node.head, now)) if node.origin else reports,
+    )
+
+
+def _fold_roles(situation: Situation, row: Row, assignment: Assignment, now: float) -> Situation:
+    before = situation.assignment
+    epoch_at = situation.epoch_at if before and before.epoch == assignment.epoch else now
+    return msgspec.structs.replace(situation, assignment=assignment, roles_version=row.version, epoch_at=epoch_at)
+
+
+def _fold_plan(situation: Situation, row: Row, plan: Plan, now: float) -> Situation:
+    if situation.plan and situation.plan.id > plan.id:
+        return situation
+    return msgspec.structs.replace(situation, plan=plan, plan_version=row.version, plan_at=now)
