@@ -1,7 +1,8 @@
 """A closed-loop HTTP client that costs less than any server it measures: raw sockets, one epoll, little parsing.
 
-Each connection sends its next request as soon as its last one is answered. Every request is a POST with an
-Idempotency-Key and an order id of its own. An answer that is not 2xx ends the run: errors are never counted as speed.
+Each connection sends its next request as soon as its last one is answered or, with a rate, when it is due. Every
+request is a POST with an Idempotency-Key and an order id of its own. An answer that is not 2xx ends the run: errors are
+never counted as speed.
 
     python benchmarks/load.py 127.0.0.1:8000 /orders --seconds 3     (prints one JSON object)
 """
@@ -13,6 +14,7 @@ import json
 import select
 import socket
 import time
+from collections.abc import Iterator
 
 CONNECTIONS = 32
 PADDED = 12
@@ -66,44 +68,79 @@ def connect(host: str, port: int) -> socket.socket:
     return sock
 
 
-def drive(host: str, port: int, path: str, *, connections: int, warm_s: float, seconds: float) -> dict[str, float]:
-    """Load for `warm_s` uncounted, then for `seconds` counted."""
-    head, middle, tail = template(f"{host}:{port}", path)
-    poll = select.epoll()
-    socks = [connect(host, port) for _ in range(connections)]
-    by_fd = {sock.fileno(): (sock, Answers()) for sock in socks}
-    sent_at: dict[int, float] = {}
-    number = 0
+class Pace:
+    """When the next request is due: at once (rate 0), or one each 1/rate seconds."""
 
-    def send(sock: socket.socket) -> None:
-        nonlocal number
-        digits = b"%012d" % number
-        number += 1
-        sent_at[sock.fileno()] = time.perf_counter()
-        sock.sendall(head + digits + middle + digits + tail)
+    def __init__(self, rate: float) -> None:
+        self._gap_s = 1 / rate if rate else 0.0
+        self._next = time.perf_counter()
 
-    for sock in socks:
-        poll.register(sock, select.EPOLLIN)
-        send(sock)
-    latencies: list[float] = []
-    begin = time.perf_counter() + warm_s
-    end = begin + seconds
-    while (now := time.perf_counter()) < end:
-        for fd, _ in poll.poll(1.0):
-            sock, answers = by_fd[fd]
+    def take(self, now: float) -> bool:
+        """Whether a request is due; if so the next one is later."""
+        if self._gap_s and now < self._next:
+            return False
+        self._next += self._gap_s
+        return True
+
+    def wait_s(self, now: float) -> float:
+        """How long until one is due; a second where nothing but answers can change that."""
+        return max(0.0, self._next - now) if self._gap_s else 1.0
+
+
+class Client:
+    """Some connections, those that wait for an answer and those that are free to ask."""
+
+    def __init__(self, host: str, port: int, path: str, connections: int) -> None:
+        self._parts = template(f"{host}:{port}", path)
+        self._poll = select.epoll()
+        self._by_fd = {sock.fileno(): (sock, Answers()) for sock in (connect(host, port) for _ in range(connections))}
+        for fd in self._by_fd:
+            self._poll.register(fd, select.EPOLLIN)
+        self.free = list(self._by_fd)
+        self._sent_at: dict[int, float] = {}
+        self._number = 0
+
+    def send(self) -> None:
+        """One request on a free connection."""
+        fd = self.free.pop()
+        head, middle, tail = self._parts
+        digits = b"%012d" % self._number
+        self._number += 1
+        self._sent_at[fd] = time.perf_counter()
+        self._by_fd[fd][0].sendall(head + digits + middle + digits + tail)
+
+    def answered(self, timeout_s: float) -> Iterator[float]:
+        """Wait for answers; the latency of each. One that is not 2xx ends the run."""
+        for fd, _ in self._poll.poll(timeout_s):
+            sock, answers = self._by_fd[fd]
             answer = answers.complete(received(sock))
             if answer is None:
                 continue
             if not answer.startswith(b"HTTP/1.1 2"):
                 raise SystemExit(f"unexpected answer: {answer[:600]!r}")
-            done = time.perf_counter()
-            if done >= begin:
-                latencies.append(done - sent_at[fd])
-            send(sock)
-        if len(latencies) == 0 and now > begin + 2:
+            self.free.append(fd)
+            yield time.perf_counter() - self._sent_at[fd]
+
+    def close(self) -> None:
+        """Close all connections."""
+        for sock, _ in self._by_fd.values():
+            sock.close()
+
+
+def drive(client: Client, *, warm_s: float, seconds: float, rate: float = 0) -> dict[str, float]:
+    """Load for `warm_s` uncounted, then for `seconds` counted; as fast as answers come, or at `rate` a second."""
+    latencies: list[float] = []
+    pace = Pace(rate)
+    begin = time.perf_counter() + warm_s
+    while (now := time.perf_counter()) < begin + seconds:
+        while client.free and pace.take(now):
+            client.send()
+        took = list(client.answered(pace.wait_s(now) if client.free else 1.0))
+        if now >= begin:
+            latencies += took
+        if not latencies and now > begin + 2:
             raise SystemExit("the server answers nothing")
-    for sock in socks:
-        sock.close()
+    client.close()
     return summary(latencies, seconds)
 
 
@@ -132,17 +169,8 @@ if __name__ == "__main__":
     parser.add_argument("--connections", type=int, default=CONNECTIONS)
     parser.add_argument("--warm-s", type=float, default=0.5)
     parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--rate", type=float, default=0, help="requests a second; as fast as answers come unless given")
     options = parser.parse_args()
     server_host, _, server_port = options.address.rpartition(":")
-    print(
-        json.dumps(
-            drive(
-                server_host,
-                int(server_port),
-                options.path,
-                connections=options.connections,
-                warm_s=options.warm_s,
-                seconds=options.seconds,
-            )
-        )
-    )
+    clients = Client(server_host, int(server_port), options.path, options.connections)
+    print(json.dumps(drive(clients, warm_s=options.warm_s, seconds=options.seconds, rate=options.rate)))

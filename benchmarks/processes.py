@@ -71,9 +71,10 @@ def uvicorn(target: str, folder: Path, environment: Mapping[str, str] | None = N
         process.wait(20)
 
 
-def load(port: int, path: str, seconds: float = 3) -> dict[str, float]:
+def load(port: int, path: str, seconds: float = 3, rate: float = 0) -> dict[str, float]:
     """What the load client, on its own core, gets out of a server."""
-    command = [sys.executable, str(HERE / "load.py"), f"127.0.0.1:{port}", path, "--seconds", str(seconds)]
+    options = ["--seconds", str(seconds), "--rate", str(rate)]
+    command = [sys.executable, str(HERE / "load.py"), f"127.0.0.1:{port}", path, *options]
     ran = subprocess.run(on_core(CLIENT_CORE, command), capture_output=True, text=True, check=False)
     if ran.returncode:
         raise RuntimeError(f"the load client failed: {ran.stderr.strip()}")
