@@ -14,11 +14,11 @@ from typing import Literal
 
 import msgspec
 
+from proa.chaos.faults import How
 from proa.chaos.records import THROUGH_EDGE, Record
 from proa.core.roles import Topology
 from proa.declare.objectives import Objectives
 
-How = Literal["kill", "pause", "blackout"]
 Verdict = Literal["held", "violated"]
 AFTER_LEASE_S = 5.0
 """Stalls are those of requests due from the fault until this long after a lease has run out."""

@@ -20,6 +20,7 @@ from proa.core.replicate.journal import Commit
 from proa.core.replicate.stamp import Versions
 from proa.engines.sqlite.files import BUSY_TIMEOUT_S, SQL
 
+STORE_SUFFIXES = {".db", ".sqlite"}
 Values = list[dict[str, Any]]
 _decode_row = msgspec.msgpack.Decoder(dict[str, Any]).decode
 _decode_commit = msgspec.msgpack.Decoder(Commit).decode
@@ -27,7 +28,7 @@ _decode_commit = msgspec.msgpack.Decoder(Commit).decode
 
 @contextmanager
 def _reading(data_dir: str) -> Generator[sqlite3.Connection]:
-    (file,) = Path(data_dir).glob("*.sqlite")
+    (file,) = (path for path in Path(data_dir).resolve().iterdir() if path.suffix in STORE_SUFFIXES)
     connection = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)
     with closing(connection):
         yield connection
