@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from figures import Figure, at_most
+from processes import PROA
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 HOWS = ("kill", "pause", "blackout")
@@ -50,7 +50,7 @@ def authorizer(how: str) -> Figure:
 def drill(name: str, how: str, *options: str) -> dict[str, Any]:
     """The report of one drill. A violated verdict is a figure here, not an error."""
     with tempfile.TemporaryDirectory(prefix="proa-bench-") as folder:
-        command = [sys.executable, "-m", "proa.cli.main", "drill", str(EXAMPLES / name), "--lose", LOST, "--how", how]
+        command = [PROA, "drill", str(EXAMPLES / name), "--lose", LOST, "--how", how]
         fixed = ["--duration-s", "12", "--json"]
         ran = subprocess.run([*command, *options, *fixed], cwd=folder, capture_output=True, text=True, check=False)
     if ran.returncode not in (0, VIOLATED):

@@ -7,7 +7,6 @@ import os
 import signal
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
@@ -15,7 +14,7 @@ import urllib.request
 from pathlib import Path
 
 from figures import Figure, at_most
-from processes import free_port
+from processes import PROA, free_port
 from systems import MEASURED, ORDERS, system
 
 SETTLE_S = 2
@@ -65,7 +64,7 @@ def start_s() -> float:
     """Seconds from the command to the first answer through the edge."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="proa-bench-") as folder:
-        command = [sys.executable, "-m", "proa.cli.main", "dev", ORDERS, "--port", str(port), "--state-dir", folder]
+        command = [PROA, "dev", ORDERS, "--port", str(port), "--state-dir", folder]
         begin = time.perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:

@@ -15,6 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 SERVER_CORE = 0
 CLIENT_CORE = 1
+PROA = str(Path(sys.executable).with_name("proa"))
 PINNED = hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1
 
 

@@ -27,9 +27,10 @@ class ProaError(Exception):
         self.headers = dict(headers or {})
 
     def __init_subclass__(cls) -> None:
-        """Register the class under its code, so that `proa explain` finds it."""
+        """Register the class under its code, so that `proa explain` finds it. A reloaded app defines its own again."""
         if "code" in cls.__dict__:
-            if cls.code in BY_CODE:
+            known = BY_CODE.get(cls.code, cls)
+            if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
                 raise TypeError(f"two errors share the code {cls.code}")
             BY_CODE[cls.code] = cls
 
@@ -571,3 +572,14 @@ class UsageError(ProaError):
 
     code = "PROA-L003"
     title = "Usage"
+
+
+class NotRunning(ProaError):
+    """There is no running system here.
+
+    Cause: none was started on this state directory, or it has ended.
+    Fix: start one with `proa dev APP`, or name its `--state-dir`.
+    """
+
+    code = "PROA-L004"
+    title = "No running system"
