@@ -176,10 +176,9 @@ def test_acknowledgements_change_hands_once():
 
 def test_acknowledgements_of_two_epochs_that_overlap_violate():
     records = [record(1, 99, region="a"), record(2, 103, region="b"), record(3, 103.1, region="a")]
-    assert report(authorizer(), records).violations == [
-        "acknowledgements of different epochs overlap: "
-        "writes were acknowledged by a then b then a, with 1 change(s) of the active region"
-    ]
+    (violation,) = report(authorizer(), records).violations
+    assert violation.startswith("acknowledgements of different epochs overlap")
+    assert violation.endswith("by a then b then a, with 1 change(s) of the active region")
 
 
 def test_a_replayed_answer_is_no_acknowledgement_of_another_epoch():

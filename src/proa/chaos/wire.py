@@ -125,7 +125,8 @@ class HttpClient:
         try:
             return await answer
         except asyncio.CancelledError:
-            connection.close()  # an answer that comes later must not be taken for the next request's
+            if not answer.done():  # a connection that answered may carry somebody else's request by now
+                connection.close()  # an answer that comes later must not be taken for the next request's
             raise
 
     async def _connect(self) -> _Connection:
