@@ -39,7 +39,8 @@ class ClusterConfig(msgspec.Struct, frozen=True):
     """One whole system.
 
     `via` overrides addresses per caller: `via[caller][target]` where a relay stands between them; key `target/http` is
-    the override of the target's HTTP address. `overrides` replaces options of the app: lease_s, failover.
+    the override of the target's HTTP address. `lease_s` and `failover` replace the app's own; `hold_down_s` is how long
+    a region must have been well before it is given its role back.
     """
 
     app: str
@@ -50,6 +51,7 @@ class ClusterConfig(msgspec.Struct, frozen=True):
     lease_s: float | None = None
     failover: Literal["approval", "automatic"] | None = None
     confirm_ends: bool = True
+    hold_down_s: float | None = None
 
     def node(self, kind: NodeKind) -> str:
         """The name of the one witness or edge."""

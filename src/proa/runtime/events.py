@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
+
+from proa.ports import Severity
 
 
 class UnitFinished(msgspec.Struct, frozen=True):
@@ -17,6 +21,11 @@ class UnitFinished(msgspec.Struct, frozen=True):
     replayed: bool
     error: str = ""
 
+    @property
+    def severity(self) -> Severity:
+        """Each request is worth a line only to who asks for it; a failure always is."""
+        return "error" if self.status >= 500 and self.error == "PROA-H500" else "debug"
+
 
 class HandlerRaised(msgspec.Struct, frozen=True):
     """A handler raised what it did not declare; the answer was a 500."""
@@ -30,6 +39,7 @@ class HandlerRaised(msgspec.Struct, frozen=True):
 class CommitsApplied(msgspec.Struct, frozen=True):
     """Commits of other regions were applied durably; lags are from commit to here, in seconds."""
 
+    severity: ClassVar[Severity] = "debug"
     peer: str
     count: int
     lags_s: list[float]

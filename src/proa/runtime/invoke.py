@@ -52,6 +52,7 @@ from proa.ports import (
 )
 from proa.runtime.answers import answer_of, problem, replay
 from proa.runtime.authority import Authority
+from proa.runtime.eager import within
 from proa.runtime.events import HandlerRaised, UnitFinished
 from proa.runtime.unit import Frame, Store, Unit
 
@@ -216,8 +217,7 @@ class Invoker:
         """The handler's answer, and whether its writes stand (a typed 4xx drops them)."""
         token = CURRENT.set(unit)
         try:
-            async with asyncio.timeout(unit.remaining_s()):
-                result = await self._call(call, unit)
+            result = await within(unit.remaining_s, self._call(call, unit))
         except HttpError as error:
             if error.status >= 500 or not call.key:
                 raise

@@ -16,6 +16,8 @@ from proa.errors import StoreCorrupt, StoreNewer
 
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_S = 5.0
+CACHE_KB = 16_000
+CHECKPOINT_PAGES = 4_000
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
@@ -36,6 +38,8 @@ def connect(path: Path | str) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA temp_store=MEMORY")
+    connection.execute(f"PRAGMA cache_size=-{CACHE_KB}")
+    connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
     return connection
 
 

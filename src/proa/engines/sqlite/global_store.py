@@ -43,12 +43,15 @@ class SqliteGlobalStore:
     def __init__(self, path: Path, clock: Clock, run_blocking: RunBlocking) -> None:
         self._writer, self._reader = open_file(path)
         self._clock = clock
-        self._revision: int = get_meta(self._reader, "revision", 0)
-        self._stamps = HybridClock(get_meta(self._reader, "stamp", 0))
-        self._durable = (self._revision, self._stamps.last)
-        self._control_changed = False
+        self._load()
         self._waiters: set[asyncio.Event] = set()
         self._group = GroupCommit(self._writer, self, run_blocking)
+
+    def _load(self) -> None:
+        """Take the counters from what is durable."""
+        self._revision: int = get_meta(self._reader, "revision", 0)
+        self._stamps = HybridClock(get_meta(self._reader, "stamp", 0))
+        self._control_changed = False
 
     # The port.
 
@@ -137,21 +140,14 @@ class SqliteGlobalStore:
 
     # The in-memory side of a batch (`group.BatchState`).
 
-    def mark(self) -> tuple[int, int]:
-        return (self._revision, self._stamps.last)
-
-    def restore(self, mark: tuple[int, int]) -> None:
-        self._revision, self._stamps.last = mark
-
     def seal(self) -> None:
         self._writer.executemany(SQL["put_meta"], [("revision", self._revision), ("stamp", self._stamps.last)])
 
     def publish(self) -> None:
-        self._durable = self.mark()
         if self._control_changed:
             self._control_changed = False
             for event in self._waiters:
                 event.set()
 
     def reset(self) -> None:
-        self.restore(self._durable)
+        self._load()

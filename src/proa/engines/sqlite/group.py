@@ -1,8 +1,9 @@
 """Group commit: many units, one fsync.
 
-Units that arrive while a commit is on its way to the disk wait in a queue; then all of them run as savepoints of one
-transaction, whose COMMIT (one fsync) happens off the loop. Nobody is answered before it returns. A unit that fails is
-rolled back alone. A COMMIT that fails for want of room fails its batch; one that fails otherwise ends the process:
+Units that arrive while a commit is on its way to the disk wait in a queue; then all of them run in one transaction,
+whose COMMIT (one fsync) happens off the loop. Nobody is answered before it returns. A unit that fails takes its batch
+back to the start, which then runs again without it: failing is rare, and a savepoint around each unit would cost every
+unit two statements. A COMMIT that fails for want of room fails its batch; one that fails otherwise ends the process:
 after a failed fsync nobody knows what is on the disk, so no later answer of this process could be trusted.
 """
 
@@ -30,14 +31,6 @@ def end_process(error: BaseException) -> None:
 
 class BatchState(Protocol):
     """The in-memory counters of a store, which must follow its transactions."""
-
-    def mark(self) -> Any:
-        """What `restore` needs to undo one unit."""
-        ...
-
-    def restore(self, mark: Any) -> None:
-        """The unit since `mark` was rolled back."""
-        ...
 
     def seal(self) -> None:
         """The batch is about to be committed: write the counters that belong to it."""
@@ -103,32 +96,41 @@ class GroupCommit:
                 future.set_result(result)
 
     def _run(self, batch: list[Work]) -> list[tuple[asyncio.Future[Any], Any]]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        done: list[tuple[asyncio.Future[Any], Any]] = []
-        for work, future in batch:
-            mark = self._state.mark()
-            self._connection.execute("SAVEPOINT unit")
+        """Run every unit inside one open transaction; those that fail are left out."""
+        while True:
+            self._connection.execute("BEGIN IMMEDIATE")
+            done: list[tuple[asyncio.Future[Any], Any]] = []
+            failed = self._first_failure(batch, done)
+            if failed is None:
+                self._state.seal()
+                return done
+            self._roll_back()
+            batch.remove(failed)
+
+    def _first_failure(self, batch: list[Work], done: list[tuple[asyncio.Future[Any], Any]]) -> Work | None:
+        for unit in batch:
+            work, future = unit
             try:
                 done.append((future, work()))
             except sqlite3.Error:
                 raise
             except Exception as error:  # noqa: BLE001 - it belongs to the unit, not to its batch-mates
-                self._connection.execute("ROLLBACK TO unit")
-                self._state.restore(mark)
                 if not future.done():
                     future.set_exception(error)
-            self._connection.execute("RELEASE unit")
-        self._state.seal()
-        return done
+                return unit
+        return None
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        self._state.reset()
 
     def _sync(self) -> None:
         self._connection.execute("COMMIT")
 
     def _abandon(self, batch: list[Work], error: sqlite3.Error) -> None:
         """The batch found no room: nothing of it is kept, in the file or in memory."""
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
-        self._state.reset()
+        self._roll_back()
         for _, future in batch:
             if not future.done():
                 future.set_exception(StoreFull(str(error)) if error.sqlite_errorcode == sqlite3.SQLITE_FULL else error)

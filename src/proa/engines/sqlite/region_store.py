@@ -94,6 +94,7 @@ class SqliteRegionStore:
         self._group = GroupCommit(self._writer, self, run_blocking)
 
     def _load(self) -> None:
+        """Take the counters from what is durable."""
         read = self._reader
         self._cursors: Versions = dict(read.execute(SQL["cursors"]))
         self._version: int = get_meta(read, "version", 0)
@@ -102,7 +103,6 @@ class SqliteRegionStore:
         stored = get_meta(read, "identity")
         self.identity = msgspec.msgpack.decode(stored, type=Identity) if stored else None
         self.origin = f"{self._region}/{self.identity.incarnation}" if self.identity else ""
-        self._durable = self.mark()
         self._durable_cursors = dict(self._cursors)
 
     # Identity.
@@ -359,29 +359,18 @@ class SqliteRegionStore:
 
     # The in-memory side of a batch (`group.BatchState`).
 
-    def mark(self) -> tuple[Versions, int, int, str, Identity | None, int]:
-        parked = len(self._parked)
-        return (dict(self._cursors), self._version, self._stamps.last, self.origin, self.identity, parked)
-
-    def restore(self, mark: tuple[Versions, int, int, str, Identity | None, int]) -> None:
-        cursors, self._version, self._stamps.last, self.origin, self.identity, parked = mark
-        self._cursors = dict(cursors)
-        while len(self._parked) > parked:
-            self._parked.popitem()
-
     def seal(self) -> None:
         changed = self._cursors.items() - self._durable_cursors.items()
         self._writer.executemany(SQL["put_cursor"], changed)
         self._writer.executemany(SQL["put_meta"], [("version", self._version), ("stamp", self._stamps.last)])
 
     def publish(self) -> None:
-        self._durable = self.mark()
         self._durable_cursors = dict(self._cursors)
         for event in self._waiters:
             event.set()
 
     def reset(self) -> None:
-        self.restore(self._durable)
+        self._load()
 
 
 def incoming(commit: Commit, write: Write) -> Row:
