@@ -20,8 +20,8 @@ import msgspec
 
 from proa.app import App, load_app
 from proa.chaos.relay import Command
+from proa.control.ends import confirm_end
 from proa.errors import DeclarationError, NodeFailed, ProaError
-from proa.local.ends import confirm_end
 from proa.local.layout import CLIENT, Layout, Options, lay_out
 from proa.local.lock import StateLock
 from proa.local.process import Child, python
@@ -282,8 +282,8 @@ class Cluster:
         if not (boot and name in self.regions and self.config.confirm_ends):
             return
         try:
-            await confirm_end(self.global_store(), name, boot)
-            self._log(EndConfirmed(name, boot))
+            if await confirm_end(self.global_store(), name, boot, SystemEntropy()):
+                self._log(EndConfirmed(name, boot))
         except ProaError as error:
             self._log(EndUnconfirmed(name, str(error)))
 

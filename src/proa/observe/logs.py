@@ -78,7 +78,7 @@ def _clean(name: str, value: Any) -> Any:
 
 
 def _severity(event: msgspec.Struct) -> Severity:
-    return getattr(type(event), "severity", "info")
+    return getattr(event, "severity", "info")
 
 
 def _encode(line: Any, **_: Any) -> bytes:
