@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import msgspec
 
-from proa.control.ledger import strong
-from proa.core.replicate.journal import Key
-from proa.core.roles import NODES, Node
-from proa.ports import Batch, Committed, Entropy, GlobalStore
+from proa.control.ledger import strong, with_entry
+from proa.control.parts import Parts
+from proa.core.failover import Change
+from proa.core.roles import NODES
+from proa.errors import Contended, NotFound
+from proa.ports import Batch, Committed
 
 RACES_MAX = 10
 
 
-async def confirm_end(store: GlobalStore, name: str, boot: str, entropy: Entropy) -> bool:
-    """Record that boot `boot` of node `name` has ended; False where the row tells of another boot, or of none.
+async def swear_ended(parts: Parts, name: str, boot: str, by: str) -> None:
+    """Record that `by` swears that boot `boot` of node `name` has ended. It holds for that one boot only.
 
-    It is for one boot only: a process that was started since keeps its lease.
+    Raises:
+        NotFound: the node does not run as that boot; a process that was started since keeps its lease.
     """
-    key: Key = (NODES, name)
     for _ in range(RACES_MAX):
-        [row] = await store.read([key])
-        node = msgspec.msgpack.decode(row.value, type=Node) if row and row.value else None
-        if row is None or node is None or node.boot != boot:
-            return False
-        ended = msgspec.structs.replace(node, ended=True, ready=False)
-        if isinstance(await store.commit(Batch(entropy.token(), {key: row.version}, [strong(*key, ended)])), Committed):
-            return True
-    return False
+        await parts.view.poll(0)
+        situation = parts.view.situation
+        known = situation.nodes.get(name)
+        if known is None or known.node.boot != boot:
+            raise NotFound(f"node {name!r} has no boot {boot!r}" + (f"; it is {known.node.boot!r}" if known else ""))
+        if known.node.ended:
+            return
+        ended = msgspec.structs.replace(known.node, ended=True, ready=False)
+        batch = Batch(parts.entropy.token(), {(NODES, name): known.version}, [strong(NODES, name, ended)])
+        change = Change("end confirmed", detail={"node": name, "boot": boot})
+        if isinstance(await parts.store.commit(with_entry(situation, batch, by, change)), Committed):
+            return
+    raise Contended(f"the end of {name} was not recorded: its row kept changing")

@@ -39,7 +39,8 @@ def batch_of(s: Situation, change: Change, by: str, batch_id: str) -> Batch:
 
 def with_entry(s: Situation, batch: Batch, by: str, change: Change) -> Batch:
     """The same transaction, telling of itself in the audit chain."""
-    epoch = (change.assignment or s.assignment).epoch if change.assignment or s.assignment else 0
+    assignment = change.assignment or s.assignment
+    epoch = assignment.epoch if assignment else 0
     entry, head = audit.append(s.audit, by, change.action, epoch, change.plan.id if change.plan else "", change.detail)
     key = audit.entry_key(entry.number)
     return Batch(

@@ -1,8 +1,8 @@
 """The member: one node's beat. It renews the lease, reports what the others need to know, and obeys the roles.
 
-A beat is one compare-and-set of the node's own row. A region's rests on the version of the roles too, so from the moment
-its right is revoked no renewal gets through; it goes on reporting, with the counter standing still. The lease is counted
-from before the beat was sent. What the roles ask of the region itself (hold, drain, catch up, rejoin) is decided by
+A beat is one compare-and-set of the node's own row. A region's rests on the version of the roles too, so from the
+moment its right is revoked no renewal gets through; it goes on reporting, with the counter standing still. The lease is
+counted from before the beat was sent. What the roles ask of the region itself (hold, drain, catch up, rejoin) is decided by
 `core.duty` and performed here, so every region obeys on its own and no controller commands it.
 """
 
@@ -220,7 +220,7 @@ class Obedience:
         assert situation.assignment is not None
         self.assume(situation.assignment, lease_until)
         before = (self._acted, self._held, self._drained)
-        asked = duties(situation, self._region.name, self._region.origin, self._rejoined)
+        asked = duties(situation, self._region.name, self._rejoined)
         for duty in asked:
             self._perform(duty, situation.assignment)
         if not any(isinstance(duty, Rejoin) for duty in asked):

@@ -70,16 +70,24 @@ class HttpProbe:
         return self._session.get(self._base_url(region) + path)
 
 
+class Check(msgspec.Struct):
+    """One entry under `checks`; other members are the region's own affair."""
+
+    status: str = "pass"
+
+
+class Health(msgspec.Struct):
+    """What is read of an `application/health+json` document."""
+
+    checks: dict[str, list[Check]] = {}
+    ready: bool = True
+
+
 def failing_checks(body: bytes) -> tuple[str, ...]:
     """The names of the checks that fail in an `application/health+json` document."""
     try:
-        document = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+        document = msgspec.json.decode(body, type=Health)
+    except msgspec.MsgspecError:
         return ("unreadable",)
-    checks = document.get("checks", {}) if isinstance(document, dict) else {}
-    return tuple(sorted(name for name, entries in checks.items() if _fails(entries))) or ("health",)
-
-
-def _fails(entries: Any) -> bool:
-    listed = entries if isinstance(entries, list) else [entries]
-    return any(isinstance(entry, dict) and entry.get("status") == "fail" for entry in listed)
+    failing = (name for name, entries in document.checks.items() if any(entry.status == "fail" for entry in entries))
+    return tuple(sorted(failing)) or (("health",) if document.ready else ("ready",))

@@ -54,7 +54,7 @@ class Dated(msgspec.Struct, frozen=True):
 
 
 class Phase(msgspec.Struct, frozen=True):
-    """One part of a fail-over: when it began (seconds since the epoch, the global store's clock) and how long it took."""
+    """One part of a fail-over: when it began (epoch seconds, the global store's clock) and how long it took."""
 
     phase: str
     at_s: float

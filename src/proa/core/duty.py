@@ -31,7 +31,7 @@ class CatchUp(msgspec.Struct, frozen=True, tag=True):
 
 
 class Rejoin(msgspec.Struct, frozen=True, tag=True):
-    """This life was cut off in `epoch`: set what lies past the cut aside, begin a new life, catch up."""
+    """`epoch` began without this region: set aside what lies past its cut, begin a new life, catch up."""
 
     epoch: int
 
@@ -39,15 +39,18 @@ class Rejoin(msgspec.Struct, frozen=True, tag=True):
 Duty = Drain | Hold | CatchUp | Rejoin
 
 
-def duties(s: Situation, me: str, origin: str, rejoined: int) -> list[Duty]:
-    """What is asked of `me`, living as `origin`; `rejoined` is the epoch for which it last rejoined."""
+def duties(s: Situation, me: str, rejoined: int) -> list[Duty]:
+    """What is asked of `me`; `rejoined` is the epoch for which it last rejoined.
+
+    A region whose right was revoked in an older epoch than the present one was cut off: a plan went on without it.
+    """
     if s.assignment is None:
         return []
+    epoch, revoked = s.assignment.epoch, s.assignment.revoked.get(me)
     asked: list[Duty] = [Hold(held_origins(s, me))]
-    revoked = s.assignment.revoked.get(me)
-    if _cut_off(s, origin, me) and rejoined < s.assignment.epoch:
-        asked.append(Rejoin(s.assignment.epoch))
-    elif revoked == s.assignment.epoch:
+    if revoked is not None and revoked < epoch and rejoined < epoch:
+        asked.append(Rejoin(epoch))
+    if revoked is not None and revoked == epoch:
         asked.append(Drain(revoked))
     if s.plan and s.plan.step == "catch_up" and s.plan.target == me:
         asked.append(CatchUp(s.plan.id, s.plan.goal))
@@ -60,11 +63,3 @@ def held_origins(s: Situation, me: str) -> frozenset[str]:
     if plan is None or plan.step not in ("fence", "catch_up") or plan.lost == me:
         return frozenset()
     return frozenset(plan.origins)
-
-
-def _cut_off(s: Situation, origin: str, me: str) -> bool:
-    """Whether a cut ended this life, or a plan went on without this region's answer."""
-    assert s.assignment is not None
-    revoked = s.assignment.revoked.get(me)
-    named = any(cut.origin == origin for cut in s.assignment.cuts)
-    return named or (revoked is not None and revoked < s.assignment.epoch)

@@ -1,8 +1,8 @@
 """Fail-over: what a controller does next, decided from the situation alone.
 
 Every region runs the same loop. `decide` returns the transactions that are due; each rests on the versions of the rows
-it was decided from, so when two controllers act at once the second one's transaction is refused and it looks again. Nothing
-here waits: a step that is not due yet returns no action, and the caller asks again when something changed.
+it was decided from, so when two controllers act at once the second one's transaction is refused and it looks again.
+Nothing here waits: a step that is not due yet returns no action, and the caller asks again when something changed.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from proa.core.situation import Known, Situation
 class Change(msgspec.Struct, frozen=True):
     """One compare-and-set transaction: new rows, the versions they rest on, and what the audit log says of it.
 
-    The versions of the plan's and the roles' rows are always part of it; `evidence` names nodes whose rows must not have
-    changed either.
+    The versions of the plan's and the roles' rows are always part of it; `evidence` names nodes whose rows must not
+    have changed either.
     """
 
     action: str
@@ -93,7 +93,7 @@ def propose(  # noqa: PLR0913 - a plan is what these say
     )
 
 
-def opening(s: Situation, plan: Plan) -> Change:
+def opening(plan: Plan) -> Change:
     """The transaction that opens `plan`."""
     detail = {"kind": plan.kind, "lost": plan.lost, "target": plan.target, "reason": plan.reason}
     if plan.known_good_at_s is not None:
@@ -122,7 +122,7 @@ def _open(s: Situation, a: Assignment, me: str, now: float) -> list[Change]:
             why = f"{region} is {verdicts[region]} by quorum"
             plan = propose(s, kind, region, target, now, by=me, by_controller=True, reason=why)
             if not gate.blocking(gate.gate(s, plan, now)[0]):
-                return [opening(s, plan)]
+                return [opening(plan)]
     return _restore(s, a, me, now) if a.topology == "active-active" else []
 
 
@@ -145,7 +145,7 @@ def _restore(s: Situation, a: Assignment, me: str, now: float) -> list[Change]:
             why = f"{region} came back and caught up"
             plan = propose(s, "restore", "", region, now, by=me, by_controller=True, reason=why)
             if gate.passes(gate.gate(s, plan, now)[0]):
-                return [opening(s, plan)]
+                return [opening(plan)]
     return []
 
 
@@ -161,11 +161,11 @@ def _readmit(s: Situation, a: Assignment, now: float) -> list[Change]:
 
 
 def _rejoined(s: Situation, a: Assignment, region: str, now: float) -> bool:
-    """Whether a region is back: well, acting on the present roles, and under a life that no cut ended."""
+    """Whether a region is back: well, and acting on the present roles, which it does only after it rejoined."""
     if not gate.fit(s, region, now):
         return False
     node = s.nodes[region].node
-    return (node.epoch, node.revision) >= (a.epoch, a.revision) and all(cut.origin != node.origin for cut in a.cuts)
+    return (node.epoch, node.revision) >= (a.epoch, a.revision)
 
 
 # The steps, one function for each state of the plan.
@@ -243,7 +243,7 @@ def _after_fence(s: Situation, plan: Plan, a: Assignment, now: float) -> list[Ch
     missing = tuple(name for name in _survivors(s, a, plan) if name not in held)
     if missing and (plan.target in missing or _waited(s, now) < s.rules.hold_timeout_s):
         return _give_up(s, plan, a, now, "the target does not answer")
-    loss = gate.measured_loss(s, plan, now)
+    loss = gate.measured_loss(s, plan)
     if not gate.acceptable(s, plan, loss):
         return [_called_off(a, plan, f"it would lose more than approved: {loss.known} known, more unknown")]
     cut = _cut(s, plan, held)
@@ -276,7 +276,7 @@ def _after_promote(s: Situation, plan: Plan, a: Assignment, now: float) -> list[
 
 
 def _after_shift(s: Situation, plan: Plan, a: Assignment, now: float) -> list[Change]:
-    serving = [plan.target] if plan.target else [name for name in a.active()]
+    serving = [plan.target] if plan.target else list(a.active())
     if any(_serves(s, name, plan, now) for name in serving):
         return [Change("verify", moved(plan, "verify"))]
     given_up = (

@@ -17,7 +17,7 @@ NO_LOSS = Loss()
 
 def gate(s: Situation, plan: Plan, now: float) -> tuple[tuple[Finding, ...], Loss]:
     """Every finding on the plan in this situation, and the loss it would mean."""
-    loss = expected_loss(s, plan, now)
+    loss = expected_loss(s, plan)
     findings = [_remaining(s, plan), _verdict(s, plan, now)]
     if plan.target:
         findings += [_target(s, plan, now), _parity(s, plan)]
@@ -42,14 +42,14 @@ def passes(findings: tuple[Finding, ...]) -> bool:
 # The loss.
 
 
-def expected_loss(s: Situation, plan: Plan, now: float) -> Loss:
+def expected_loss(s: Situation, plan: Plan) -> Loss:
     """Before the fence: none where the lost region is alive and will drain, else what the survivors lack."""
     if not plan.lost or plan.graceful:
         return NO_LOSS
-    return measured_loss(s, plan, now)
+    return measured_loss(s, plan)
 
 
-def measured_loss(s: Situation, plan: Plan, now: float) -> Loss:  # noqa: ARG001 - one shape with expected_loss
+def measured_loss(s: Situation, plan: Plan) -> Loss:
     """What the survivors lack of the lost region, as far as it reported."""
     if not plan.lost or drained(s, plan):
         return NO_LOSS
@@ -156,7 +156,7 @@ def _lag(s: Situation, plan: Plan) -> Finding:
     """How far the target is behind the active regions; catch-up is proved before anything is moved."""
     target = s.nodes.get(plan.target)
     sources = [s.nodes[name] for name in (s.assignment.active() if s.assignment else ()) if name in s.nodes]
-    behind = {}
+    behind: dict[str, float] = {}
     for source in sources:
         cursor = target.node.cursors.get(source.node.origin, 0) if target else 0
         if source.node.head > cursor:
@@ -168,7 +168,7 @@ def _lag(s: Situation, plan: Plan) -> Finding:
 
 
 def _hold_down(s: Situation, plan: Plan, now: float) -> Finding:
-    """Not before the target has been well, and the roles unchanged, for a while: a flapping region stays where it is."""
+    """Not before the target has been well, and the roles unchanged, for a while: nothing flaps."""
     standing = s.standing.get(plan.target)
     since = max(s.epoch_at, standing.since if standing else now)
     left_s = since + s.rules.hold_down_s - now

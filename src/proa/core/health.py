@@ -1,6 +1,6 @@
 """Health: from single probes to one verdict on a region that a quorum stands behind.
 
-Each observer smooths its own samples (hysteresis: several bad ones in a row to condemn, several good ones to acquit) and
+Each observer smooths its own samples (hysteresis: several bad ones in a row to condemn, several good to acquit) and
 publishes one `Observation` per region. The verdict counts what the *other* nodes publish: a region does not judge
 itself, and one observer with a broken network condemns nobody. A deep check that fails in every live region points at
 something shared, so it is no region's failure and moves nothing.
@@ -83,7 +83,9 @@ def shared_failures(votes: Mapping[str, list[Observation]], needed: Mapping[str,
     """The deep checks that fail in every region that a quorum sees alive."""
     alive = [region for region in votes if sum(vote.live for vote in votes[region]) >= needed[region]]
     failing = [_failing_by_quorum(votes[region], needed[region]) for region in alive]
-    return frozenset.intersection(*failing) if failing else frozenset()
+    if not failing:
+        return frozenset()
+    return frozenset[str].intersection(*failing)
 
 
 def _votes(region: str, observers: Iterable[str], seen: Seen) -> list[Observation]:

@@ -29,8 +29,8 @@ def patience_s(lease_s: float) -> float:
 
 
 def beat_s(lease_s: float, rpo_s: float = 0.0) -> float:
-    """The time between two beats: four in a lease, and two in an RPO, since each beat reports the region's head."""
-    wanted = min(lease_s / 4, 0.5, rpo_s / 2 if rpo_s > 0 else 0.5)
+    """The time between two beats: four in a lease, more than two in an RPO, since each reports the region's head."""
+    wanted = min(lease_s / 4, 0.5, rpo_s / 2.5 if rpo_s > 0 else 0.5)
     return max(wanted, 0.1)
 
 
