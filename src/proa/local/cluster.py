@@ -18,12 +18,16 @@ from typing import Literal, Self, Unpack
 
 import msgspec
 
-from proa.app import App, load_app
+from proa.app import App
 from proa.chaos.relay import Command
-from proa.control.ends import confirm_end
-from proa.errors import DeclarationError, NodeFailed, ProaError
+from proa.control import operators
+from proa.control.ends import swear_ended
+from proa.control.operators import OperatorRole
+from proa.control.parts import Parts
+from proa.errors import NodeFailed, ProaError
 from proa.local.layout import CLIENT, Layout, Options, lay_out
 from proa.local.lock import StateLock
+from proa.local.plane import declared, ends, rules_of, shared_parts
 from proa.local.process import Child, python
 from proa.ports import GlobalStore
 from proa.runtime.clock import SystemClock, SystemEntropy
@@ -32,6 +36,8 @@ from proa.runtime.global_client import GlobalClient
 from proa.runtime.link import TcpLink
 
 CONFIG = "cluster.json"
+SUPERVISOR = "supervisor"
+"""The name under which it acts, in the audit log too."""
 
 
 class NodeReady(msgspec.Struct, frozen=True):
@@ -78,16 +84,6 @@ def _silent(_: msgspec.Struct) -> None:
     """Nobody listens."""
 
 
-def declared(target: str) -> App:
-    """The app at `target`; a mistake in the author's code becomes an error that names it."""
-    try:
-        return load_app(target)
-    except ProaError:
-        raise
-    except Exception as error:
-        raise DeclarationError(f"{target} cannot be imported: {type(error).__name__}: {error}") from error
-
-
 class Cluster:
     """A running system; use it as `async with Cluster(app, state_dir) as cluster`. See `layout.Options`."""
 
@@ -97,6 +93,7 @@ class Cluster:
         self._log = log
         self._options = options
         self._lock = StateLock(self.state_dir)
+        self._app: App | None = None
         self._layout: Layout | None = None
         self._children: dict[str, Child] = {}
         self._relay: Child | None = None
@@ -151,13 +148,22 @@ class Cluster:
     def link(self) -> TcpLink:
         """A link of the supervisor's own to every node, past the relay."""
         self._link = self._link or TcpLink(
-            "supervisor", self.config.secret, lambda node: self.config.nodes[node].link, SystemEntropy()
+            SUPERVISOR, self.config.secret, lambda node: self.config.nodes[node].link, SystemEntropy()
         )
         return self._link
 
     def global_store(self) -> GlobalStore:
         """The global store, over that link."""
         return GlobalClient(self.link(), SystemClock(), self.witness)
+
+    async def operator(self, name: str, role: OperatorRole) -> str:
+        """Add an operator; the token."""
+        return await operators.add(self.global_store(), name, role, SystemEntropy(), SUPERVISOR)
+
+    def _parts(self) -> Parts:
+        """The control plane as the supervisor sees it, read anew."""
+        assert self._app is not None
+        return shared_parts(self.global_store(), rules_of(self._app, self.config), ends())
 
     # Start and stop.
 
@@ -176,8 +182,8 @@ class Cluster:
         await self.stop()
 
     async def _start(self) -> None:
-        regions = declared(self.app_path).regions
-        self._layout = lay_out(self.app_path, regions, self.state_dir, self._options)
+        self._app = declared(self.app_path)
+        self._layout = lay_out(self.app_path, self._app.regions, self.state_dir, self._options)
         save(self.config, self.config_path)
         if self._layout.routes:
             await self._start_relay(self._layout)
@@ -282,8 +288,8 @@ class Cluster:
         if not (boot and name in self.regions and self.config.confirm_ends):
             return
         try:
-            if await confirm_end(self.global_store(), name, boot, SystemEntropy()):
-                self._log(EndConfirmed(name, boot))
+            await swear_ended(self._parts(), name, boot, SUPERVISOR)
+            self._log(EndConfirmed(name, boot))
         except ProaError as error:
             self._log(EndUnconfirmed(name, str(error)))
 

@@ -12,8 +12,17 @@ from proa.control.wake import Wake
 from proa.core.route import Endpoint, RouteRule
 from proa.edge.agent import EdgeAgent, RoutingApplied
 from proa.edge.envoy import Bootstrap
-from proa.local.cluster import declared
-from proa.local.plane import Ends, background, ends, eyes_and_beat, http_probe, life_of, rules_of, shared_parts
+from proa.local.plane import (
+    Ends,
+    background,
+    declared,
+    ends,
+    eyes_and_beat,
+    http_probe,
+    life_of,
+    rules_of,
+    shared_parts,
+)
 from proa.runtime.config import ClusterConfig
 from proa.runtime.global_client import GlobalClient
 from proa.runtime.link import TcpLink

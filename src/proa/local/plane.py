@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from proa.app import App
+from proa.app import App, load_app
 from proa.control.member import Life, Member
 from proa.control.observer import Observer
 from proa.control.parts import Parts, parts
 from proa.control.probe import HttpProbe
 from proa.core.health import policy_for
 from proa.core.situation import Rules
-from proa.errors import GlobalStoreUnreachable
+from proa.errors import DeclarationError, GlobalStoreUnreachable, ProaError
 from proa.observe import logs
 from proa.observe.hub import Hub
 from proa.ports import GlobalStore, RegionControl
@@ -43,6 +43,16 @@ def ends() -> Ends:
     hub = Hub()
     hub.subscribe(logs.subscriber)
     return Ends(SystemClock(), SystemEntropy(), hub)
+
+
+def declared(target: str) -> App:
+    """The app at `target`; a mistake in the author's code becomes an error that names it."""
+    try:
+        return load_app(target)
+    except ProaError:
+        raise
+    except Exception as error:
+        raise DeclarationError(f"{target} cannot be imported: {type(error).__name__}: {error}") from error
 
 
 def rules_of(app: App, config: ClusterConfig) -> Rules:

@@ -13,11 +13,11 @@ from proa.control.incarnation import register
 from proa.control.parts import Parts
 from proa.core.incarnation import Disk
 from proa.engines.sqlite.region_store import Identity
-from proa.local.cluster import declared
 from proa.local.http import http_server
 from proa.local.plane import (
     Ends,
     background,
+    declared,
     ends,
     eyes_and_beat,
     fsync_thread,
@@ -48,7 +48,7 @@ async def serve(config: ClusterConfig, name: str) -> AsyncGenerator[str]:
         server = LinkServer(name, config.secret, region.methods())
         shared = shared_parts(store, rules_of(app, config), own)
         boot = own.entropy.token(8)
-        region.gateway.mounts[CONTROL] = ControlApi(name, shared)
+        region.gateway.mounts[CONTROL] = ControlApi(name, shared, lost=region.store.parked)
         try:
             async with http_server(region.gateway, node.http):
                 await until_reached(own, lambda: bootstrap(store, shared.rules, own.entropy, by=name))

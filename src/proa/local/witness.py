@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from proa.engines.sqlite.global_store import SqliteGlobalStore
-from proa.local.cluster import declared
 from proa.local.plane import (
     Ends,
     background,
+    declared,
     ends,
     eyes_and_beat,
     fsync_thread,
