@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import msgspec
 import pytest
-from support.inproc import system
 
 from proa import AlreadyExists, App, Context, NotFound, Response
 from proa.core.roles import Assignment, Cut
+from support.inproc import system
 
 REGIONS = ["eu", "us", "ap"]
 
@@ -138,9 +138,7 @@ def test_the_same_key_with_another_payload_is_refused(tmp_path):
 
 def test_a_duplicate_in_flight_waits_for_the_first_answer(tmp_path):
     async def scenario(s):
-        answers = await asyncio.gather(
-            *(s.request("eu", "POST", "/orders", {"id": "a"}, key="k1") for _ in range(5))
-        )
+        answers = await asyncio.gather(*(s.request("eu", "POST", "/orders", {"id": "a"}, key="k1") for _ in range(5)))
         assert [answer.status for answer in answers] == [200] * 5
         assert s.app.runs == 1
 

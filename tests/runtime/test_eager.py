@@ -1,0 +1,63 @@
+"""A time-out that is armed only when its coroutine waits."""
+
+import asyncio
+
+import pytest
+
+from proa.runtime.eager import within
+
+
+def test_a_coroutine_that_never_waits_is_never_asked_for_a_deadline():
+    async def at_once():
+        return 7
+
+    assert asyncio.run(within(lambda: pytest.fail("armed"), at_once())) == 7
+
+
+def test_a_coroutine_that_waits_gets_its_results_and_failures():
+    async def waits():
+        assert await asyncio.sleep(0, "first") == "first"
+        failing = asyncio.get_running_loop().create_future()
+        failing.get_loop().call_soon(failing.set_exception, KeyError("second"))
+        with pytest.raises(KeyError, match="second"):
+            await failing
+        async with asyncio.timeout(1):
+            return await asyncio.sleep(0.001, "third")
+
+    assert asyncio.run(within(lambda: 5, waits())) == "third"
+
+
+def test_what_the_coroutine_raises_comes_out_before_and_after_a_wait():
+    async def raises(wait):
+        if wait:
+            await asyncio.sleep(0)
+        raise ValueError("mine")
+
+    for wait in (False, True):
+        with pytest.raises(ValueError, match="mine"):
+            asyncio.run(within(lambda: 5, raises(wait)))
+
+
+def test_a_coroutine_that_waits_too_long_is_cut_and_may_clean_up():
+    cleaned = []
+
+    async def hangs():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            cleaned.append(True)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(within(lambda: 0.01, hangs()))
+    assert cleaned == [True]
+
+
+def test_cancellation_from_outside_reaches_the_coroutine():
+    async def main():
+        task = asyncio.create_task(within(lambda: 60, asyncio.sleep(60)))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
