@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -72,9 +72,15 @@ def row_counts(stores: Sequence[Mapping[str, Values]], counted: Mapping[str, str
     return dict(most)
 
 
-def audit(data_dirs: Sequence[str], workload: Workload) -> tuple[dict[str, int], list[str]]:
-    """Row counts over all stores, and what the workload's own check has to say about each."""
-    tables = [*workload.counted, *workload.kept]
-    stores = [rows(data_dir, tables) for data_dir in data_dirs]
-    broken = [sentence for store in stores for sentence in workload.check(store)]
-    return row_counts(stores, workload.counted), broken
+def audit(
+    witness_dir: str, region_dirs: Sequence[str], workload: Workload, strong: Collection[str]
+) -> tuple[dict[str, int], list[str]]:
+    """Row counts over all stores, and what the workload's own check says of each region's sight of the tables.
+
+    Rows of `strong` tables are in the witness's store alone, those of other tables in every region's.
+    """
+    tables = {*workload.counted, *workload.kept}
+    everywhere = rows(witness_dir, tables & set(strong))
+    sights = [everywhere | rows(region_dir, tables - set(strong)) for region_dir in region_dirs]
+    broken = [sentence for sight in sights for sentence in workload.check(sight)]
+    return row_counts(sights, workload.counted), list(dict.fromkeys(broken))

@@ -25,6 +25,11 @@ class System(Protocol):
         """The regions, in declared order."""
         ...
 
+    @property
+    def witness(self) -> str:
+        """The node that owns the global store."""
+        ...
+
     def region_url(self, name: str) -> str:
         """A region's own HTTP address, past the edge."""
         ...
