@@ -1,0 +1,286 @@
+"""What every engine must do: one suite, run over each backend by `test_engines_*.py`.
+
+A backend gives two async context managers: `region_store(name, clock, permit)` and `global_store(clock)`, each opening
+a store that is empty the first time and the same one the next time within a test.
+"""
+
+import asyncio
+
+import msgspec
+import pytest
+
+from proa.core.dedupe import Outcome
+from proa.core.replicate.journal import Commit, Write
+from proa.core.roles import Cut
+from proa.engines.sqlite.region_store import Identity
+from proa.ports import Batch, Committed, Conflict, Fenced, Found, Terms
+
+
+class ManualClock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self, now=1_000_000.0):
+        self.time = now
+
+    def now(self):
+        return self.time
+
+    def monotonic(self):
+        return self.time
+
+
+def put(key, value=b"v", table="t", mode="any", **more):
+    return Write(table, key, value, mode, **more)
+
+
+def batch(name, *writes, reads=None, key=None, **more):
+    return Batch(name, reads or {}, list(writes), outcome(key, name) if key else None, **more)
+
+
+def outcome(key, unit="unit", expires_at=2_000_000.0):
+    return Outcome("POST /x", key, b"digest", 200, [], b"{}", unit, "eu", expires_at)
+
+
+def decoded(entries):
+    return [msgspec.msgpack.decode(entry, type=Commit) for entry in entries]
+
+
+class Conformance:
+    """Inherit and set `backend`."""
+
+    def run(self, backend, scenario):
+        asyncio.run(scenario(backend))
+
+    # Both stores.
+
+    @pytest.mark.parametrize("kind", ["region", "global"])
+    def test_a_commit_is_read_back_and_absent_rows_are_none(self, backend, kind):
+        async def scenario(backend):
+            async with backend.open(kind) as store:
+                assert await store.read([("t", "a")]) == [None]
+                assert isinstance(await store.commit(batch("u1", put("a", b"1"))), Committed)
+                row, none = await store.read([("t", "a"), ("t", "b")])
+                assert (row.value, row.version > 0, none) == (b"1", True, None)
+
+        self.run(backend, scenario)
+
+    @pytest.mark.parametrize("kind", ["region", "global"])
+    def test_a_commit_holds_only_if_every_read_is_still_at_its_version_absence_included(self, backend, kind):
+        async def scenario(backend):
+            async with backend.open(kind) as store:
+                absent = {("t", "a"): 0}
+                assert isinstance(await store.commit(batch("u1", put("a"), reads=absent)), Committed)
+                assert await store.commit(batch("u2", put("b"), reads=absent)) == Conflict(("t", "a"))
+                (row,) = await store.read([("t", "a")])
+                held = {("t", "a"): row.version}
+                assert isinstance(await store.commit(batch("u3", put("a", b"2"), reads=held)), Committed)
+                assert await store.commit(batch("u4", put("a", b"3"), reads=held)) == Conflict(("t", "a"))
+                assert await store.read([("t", "b")]) == [None]
+
+        self.run(backend, scenario)
+
+    @pytest.mark.parametrize("kind", ["region", "global"])
+    def test_of_many_units_that_read_the_same_version_at_once_one_commits(self, backend, kind):
+        async def scenario(backend):
+            async with backend.open(kind) as store:
+                racers = [batch(f"u{i}", put("a", b"%d" % i), reads={("t", "a"): 0}) for i in range(20)]
+                results = await asyncio.gather(*map(store.commit, racers))
+                assert sum(isinstance(result, Committed) for result in results) == 1
+                assert results.count(Conflict(("t", "a"))) == 19
+
+        self.run(backend, scenario)
+
+    @pytest.mark.parametrize("kind", ["region", "global"])
+    def test_a_version_is_never_used_again_even_after_a_delete(self, backend, kind):
+        async def scenario(backend):
+            async with backend.open(kind) as store:
+                versions = []
+                for value in (b"1", None, b"2", None):
+                    await store.commit(batch(f"u{len(versions)}", put("a", value)))
+                    (row,) = await store.read([("t", "a")])
+                    assert row.value == value
+                    versions.append(row.version)
+                assert versions == sorted(set(versions))
+
+        self.run(backend, scenario)
+
+    @pytest.mark.parametrize("kind", ["region", "global"])
+    def test_a_finished_key_is_found_by_the_next_attempt_until_it_expires(self, backend, kind):
+        async def scenario(backend):
+            async with backend.open(kind) as store:
+                await store.commit(batch("u1", put("a", b"1"), key="k"))
+                assert await store.commit(batch("u2", put("a", b"2"), key="k")) == Found(outcome("k", "u1"))
+                assert await store.outcome("POST /x", "k") == outcome("k", "u1")
+                assert (await store.read([("t", "a")]))[0].value == b"1"
+                backend.clock.time = 2_000_000.0
+                assert await store.outcome("POST /x", "k") is None
+                assert isinstance(await store.commit(batch("u3", put("a", b"3"), key="k")), Committed)
+
+        self.run(backend, scenario)
+
+    @pytest.mark.parametrize("kind", ["region", "global"])
+    def test_two_attempts_under_one_key_in_one_batch_commit_once(self, backend, kind):
+        async def scenario(backend):
+            async with backend.open(kind) as store:
+                attempts = [batch(f"u{i}", put("a", b"%d" % i), key="k") for i in range(5)]
+                results = await asyncio.gather(*map(store.commit, attempts))
+                assert [type(result) for result in results] == [Committed] + [Found] * 4
+
+        self.run(backend, scenario)
+
+    @pytest.mark.parametrize("kind", ["region", "global"])
+    def test_everything_committed_is_there_after_the_store_is_opened_again(self, backend, kind):
+        async def scenario(backend):
+            async with backend.open(kind) as store:
+                first = await store.commit(batch("u1", put("a", b"1"), key="k"))
+                (before,) = await store.read([("t", "a")])
+            async with backend.open(kind) as store:
+                assert await store.read([("t", "a")]) == [before]
+                assert await store.outcome("POST /x", "k") == outcome("k", "u1")
+                second = await store.commit(batch("u2", put("a", b"2"), reads={("t", "a"): before.version}))
+                assert second.seq == first.seq + 1
+
+        self.run(backend, scenario)
+
+    # The global store.
+
+    def test_a_repeated_transaction_answers_what_the_first_call_did(self, backend):
+        async def scenario(backend):
+            async with backend.open("global") as store:
+                ask = batch("tx", put("a"), reads={("t", "a"): 0})
+                first = await store.commit(ask)
+                assert await store.commit(ask) == first
+                assert (await store.read([("t", "a")]))[0].version == first.seq
+
+        self.run(backend, scenario)
+
+    def test_a_watch_returns_changed_control_rows_and_waits_for_the_next(self, backend):
+        async def scenario(backend):
+            async with backend.open("global") as store:
+                await store.commit(batch("u1", put("eu", b"1", table="~nodes"), put("a", table="t")))
+                changes = await store.watch("~", 0, 0)
+                assert [(row.table, row.key, row.value) for row in changes.rows] == [("~nodes", "eu", b"1")]
+                waiting = asyncio.create_task(store.watch("~", changes.revision, 10))
+                await store.commit(batch("u2", put("b", table="t")))
+                await store.commit(batch("u3", put("us", b"2", table="~nodes")))
+                assert [row.key for row in (await waiting).rows] == ["us"]
+                assert (await store.watch("~", 3, 0)).rows == []
+
+        self.run(backend, scenario)
+
+    def test_a_scan_returns_a_table_by_key(self, backend):
+        async def scenario(backend):
+            async with backend.open("global") as store:
+                await store.commit(batch("u1", put("b"), put("a"), put("c", table="other")))
+                assert [row.key for row in await store.scan("t")] == ["a", "b"]
+
+        self.run(backend, scenario)
+
+    # A region's store.
+
+    def test_the_journal_has_every_commit_once_in_order_with_what_it_depended_on(self, backend):
+        async def scenario(backend):
+            async with backend.open("region") as store:
+                await store.apply([foreign(1)], Terms())
+                await asyncio.gather(*(store.commit(batch(f"u{i}", put(str(i)))) for i in range(5)))
+                commits = decoded(await store.journal({"eu/1": 0}, 10))
+                assert [commit.seq for commit in commits] == [1, 2, 3, 4, 5]
+                assert all(commit.deps == {"us/1": 1} for commit in commits)
+                assert len({commit.stamp for commit in commits}) == 5
+                assert [commit.seq for commit in decoded(await store.journal({"eu/1": 3}, 1))] == [4]
+                assert await store.journal({"us/1": 0}, 10) == [foreign(1)]
+
+        self.run(backend, scenario)
+
+    def test_another_regions_commits_are_applied_once_in_order_and_after_their_causes(self, backend):
+        async def scenario(backend):
+            async with backend.open("region") as store:
+                late = foreign(1, origin="ap/1", deps={"us/1": 2})
+                assert await store.apply([foreign(2), late], Terms()) == {"eu/1": 0}
+                assert (await store.apply([foreign(1), foreign(1), late], Terms()))["us/1"] == 1
+                cursors = await store.apply([foreign(1), foreign(2), late, late], Terms())
+                assert cursors == {"eu/1": 0, "us/1": 2, "ap/1": 1}
+
+        self.run(backend, scenario)
+
+    def test_an_applied_commit_aborts_a_unit_that_had_read_the_row(self, backend):
+        async def scenario(backend):
+            async with backend.open("region") as store:
+                await store.apply([foreign(1)], Terms())
+                assert await store.commit(batch("u", put("x"), reads={("t", "a"): 0})) == Conflict(("t", "a"))
+
+        self.run(backend, scenario)
+
+    def test_a_held_origin_goes_no_further_than_its_limit(self, backend):
+        async def scenario(backend):
+            async with backend.open("region") as store:
+                entries = [foreign(seq) for seq in range(1, 6)]
+                assert (await store.apply(entries, Terms(limits={"us/1": 3})))["us/1"] == 3
+                assert (await store.apply(entries, Terms()))["us/1"] == 5
+
+        self.run(backend, scenario)
+
+    def test_commits_past_a_cut_are_parked_whole_and_served_on(self, backend):
+        async def scenario(backend):
+            async with backend.open("region") as store:
+                entries = [foreign(seq, mode="active", epoch=1) for seq in (1, 2)]
+                terms = Terms(cuts=(Cut(2, "us/1", 1),))
+                assert (await store.apply(entries, terms))["us/1"] == 2
+                assert [parked.commit.seq for parked in await store.parked()] == [2]
+                assert (await store.read([("t", "a")]))[0].seq == 1
+                assert len(await store.journal({"us/1": 0}, 10)) == 2
+
+        self.run(backend, scenario)
+
+    def test_a_suffix_set_aside_leaves_the_rows_that_the_rest_of_the_journal_makes(self, backend):
+        async def scenario(backend):
+            async with backend.open("region") as store:
+                await store.commit(batch("u1", put("a", b"kept", mode="active"), epoch=1))
+                await store.commit(batch("u2", put("a", b"late", mode="active"), put("b"), epoch=1, key="k"))
+                await store.commit(batch("u3", put("c", b"any"), epoch=1))
+                assert await store.set_aside([Cut(2, "eu/1", 1)]) == 1
+                a, b, c = await store.read([("t", "a"), ("t", "b"), ("t", "c")])
+                assert (a.value, b, c.value) == (b"kept", None, b"any")
+                assert await store.outcome("POST /x", "k") is None
+                assert await store.set_aside([Cut(2, "eu/1", 1)]) == 0
+            async with backend.open("region") as store:
+                assert [parked.commit.seq for parked in await store.parked()] == [2]
+
+        self.run(backend, scenario)
+
+    def test_a_permit_that_refuses_leaves_nothing_behind(self, backend):
+        async def scenario(backend):
+            refusal = Fenced("PROA-R001", "not here")
+            async with backend.open("region", permit=lambda _: refusal) as store:
+                assert await store.commit(batch("u1", put("a"), key="k")) == refusal
+                assert await store.read([("t", "a")]) == [None]
+                assert store.cursors() == {"eu/1": 0}
+
+        self.run(backend, scenario)
+
+    def test_a_new_incarnation_starts_its_own_sequence_and_keeps_the_old_one(self, backend):
+        async def scenario(backend):
+            async with backend.open("region") as store:
+                await store.commit(batch("u1", put("a")))
+                await store.assume(Identity(2, "other"))
+                assert (await store.commit(batch("u2", put("b")))).seq == 1
+            async with backend.open("region") as store:
+                assert (store.origin, store.cursors()) == ("eu/2", {"eu/1": 1, "eu/2": 1})
+
+        self.run(backend, scenario)
+
+    def test_whoever_waits_for_a_commit_is_woken_by_it(self, backend):
+        async def scenario(backend):
+            async with backend.open("region") as store:
+                waiting = asyncio.create_task(store.changed({"eu/1": 0}, 10))
+                await store.commit(batch("u1", put("a")))
+                assert await waiting is True
+                assert await store.changed({"eu/1": 1}, 0.01) is False
+
+        self.run(backend, scenario)
+
+
+def foreign(seq, origin="us/1", mode="any", epoch=0, deps=None):
+    """A commit of another region, encoded."""
+    commit = Commit(origin, seq, seq << 20, epoch, deps or {}, [put("a", b"%d" % seq, mode=mode)], [], None, f"f{seq}")
+    return msgspec.msgpack.encode(commit)

@@ -1,0 +1,154 @@
+"""The conformance suite on SQLite, and what is SQLite's own: one fsync for many, full disks, damaged files."""
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from engines.conformance import Conformance, ManualClock, batch, put
+from proa.engines.sqlite.files import SCHEMA_VERSION
+from proa.engines.sqlite.global_store import SqliteGlobalStore
+from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
+from proa.errors import StoreCorrupt, StoreFull, StoreNewer
+from proa.ports import Committed
+
+
+class SqliteBackend:
+    """Stores on files in one folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.clock = ManualClock()
+        self.syncs = 0
+
+    async def run_blocking(self, work):
+        self.syncs += 1
+        with ThreadPoolExecutor(1) as pool:
+            await asyncio.get_running_loop().run_in_executor(pool, work)
+
+    @asynccontextmanager
+    async def open(self, kind, permit=None):
+        path = self.folder / f"{kind}.db"
+        if kind == "global":
+            store = SqliteGlobalStore(path, self.clock, self.run_blocking)
+        else:
+            store = SqliteRegionStore(path, "eu", self.clock, self.run_blocking, permit=permit)
+            if store.identity is None:
+                await store.assume(Identity(1, "nonce"))
+        try:
+            yield store
+        finally:
+            await store.close()
+
+
+@pytest.fixture
+def backend(tmp_path):
+    return SqliteBackend(tmp_path)
+
+
+class TestSqlite(Conformance):
+    """`proa.engines.sqlite` keeps the contract."""
+
+
+def test_units_that_arrive_together_share_a_commit(backend):
+    async def scenario():
+        async with backend.open("region") as store:
+            backend.syncs = 0
+            await asyncio.gather(*(store.commit(batch(f"u{i}", put(str(i)))) for i in range(100)))
+            assert backend.syncs == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_unit_that_fails_is_left_out_and_its_batch_mates_commit(backend):
+    async def scenario():
+        async with backend.open("region") as store:
+            bad = batch("bad", put("bad"))
+            bad.writes[0] = None
+            batches = [batch("a", put("a")), bad, batch("b", put("b"))]
+            results = await asyncio.gather(*map(store.commit, batches), return_exceptions=True)
+            assert isinstance(results[1], AttributeError)
+            assert [(r.seq) for r in (results[0], results[2])] == [1, 2]
+            assert len(await store.journal({"eu/1": 0}, 10)) == 2
+
+    asyncio.run(scenario())
+
+
+def test_a_full_disk_fails_the_unit_keeps_the_rest_and_recovers(backend):
+    async def scenario():
+        async with backend.open("region") as store:
+            assert isinstance(await store.commit(batch("u1", put("a"))), Committed)
+            pages = store._writer.execute("PRAGMA page_count").fetchone()[0]
+            store._writer.execute(f"PRAGMA max_page_count={pages}")
+            with pytest.raises(StoreFull):
+                await store.commit(batch("u2", put("big", b"x" * 400_000)))
+            assert await store.read([("t", "big")]) == [None]
+            store._writer.execute("PRAGMA max_page_count=1000000")
+            assert (await store.commit(batch("u3", put("big", b"x" * 400_000)))).seq == 2
+
+    asyncio.run(scenario())
+
+
+def test_a_failed_fsync_ends_the_process(backend):
+    async def scenario():
+        async with backend.open("region") as store:
+            ended = []
+            store._group.on_failure = ended.append
+
+            def fails():
+                error = sqlite3.OperationalError("disk I/O error")
+                error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+                raise error
+
+            store._group._sync = fails
+            with pytest.raises(sqlite3.OperationalError):
+                await store.commit(batch("u1", put("a")))
+            assert [str(error) for error in ended] == ["disk I/O error"]
+
+    asyncio.run(scenario())
+
+
+def test_a_damaged_file_is_named_and_not_repaired_in_silence(tmp_path):
+    path = tmp_path / "region.db"
+    path.write_bytes(b"not a database, but long enough to look like a file" * 100)
+    with pytest.raises(StoreCorrupt, match=r"region\.db"):
+        SqliteRegionStore(path, "eu", ManualClock(), None)
+
+
+def test_a_file_of_a_newer_version_is_refused(tmp_path):
+    path = tmp_path / "region.db"
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
+    connection.close()
+    with pytest.raises(StoreNewer, match="format"):
+        SqliteRegionStore(path, "eu", ManualClock(), None)
+
+
+FSYNC_PROGRAM = Path(__file__).with_name("fsync_program.py")
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(sys.platform != "linux", reason="strace is Linux's")
+def test_many_units_share_one_fsync_and_none_is_answered_before_it(tmp_path):
+    """Traced from outside: the answers of a batch leave after the fdatasync of its log, one for the whole batch."""
+    trace = tmp_path / "trace"
+    subprocess.run(
+        ["strace", "-f", "-o", trace, "-e", "trace=fsync,fdatasync,write", sys.executable, FSYNC_PROGRAM, tmp_path],
+        check=True,
+        timeout=60,
+    )
+    events = [
+        "sync" if "sync(" in line else line.split('"')[1]
+        for line in trace.read_text().splitlines()
+        if ("sync(" in line and "= 0" in line)
+        or ("write(" in line and '"mark:' in line)
+        or ("sync resumed>" in line and "= 0" in line)
+    ]
+    begin, end = events.index("mark:begin\\n"), events.index("mark:end\\n")
+    batch_events = events[begin + 1 : end]
+    assert batch_events == ["sync"] + ["mark:answer\\n"] * 50
