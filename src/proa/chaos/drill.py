@@ -33,6 +33,7 @@ from proa.chaos.system import System
 from proa.chaos.wire import HttpClient
 from proa.chaos.workload import Request, Workload, drill_file, load_workload
 from proa.core.replicate.stamp import Versions, region_of
+from proa.core.roles import ROLES, ROLES_KEY, Assignment
 
 SETTLE_S = 8.0
 RECOVER_WITHIN_S = 30.0
@@ -81,7 +82,7 @@ class Course(msgspec.Struct):
 class RegionStatus(msgspec.Struct, frozen=True):
     """What matters here of `/_proa/status`."""
 
-    role: str
+    epoch: int
     ready: bool
     caught_up: bool
     lag_ms: dict[str, float] = {}
@@ -244,12 +245,23 @@ async def _give_back(scene: Scene, course: Course) -> None:
     course.returned = True
     deadline = time.monotonic() + RETURN_WITHIN_S
     while time.monotonic() < deadline:
-        status = await region_status(scene.system, options.lose)
-        if status and status.ready and status.caught_up and status.role in ("active", "standby"):
-            scene.tell(RegionReturned(options.lose, status.role))
+        if role := await _role_taken(scene.system, options.lose):
+            scene.tell(RegionReturned(options.lose, role))
             return
         await asyncio.sleep(LOOK_EVERY_S)
     course.broken.append(f"{options.lose} did not come back within {RETURN_WITHIN_S:g} s")
+
+
+async def _role_taken(system: System, name: str) -> str | None:
+    """The role that a region was given and acts on: it is ready, has caught up, and knows the present epoch."""
+    status = await region_status(system, name)
+    (row,) = await system.global_store().read([(ROLES, ROLES_KEY)])
+    assert row is not None
+    assert row.value is not None
+    assigned = msgspec.msgpack.decode(row.value, type=Assignment)
+    role = assigned.roles.get(name)
+    current = status is not None and status.ready and status.caught_up and status.epoch >= assigned.epoch
+    return role if current and role in ("active", "standby") else None
 
 
 async def region_status(system: System, name: str) -> RegionStatus | None:

@@ -39,6 +39,8 @@ class DrillOptions:
     """Overrules the app's lease."""
     failover: Literal["approval", "automatic"] | None = None
     """Overrules who decides on a fail-over."""
+    hold_down_s: float = 2.0
+    """How long a region that has returned must have been well before it is given its role back."""
     fail_back: bool = False
     """Bring the region back while requests go on, and fail back to it (active-passive)."""
     slow_ms: float = 1000.0
