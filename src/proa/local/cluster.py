@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, Unpack
+from typing import Literal, Self, Unpack, cast
 
 import msgspec
 
@@ -88,7 +88,7 @@ class Cluster:
     """A running system; use it as `async with Cluster(app, state_dir) as cluster`. See `layout.Options`."""
 
     def __init__(self, app_path: str, state_dir: Path | str, *, log: Log = _silent, **options: Unpack[Options]) -> None:
-        self.app_path = app_path
+        self.app_path = str(Path(app_path).resolve()) if Path(app_path).exists() else app_path
         self.state_dir = Path(state_dir).resolve()
         self._log = log
         self._options = options
@@ -156,9 +156,9 @@ class Cluster:
         """The global store, over that link."""
         return GlobalClient(self.link(), SystemClock(), self.witness)
 
-    async def operator(self, name: str, role: OperatorRole) -> str:
-        """Add an operator; the token."""
-        return await operators.add(self.global_store(), name, role, SystemEntropy(), SUPERVISOR)
+    async def operator(self, name: str, role: str) -> str:
+        """Add an operator of one of `operators.ROLE_NAMES`, or be refused; the token."""
+        return await operators.add(self.global_store(), name, cast(OperatorRole, role), SystemEntropy(), SUPERVISOR)
 
     def _parts(self) -> Parts:
         """The control plane as the supervisor sees it, read anew."""

@@ -28,8 +28,9 @@ from proa.runtime.global_client import GlobalClient
 from proa.runtime.link import TcpLink
 
 LOOK_AGAIN_S = 5.0
-FIRST_TARGET_WITHIN_S = 10.0
-FIRST_TARGET_PAUSE_S = 0.02
+EVERY_TARGET_WITHIN_S = 2.0
+ANY_TARGET_WITHIN_S = 10.0
+TARGET_PAUSE_S = 0.02
 
 
 @asynccontextmanager
@@ -48,7 +49,7 @@ async def serve(config: ClusterConfig, name: str) -> AsyncGenerator[str]:
             observer, member = eyes_and_beat(life, probe, shared, acting=lambda: (agent.epoch, agent.revision))
             own.hub.subscribe(lambda event: member.poke() if isinstance(event, RoutingApplied) else None)
             async with background([shared.view.run(), observer.run(), member.run(), _follow(shared, agent)]):
-                await _first_target(agent, own)
+                await _first_targets(agent, own)
                 yield boot
     finally:
         await agent.stop()
@@ -87,11 +88,11 @@ async def _follow(shared: Parts, agent: EdgeAgent) -> None:
         await wake.wait(LOOK_AGAIN_S)
 
 
-async def _first_target(agent: EdgeAgent, own: Ends) -> None:
-    """Wait until Envoy has found a region well, but not for ever: an app may be ill from the start."""
-    deadline = own.clock.monotonic() + FIRST_TARGET_WITHIN_S
-    while own.clock.monotonic() < deadline:
-        stats = await agent.stats()
-        if agent.revision >= 0 and any(traffic.healthy for traffic in stats.regions.values()):
+async def _first_targets(agent: EdgeAgent, own: Ends) -> None:
+    """Wait until Envoy has found every region well; for a region that is not, only for a while."""
+    began = own.clock.monotonic()
+    while (waited_s := own.clock.monotonic() - began) < ANY_TARGET_WITHIN_S:
+        well = [traffic.healthy for traffic in (await agent.stats()).regions.values()]
+        if agent.revision >= 0 and (all(well) or waited_s > EVERY_TARGET_WITHIN_S) and any(well):
             return
-        await own.clock.sleep(FIRST_TARGET_PAUSE_S)
+        await own.clock.sleep(TARGET_PAUSE_S)

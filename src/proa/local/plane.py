@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -47,6 +48,8 @@ def ends() -> Ends:
 
 def declared(target: str) -> App:
     """The app at `target`; a mistake in the author's code becomes an error that names it."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # `module:attribute` is looked for in the current folder, as with `python -m`
     try:
         return load_app(target)
     except ProaError:
