@@ -2,7 +2,8 @@
 
 A block's info string says how. `console` commands are run, and the output shown must appear (`...` is anything);
 `console background=TEXT` starts one command and waits until it has said TEXT; `console slow` needs real processes;
-`console elsewhere` is run by other means (a test names them). `LANGUAGE file=PATH` writes the block to a file.
+`console elsewhere` is run by other means (a test names them). `LANGUAGE file=PATH` writes the block to a
+file, `file=+PATH` appends it.
 """
 
 from __future__ import annotations

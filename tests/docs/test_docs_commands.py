@@ -44,9 +44,10 @@ def test_the_commands_of_a_page_run_as_shown(page, folder):
 def follow(shell, block):
     """Do what one block says."""
     if name := block.option("file"):
-        target = shell.folder / name
+        target = shell.folder / name.removeprefix("+")
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(block.text)
+        with target.open("a" if name.startswith("+") else "w") as file:
+            file.write(block.text)
         return
     for command, output in block.commands():
         if said := block.option("background"):
