@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from proa.core.roles import Assignment
 from proa.core.route import Endpoint, RoutePolicy, RouteRule
@@ -71,7 +72,9 @@ class System:
     async def ask(self, method: str, path: str, headers: dict[str, str] | None = None, base: str = "") -> Answer:
         started = asyncio.get_running_loop().time()
         try:
-            async with self.session.request(method, (base or self.url) + path, headers=headers) as reply:
+            async with self.session.request(
+                method, URL((base or self.url) + path, encoded=True), headers=headers
+            ) as reply:
                 body = await reply.read()
                 took = asyncio.get_running_loop().time() - started
                 found = {k.lower(): v for k, v in reply.headers.items()}

@@ -15,6 +15,7 @@ from edge_harness import KEY, Answer, free_port, running, spec_for, start_region
 from proa.core.roles import Assignment
 from proa.core.route import Endpoint, RoutePolicy
 from proa.edge.agent import EdgeAgent, EnvoyExited, EnvoyStarted
+from proa.edge.envoy import EDS_FILE, plan_of
 from proa.errors import PortTaken
 from proa.observe.hub import Hub
 from proa.runtime.clock import SystemClock
@@ -114,10 +115,11 @@ def test_what_is_repeated_depends_on_the_class_of_the_route_and_on_the_key(tmp_p
         roles = {"eu": "active", "us": "standby"}
         async with running(tmp_path, roles=roles, policy=SLOW_CHECKS) as system:
 
-            async def seen_after(method, path, headers=None):
-                before = await system.seen(f"{method} {path.partition('?')[0]}")
+            async def seen_after(method, path, headers=None, decoded=None):
+                what = f"{method} {decoded or path.partition('?')[0]}"
+                before = await system.seen(what)
                 answer = await system.ask(method, path, headers)
-                after = await system.seen(f"{method} {path.partition('?')[0]}")
+                after = await system.seen(what)
                 return answer.status, after["eu"] - before["eu"], after["us"] - before["us"]
 
             actual = {
@@ -138,6 +140,7 @@ def test_what_is_repeated_depends_on_the_class_of_the_route_and_on_the_key(tmp_p
                 "regional, reset, retry ordered": await seen_after(
                     "POST", "/orders?reset=eu", {"x-envoy-retry-on": "reset,5xx", "x-envoy-max-retries": "3"}
                 ),
+                "read, reset, misspelled": await seen_after("GET", "/orders/a%2Fb?reset=eu", None, "/orders/a/b"),
                 "undeclared, reset": await seen_after("POST", "/elsewhere?reset=eu", KEY),
             }
         assert actual == {
@@ -156,6 +159,7 @@ def test_what_is_repeated_depends_on_the_class_of_the_route_and_on_the_key(tmp_p
             "regional, slow": (200, 1, 0),
             "regional, refused": (200, 1, 1),
             "regional, reset, retry ordered": (503, 1, 0),
+            "read, reset, misspelled": (503, 1, 0),
             "undeclared, reset": (503, 1, 0),
         }
 
@@ -204,10 +208,14 @@ def test_only_a_newer_plan_is_applied_also_by_the_next_agent_on_the_same_folder(
                 await agent.apply(Assignment(4, "active-active", {"eu": "active"}, revision=9)),
             ]
             region = (await system.ask("GET", "/orders/1")).region
+            us_port = system.regions["us"].port
         assert (actual, region) == ([True, False, False, False], "us")
         async with running_again(tmp_path) as next_agent:
             stale = await next_agent.apply(Assignment(4, "active-active", {"eu": "active"}))
+            on_disk = plan_of(msgspec.json.decode((tmp_path / EDS_FILE).read_bytes()))
             assert (stale, next_agent.epoch, next_agent.revision) == (False, 5, 2)
+            assert [target.region for target in on_disk.targets] == ["us"]
+            assert on_disk.targets[0].port != us_port  # the configuration says where it listens now
 
     asyncio.run(main())
 

@@ -1,5 +1,7 @@
 """The compiled configuration: deterministic, reversible, and each route with the retries of its class."""
 
+import re
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,17 +33,18 @@ def clusters(document):
     return {cluster["name"]: cluster for cluster in document["static_resources"]["clusters"]}
 
 
-def test_routes_stand_from_the_hidden_prefix_over_literals_and_parameters_to_the_rest():
+def test_routes_stand_in_the_order_in_which_a_region_decides():
     actual = [route["name"] for route in routes(bootstrap(spec()))]
     assert actual == [
         "hidden",
+        "misspelled",
+        "GET /orders/new read",
         "POST /charges global",
         "POST /charges global",
         "POST /orders regional",
-        "GET /orders/new read",
-        "DELETE /charges/{id} global",
         "GET /orders/{id} read",
-        "* * regional",
+        "DELETE /charges/{id} global",
+        "undeclared",
     ]
 
 
@@ -49,14 +52,22 @@ def test_only_repeatable_routes_hedge_and_a_global_one_only_with_its_key():
     found = routes(bootstrap(spec()))[1:]
     actual = [(r["name"], len(r["match"].get("headers", [])) == 2, "hedge_policy" in r["route"]) for r in found]
     assert actual == [
+        ("misspelled", False, False),
+        ("GET /orders/new read", False, True),
         ("POST /charges global", True, True),
         ("POST /charges global", False, False),
         ("POST /orders regional", False, False),
-        ("GET /orders/new read", False, True),
-        ("DELETE /charges/{id} global", False, False),
         ("GET /orders/{id} read", False, True),
-        ("* * regional", False, False),
+        ("DELETE /charges/{id} global", False, False),
+        ("undeclared", False, False),
     ]
+
+
+def test_a_path_that_escapes_a_sign_of_some_route_is_misspelled():
+    rule = RouteRule("POST", "/orders:cancel/{id}", "global", keyed=True)
+    pattern = routes(bootstrap(spec(rules=(rule,))))[1]["match"]["safe_regex"]["regex"]
+    paths = ("/orders%3acancel/1", "/orders%3Acancel/1", "/a%2Fb", "/a%2fb", "/orders:cancel/a%40b.org", "/orders/%20")
+    assert [bool(re.fullmatch(pattern, path)) for path in paths] == [True] * 4 + [False] * 2
 
 
 def test_every_route_retries_once_at_most_and_never_on_what_was_shed():
@@ -75,7 +86,7 @@ def test_the_edge_waits_longer_than_the_regions_own_deadline():
 
 def test_a_template_matches_one_segment_and_nothing_else_of_it_is_a_pattern():
     rule = RouteRule("GET", "/v1.0/orders/{id}/lines/{line}", "read")
-    found = routes(bootstrap(spec(rules=(rule,))))[1]
+    found = routes(bootstrap(spec(rules=(rule,))))[2]
     assert found["match"]["safe_regex"]["regex"] == r"/v1\.0/orders/[^/]+/lines/[^/]+"
 
 

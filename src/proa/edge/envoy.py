@@ -9,34 +9,18 @@ Where a value guards against a trap of Envoy's, the comment says which.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from typing import Any, get_args
+from typing import get_args
 
 import msgspec
 
 from proa.core.roles import Topology
-from proa.core.route import (
-    ONCE,
-    Probe,
-    RetryRule,
-    RoutePolicy,
-    RouteRule,
-    RoutingPlan,
-    Target,
-    probe_for,
-    retry_rule,
-)
+from proa.core.route import Probe, RoutePolicy, RouteRule, RoutingPlan, Target, probe_for
+from proa.edge.routes import TYPE, Json, Routing, cluster_name, seconds, virtual_host
 from proa.errors import BadRequest, EdgeUnavailable, NotFound, ProaError
 from proa.runtime.config import Address
 
-Json = dict[str, Any]
-
 EDS_FILE = "endpoints.json"
 SERVICE = "regions"
-NOT_STARTED = "proa-not-started"
-KEY_HEADER = "idempotency-key"
-_TYPE = "type.googleapis.com/envoy"
 _MANAGER = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _EAGER = 10_000
 """Percent of overprovisioning: the next priority gets traffic only when this one has no healthy region left."""
@@ -76,15 +60,10 @@ def probes(spec: Bootstrap) -> list[Probe]:
     return [probe for probe in get_args(Probe) if probe in used]
 
 
-def cluster_name(probe: Probe) -> str:
-    """The cluster whose regions are taken out by `probe`."""
-    return f"regions_{probe}"
-
-
 def endpoints(plan: RoutingPlan) -> Json:
     """The endpoints document. Its version is the plan's, so that Envoy can be asked which plan it acts on."""
     assignment: Json = {
-        "@type": f"{_TYPE}.config.endpoint.v3.ClusterLoadAssignment",
+        "@type": f"{TYPE}.config.endpoint.v3.ClusterLoadAssignment",
         "cluster_name": SERVICE,
         "endpoints": [_locality(target) for target in plan.targets],
         "policy": {"overprovisioning_factor": _EAGER},
@@ -141,7 +120,7 @@ def _cluster(spec: Bootstrap, probe: Probe) -> Json:
         "name": cluster_name(probe),
         "type": "EDS",
         "eds_cluster_config": {"service_name": SERVICE, "eds_config": _watched_file(spec.directory)},
-        "connect_timeout": _seconds(policy.connect_timeout_s),
+        "connect_timeout": seconds(policy.connect_timeout_s),
         # Steers away from a region that stopped answering before any check notices: its requests pile up.
         "lb_policy": "LEAST_REQUEST",
         "health_checks": [_health_check(policy, probe)],
@@ -171,9 +150,9 @@ def _watched_file(directory: str) -> Json:
 
 
 def _health_check(policy: RoutePolicy, probe: Probe) -> Json:
-    every = _seconds(policy.probe_every_s)
+    every = seconds(policy.probe_every_s)
     return {
-        "timeout": _seconds(policy.probe_timeout_s),
+        "timeout": seconds(policy.probe_timeout_s),
         "interval": every,
         # Without these two an idle cluster is checked once a minute.
         "no_traffic_interval": every,
@@ -240,7 +219,7 @@ def _upstream_http() -> Json:
 
 
 def _listener(spec: Bootstrap) -> Json:
-    manager = {"@type": f"{_TYPE}.{_MANAGER}", **_manager(spec)}
+    manager = {"@type": f"{TYPE}.{_MANAGER}", **_manager(spec)}
     network = {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
     return {"name": "clients", "address": _address(spec.listen), "filter_chains": [{"filters": [network]}]}
 
@@ -256,7 +235,10 @@ def _manager(spec: Bootstrap) -> Json:
         "server_header_transformation": "PASS_THROUGH",
         "normalize_path": True,
         "request_headers_timeout": "10s",
-        "route_config": {"name": "app", "virtual_hosts": [_virtual_host(spec)]},
+        "route_config": {
+            "name": "app",
+            "virtual_hosts": [virtual_host(Routing(spec.rules, spec.topology, spec.policy))],
+        },
         "http_filters": [_router()],
         "local_reply_config": {"mappers": _own_answers()},
         **({"access_log": [_access_log()]} if spec.access_log else {}),
@@ -265,25 +247,25 @@ def _manager(spec: Bootstrap) -> Json:
 
 def _no_orders_from_clients() -> Json:
     """Drop `x-envoy-*` request headers: from a private address Envoy obeys them, even to retry what must not be."""
-    kind = f"{_TYPE}.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
+    kind = f"{TYPE}.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
     removal = {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}}
     config = {"@type": kind, "mutations": [removal]}
     return {"name": "envoy.http.early_header_mutation.header_mutation", "typed_config": config}
 
 
 def _router() -> Json:
-    config = {"@type": f"{_TYPE}.extensions.filters.http.router.v3.Router", "suppress_envoy_headers": True}
+    config = {"@type": f"{TYPE}.extensions.filters.http.router.v3.Router", "suppress_envoy_headers": True}
     return {"name": "envoy.filters.http.router", "typed_config": config}
 
 
 def _access_log() -> Json:
-    config = {"@type": f"{_TYPE}.extensions.access_loggers.stream.v3.StdoutAccessLog"}
+    config = {"@type": f"{TYPE}.extensions.access_loggers.stream.v3.StdoutAccessLog"}
     return {"name": "envoy.access_loggers.stdout", "typed_config": config}
 
 
 def _downstream_limit() -> Json:
     name = "envoy.resource_monitors.global_downstream_max_connections"
-    kind = f"{_TYPE}.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
+    kind = f"{TYPE}.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
     config = {"@type": kind, "max_active_downstream_connections": 4 * _LIMIT}
     return {"resource_monitors": [{"name": name, "typed_config": config}]}
 
@@ -310,103 +292,3 @@ def _answer(op: str, status: int, error: type[ProaError]) -> Json:
         "filter": {"status_code_filter": {"comparison": comparison}},
         "body_format_override": {"json_format": body, "content_type": "application/problem+json"},
     }
-
-
-# Routes: what may be sent where, and again
-
-
-def _virtual_host(spec: Bootstrap) -> Json:
-    routes = [_hidden(), *(route for rule in _specific_first(spec.rules) for route in _routes(spec, rule))]
-    return {"name": "app", "domains": ["*"], "routes": [*routes, _undeclared(spec)]}
-
-
-def _hidden() -> Json:
-    """Nothing under `/_proa` is for clients, however they spell it: regions decode %-escapes, routes do not."""
-    spelled = "".join(f"(?:{c}|%{ord(c):02x}|%{ord(c):02X})" for c in "_proa")
-    return {"name": "hidden", "match": _regex_path(f"/(?:/|%2[fF])*{spelled}.*"), "direct_response": {"status": 404}}
-
-
-def _specific_first(rules: Sequence[RouteRule]) -> list[RouteRule]:
-    """Envoy takes the first match, so a literal segment stands before a parameter in its place."""
-
-    def key(rule: RouteRule) -> tuple[list[bool], str, str]:
-        return (["{" in part for part in rule.path.split("/")], rule.path, rule.method)
-
-    return sorted(rules, key=key)
-
-
-def _routes(spec: Bootstrap, rule: RouteRule) -> list[Json]:
-    """One route, or two where the request's key decides what may be repeated."""
-    match = {**_path(rule.path), "headers": [_method(rule.method)]}
-    plain = _route(spec, rule, match, retry_rule(rule.cls))
-    if not (rule.cls == "global" and rule.keyed):
-        return [plain]
-    with_key = {**match, "headers": [_method(rule.method), {"name": KEY_HEADER, "present_match": True}]}
-    return [_route(spec, rule, with_key, retry_rule(rule.cls, keyed=True)), plain]
-
-
-def _undeclared(spec: Bootstrap) -> Json:
-    """Whatever no rule names (mounted apps, mistakes) is the regions' to answer, and is never repeated."""
-    return _route(spec, RouteRule("*", "*", "regional"), {"prefix": "/"}, ONCE)
-
-
-def _route(spec: Bootstrap, rule: RouteRule, match: Json, retry: RetryRule) -> Json:
-    # The region's own verdict on its deadline says whether anything happened; it must arrive before ours.
-    patience_s = rule.timeout_s + 2 * spec.policy.hedge_after_s
-    action: Json = {
-        "cluster": cluster_name(probe_for(rule.cls, spec.topology)),
-        "timeout": _seconds(patience_s),
-        "retry_policy": _retry_policy(spec.policy, retry),
-    }
-    if retry.hedge:
-        action["hedge_policy"] = {"hedge_on_per_try_timeout": True}
-    return {"name": f"{rule.method} {rule.path} {rule.cls}", "match": match, "route": action}
-
-
-def _retry_policy(policy: RoutePolicy, retry: RetryRule) -> Json:
-    document: Json = {
-        "retry_on": ",".join((*retry.on, "retriable-headers", *(["retriable-status-codes"] if retry.statuses else []))),
-        "retriable_headers": [{"name": NOT_STARTED, "string_match": {"exact": "true"}}],
-        "num_retries": 1,
-        # Envoy waits 25 ms by default; another region needs no rest.
-        "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.005s"},
-        "retry_priority": _extension(
-            "retry_priorities", "previous_priorities", "retry.priority", "PreviousPrioritiesConfig", update_frequency=1
-        ),
-        "retry_host_predicate": [
-            _extension("retry_host_predicates", "previous_hosts", "retry.host", "PreviousHostsPredicate")
-        ],
-        "host_selection_retry_max_attempts": 8,
-    }
-    if retry.statuses:
-        document["retriable_status_codes"] = list(retry.statuses)
-    if retry.hedge:
-        document["per_try_timeout"] = _seconds(policy.hedge_after_s)
-    return document
-
-
-def _extension(kind: str, name: str, package: str, message: str, **config: Any) -> Json:
-    typed = {"@type": f"{_TYPE}.extensions.{package}.{name}.v3.{message}", **config}
-    return {"name": f"envoy.{kind}.{name}", "typed_config": typed}
-
-
-def _method(method: str) -> Json:
-    """GET routes answer HEAD too."""
-    if method == "GET":
-        return {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}
-    return {"name": ":method", "string_match": {"exact": method}}
-
-
-def _path(template: str) -> Json:
-    if "{" not in template:
-        return {"path": template}
-    parts = re.split(r"(\{[^}]*\})", template)
-    return _regex_path("".join("[^/]+" if part.startswith("{") else re.escape(part) for part in parts))
-
-
-def _regex_path(regex: str) -> Json:
-    return {"safe_regex": {"regex": regex}}
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.3f}s"
