@@ -9,7 +9,7 @@ How to compose it, in each node's process (all parts share one `Parts`). Each na
     shared = parts(store, rules, clock, entropy, telemetry)            # store: GlobalClient, or the witness's own
     await bootstrap(store, rules, entropy, by=name)                    # any region, once: creates the roles
     number, nonce = await register(store, name, disk, entropy)         # a region, before it serves; fresh=True to rejoin
-    observer = Observer(name, probe, shared, lambda: member.poke())    # probe: HttpProbe(base_url_of, timeout_s)
+    observer = Observer(name, probe, shared, lambda: member.poke())    # probe: HttpProbe(url_of_region, time-out)
     member = Member(Life(name, kind, boot, version, schema), shared, region=region, seen=observer.seen)
     controller = Controller(name, shared)                              # regions only
     api = ControlApi(name, shared)                                     # regions only; ASGI under /_proa/control

@@ -15,8 +15,6 @@ from proa.core.failover import Change, decide, look_again_s, turn_s
 from proa.errors import GlobalStoreUnreachable, OutcomeUnknown
 from proa.ports import Committed
 
-CATCH_UP_S = 0.5
-
 
 class Controller:
     """One region's controller. `run` goes on for ever; `step` does what is due now."""
@@ -76,12 +74,12 @@ class Controller:
         batch = batch_of(situation, change, self._me, self._parts.entropy.token())
         result = await self._parts.store.commit(batch)
         match result:
-            case Committed(seq):
+            case Committed():
                 assignment = change.assignment or situation.assignment
                 epoch = assignment.epoch if assignment else 0
                 plan = change.plan.id if change.plan else ""
                 self._parts.telemetry.emit(PlanMoved(plan, change.action, epoch, change.detail))
-                await self._parts.view.reached(seq, CATCH_UP_S)
+                await self._parts.view.poll(0)
             case other:
                 self._parts.telemetry.emit(PlanRaced(change.action, str(getattr(other, "key", other))))
                 await self._parts.view.poll(0)

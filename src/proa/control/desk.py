@@ -22,7 +22,6 @@ from proa.errors import ApprovalRefused, Contended, NotFound, PlanRefused, Unava
 from proa.ports import Committed
 
 RACES_MAX = 5
-READ_BACK_S = 1.0
 
 
 class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -206,7 +205,7 @@ class Desk:
         result = await self._parts.store.commit(batch_of(s, change, by, self._parts.entropy.token()))
         if not isinstance(result, Committed):
             return False
-        await self._parts.view.reached(result.seq, READ_BACK_S)
+        await self._parts.view.poll(0)
         return True
 
 

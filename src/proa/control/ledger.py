@@ -16,7 +16,7 @@ from proa.core.roles import AUDIT, NODES, PLANS, ROLES, ROLES_KEY
 from proa.core.situation import Situation
 from proa.ports import Batch
 
-encode = msgspec.msgpack.Encoder(order="deterministic").encode
+encode = msgspec.msgpack.encode
 
 
 def strong(table: str, key: str, value: Any) -> Write:

@@ -2,8 +2,8 @@
 
 A beat is one compare-and-set of the node's own row. A region's rests on the version of the roles too, so from the
 moment its right is revoked no renewal gets through; it goes on reporting, with the counter standing still. The lease is
-counted from before the beat was sent. What the roles ask of the region itself (hold, drain, catch up, rejoin) is decided by
-`core.duty` and performed here, so every region obeys on its own and no controller commands it.
+counted from before the beat was sent. What the roles ask of the region itself (hold, drain, catch up, rejoin) is
+decided by `core.duty` and performed here, so every region obeys on its own and no controller commands it.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from proa.control.events import ControlPlaneBack, ControlPlaneLost, VerdictChanged
-from proa.control.wake import Wake
 from proa.core.roles import CONTROL_PREFIX
 from proa.core.situation import Rules, Situation, fold
 from proa.errors import GlobalStoreUnreachable
@@ -48,7 +47,7 @@ class View:
             await self.poll(POLL_S)
 
     async def poll(self, timeout_s: float) -> None:
-        """One long poll; an unreachable store costs a pause and nothing else."""
+        """One long poll; an unreachable store costs a pause and nothing else. Zero seconds bring what is new now."""
         try:
             changes = await self._store.watch(CONTROL_PREFIX, self.situation.revision, timeout_s)
         except GlobalStoreUnreachable as error:
@@ -59,18 +58,6 @@ class View:
         self._failures = 0
         if changes.rows:
             self._take(changes)
-
-    async def reached(self, revision: int, timeout_s: float) -> bool:
-        """Wait until the copy includes `revision`: who just wrote reads its own write."""
-        wake = Wake(self._clock)
-        deadline = self._clock.monotonic() + timeout_s
-        unsubscribe = self.subscribe(wake.ring)
-        try:
-            while self.situation.revision < revision and (left_s := deadline - self._clock.monotonic()) > 0:
-                await wake.wait(left_s)
-        finally:
-            unsubscribe()
-        return self.situation.revision >= revision
 
     def _take(self, changes: Changes) -> None:
         before = self.situation

@@ -7,6 +7,7 @@ counts as loss: a region that cannot be asked may have acknowledged writes after
 
 from __future__ import annotations
 
+from proa.core.health import rank
 from proa.core.plan import Finding, Loss, Plan
 from proa.core.replicate.stamp import region_of
 from proa.core.situation import Known, Situation
@@ -138,7 +139,15 @@ def _unfit(s: Situation, region: str, now: float) -> list[str]:
         return ["it never reported"]
     problems = [] if s.fresh(region, now) else ["its last beat is old"]
     problems += [] if known.node.ready else ["it is not ready"]
-    return problems + ([] if verdict == "healthy" else [f"it is {verdict} by quorum"])
+    well = verdict == "healthy" or (verdict == "unknown" and _well_as_far_as_seen(s, region, now))
+    return problems + ([] if well else [f"it is {verdict} by quorum"])
+
+
+def _well_as_far_as_seen(s: Situation, region: str, now: float) -> bool:
+    """Where too many observers are lost for a verdict: whoever is left sees it well."""
+    left = [s.nodes[name].node.seen for name in s.rules.observers(region) if s.fresh(name, now)]
+    opinions = [seen[region] for seen in left if region in seen]
+    return bool(opinions) and all(rank(opinion) == 0 for opinion in opinions)
 
 
 def _parity(s: Situation, plan: Plan) -> Finding:
