@@ -63,7 +63,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def main() -> None:
-    await asyncio.start_server(serve, "127.0.0.1", PORT)
+    await asyncio.start_server(serve, "127.0.0.1", PORT, backlog=2048)
     print("ready", flush=True)  # noqa: T201 - the harness waits for it
     await asyncio.Event().wait()
 

@@ -51,7 +51,7 @@ def test_a_killed_region_fails_no_repeatable_request_and_stalls_none(tmp_path):
 
 def test_a_kill_with_many_requests_in_flight_is_within_the_retry_budget(tmp_path):
     async def main():
-        patient = RoutePolicy(hedge_after_s=5.0)
+        patient = msgspec.structs.replace(SLOW_CHECKS, hedge_after_s=5.0)
         async with running(tmp_path, roles={"eu": "active", "us": "standby"}, policy=patient) as system:
             asking = [asyncio.create_task(system.ask("GET", "/orders/1?hang=eu")) for _ in range(200)]
             await until(lambda: arrived(system, 200))
