@@ -65,7 +65,8 @@ async def serve(config: ClusterConfig, name: str) -> AsyncGenerator[str]:
 async def _take_identity(region: Region, shared: Parts, own: Ends) -> None:
     """Learn which life of its disk this is, and keep it durably; the same way again for each rejoining."""
     region.register = _registrar(region, shared, fresh=True)
-    await region.store.assume(await until_reached(own, _registrar(region, shared, fresh=False)))
+    rolled_back = await region.rolled_back()
+    await region.store.assume(await until_reached(own, _registrar(region, shared, fresh=rolled_back)))
 
 
 def _registrar(region: Region, shared: Parts, *, fresh: bool) -> Callable[[], Awaitable[Identity]]:
@@ -85,6 +86,7 @@ async def _governed(config: ClusterConfig, region: Region, shared: Parts, boot: 
     async with http_probe(config, region.name, shared.rules) as probe:
         observer, member = eyes_and_beat(life, probe, shared, region=region)
         controller = Controller(region.name, shared)
+        shared.view.subscribe(lambda: region.note_store_time(shared.view.situation.store_s))
         region.start()
         await member.beat()
         async with background([shared.view.run(), observer.run(), member.run(), controller.run()]):

@@ -38,14 +38,14 @@ class Authority:
         return self.assignment.roles.get(self._region, "down") if self.assignment else "standby"
 
     def assume(self, assignment: Assignment, lease_until: float) -> None:
-        """Act on `assignment` until `lease_until`. An older assignment than the known one changes nothing."""
+        """Act on `assignment` until `lease_until` (in the past: no longer); an older one than known changes nothing."""
         known = self.assignment
         if known and (assignment.epoch, assignment.revision) < (known.epoch, known.revision):
             return
         if known is None or assignment.epoch > known.epoch:
             self.draining = False
         self.assignment = assignment
-        self.lease_until = max(self.lease_until, lease_until)
+        self.lease_until = lease_until
 
     def lease_left_s(self) -> float:
         """Seconds left of the lease; 0 where it has run out."""

@@ -83,3 +83,10 @@ class CheckPassed(msgspec.Struct, frozen=True):
     """A declared health check passes again."""
 
     check: str
+
+
+class ClockJudged(msgspec.Struct, frozen=True):
+    """This region's clock left the declared bound around the global store's, or came back within it."""
+
+    off_s: float
+    within_bound: bool

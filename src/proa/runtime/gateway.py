@@ -13,7 +13,7 @@ import msgspec
 
 from proa.declare.handlers import Route
 from proa.declare.http import Answer, Request
-from proa.errors import BadRequest, MethodNotAllowed, NotFound, PayloadTooLarge, ProaError
+from proa.errors import BadRequest, Draining, MethodNotAllowed, NotFound, PayloadTooLarge, ProaError
 from proa.runtime.answers import problem
 
 Scope = MutableMapping[str, Any]
@@ -73,13 +73,21 @@ class Gateway:
     """The ASGI application of one region. `pages` are Proa's own answers; `mounts` other ASGI apps under `/_proa/`."""
 
     def __init__(
-        self, region: str, routes: Sequence[Route], invoke: Invoke, pages: Mapping[str, Page], *, max_body_bytes: int
+        self,
+        region: str,
+        routes: Sequence[Route],
+        invoke: Invoke,
+        pages: Mapping[str, Page],
+        *,
+        max_body_bytes: int,
+        serving: Callable[[], bool],
     ) -> None:
         self._region = (b"proa-region", region.encode())
         self._router = Router(routes)
         self._invoke = invoke
         self._pages = {INTERNAL + name: page for name, page in pages.items()}
         self._max_body_bytes = max_body_bytes
+        self._serving = serving
         self.mounts: dict[str, Asgi] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,6 +101,8 @@ class Gateway:
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         try:
+            if not self._serving():
+                raise Draining("the region is starting or stopping")
             route, path = self._router.find(scope["method"], scope["path"])
             return await self._invoke(route, await self._request(scope, receive), path)
         except ProaError as error:

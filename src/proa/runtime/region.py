@@ -21,7 +21,7 @@ from proa.observe.hub import Hub
 from proa.observe.metrics import Registry
 from proa.ports import Clock, Entropy, GlobalStore, HealthReport, Link, Method
 from proa.runtime.authority import Authority
-from proa.runtime.events import CommitsApplied, CommitsParked, UnitFinished
+from proa.runtime.events import ClockJudged, CommitsApplied, CommitsParked, UnitFinished
 from proa.runtime.gateway import Gateway, json_page
 from proa.runtime.health import HealthMonitor
 from proa.runtime.invoke import Invoker
@@ -32,6 +32,7 @@ from proa.runtime.unit import Frame, Unit
 Register = Callable[[], Awaitable[Identity]]
 """Asks the global store for the identity of this disk: a new incarnation."""
 CATCH_UP_S = 30.0
+CONTACT_S = 2.0
 STORE_FILE = "region.db"
 
 
@@ -87,10 +88,13 @@ class Region:
                 "status": lambda: json_page(self.status()),
             },
             max_body_bytes=app.max_body_bytes,
+            serving=lambda: self.serving,
         )
+        self.replicator.on_fork = self._begin_new_life
         self.register: Register | None = None
         self.serving = False
         self._setting_aside: asyncio.Task[None] | None = None
+        self._new_life: asyncio.Task[None] | None = None
         self._measure()
 
     # Life.
@@ -154,8 +158,32 @@ class Region:
             await self._set_aside(assignment)
             if self._outlived(assignment) and self.register:
                 await self.store.assume(await self.register())
+            await self.replicator.contact(CONTACT_S)
             await self.catch_up(self._known_elsewhere(), CATCH_UP_S)
             self.authority.assume(assignment, self.authority.lease_until)
+        finally:
+            self.authority.fenced = False
+
+    def note_store_time(self, store_now: float) -> None:
+        """Compare this clock with the global store's; beyond the declared bound this region refuses its own writes."""
+        off_s = abs(self._ports.clock.now() - store_now)
+        if (off := off_s > self.app.clock_bound_ms / 1000) != self.authority.clock_off:
+            self.authority.clock_off = off
+            self._ports.hub.emit(ClockJudged(off_s, within_bound=not off))
+
+    async def rolled_back(self) -> bool:
+        """Whether a peer has more of this origin than this disk: it was put back to an earlier state."""
+        return bool(self.origin) and await self.replicator.known_of(self.origin) > self.store.head
+
+    def _begin_new_life(self) -> None:
+        """The disk turned out to be an earlier state of itself: its sequence must not be continued."""
+        if self.register and (self._new_life is None or self._new_life.done()):
+            self.authority.fenced = True
+            self._new_life = asyncio.get_running_loop().create_task(self._renew(self.register))
+
+    async def _renew(self, register: Register) -> None:
+        try:
+            await self.store.assume(await register())
         finally:
             self.authority.fenced = False
 

@@ -55,10 +55,13 @@ class Pulled(msgspec.Struct, frozen=True):
 
 
 class Peer(msgspec.Struct):
-    """What this region knows of one peer. `passed` is how far the peer has durably applied, by its own pulls."""
+    """What this region knows of one peer. `asked`: it answered or failed a pull.
+
+    `passed` is how far the peer has durably applied, by its own pulls.
+    """
 
     reachable: bool = False
-    ever_reached: bool = False
+    asked: bool = False
     cursors: Versions = {}
     passed: Versions = {}
 
@@ -91,7 +94,7 @@ class Replicator:
         self.terms = Terms()
         self.lags_s: deque[float] = deque(maxlen=LAGS_KEPT)
         self._catching_up = 0
-        self.on_fork: Callable[[str], None] | None = None
+        self.on_fork: Callable[[], None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -165,21 +168,24 @@ class Replicator:
 
     def _lost(self, peer: str, detail: str) -> None:
         state = self.peers[peer]
-        if state.reachable or not state.ever_reached:
-            state.reachable, state.ever_reached = False, True
+        if state.reachable or not state.asked:
+            state.reachable, state.asked = False, True
             self._telemetry.emit(PeerLost(peer, detail))
 
     def _back(self, peer: str) -> None:
         state = self.peers[peer]
         if not state.reachable:
-            state.reachable = state.ever_reached = True
+            state.reachable = state.asked = True
             self._telemetry.emit(PeerBack(peer))
 
     # Answering.
 
     def methods(self) -> dict[str, Method]:
         """The link methods that this region serves to its peers."""
-        return {"pull": self._serve}
+        return {"pull": self._serve, "cursors": self._serve_cursors}
+
+    async def _serve_cursors(self, _caller: str, _payload: Any) -> Versions:
+        return self._store.cursors()
 
     async def _serve(self, caller: str, payload: Any) -> bytes:
         pull = msgspec.msgpack.decode(payload, type=Pull)
@@ -205,9 +211,23 @@ class Replicator:
         """A peer has more of this origin than its own disk: the disk was put back to an earlier state."""
         known = after.get(self._store.origin, 0)
         if self.on_fork and known > self._store.cursors().get(self._store.origin, 0):
-            self.on_fork(f"a peer has commit {known} of {self._store.origin}, which this disk has not")
+            self.on_fork()
+
+    async def known_of(self, origin: str) -> int:
+        """The furthest that any peer which answers at once has applied `origin`."""
+        replies = await asyncio.gather(
+            *(self._link.call(peer, "cursors", None, timeout_s=PULL_TIMEOUT_S) for peer in self.peers),
+            return_exceptions=True,
+        )
+        return max((reply.get(origin, 0) for reply in replies if isinstance(reply, dict)), default=0)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType, reportUnknownArgumentType]
 
     # What control asks.
+
+    async def contact(self, timeout_s: float) -> None:
+        """Wait until every peer has answered a pull or failed one, so that what they have is known."""
+        deadline = self._clock.monotonic() + timeout_s
+        while any(not peer.asked for peer in self.peers.values()) and self._clock.monotonic() < deadline:
+            await self._clock.sleep(RETRY_S / 10)
 
     async def catch_up(self, targets: Versions, timeout_s: float) -> bool:
         """Wait until the durable cursors cover `targets`; held origins are applied up to their target.
