@@ -7,6 +7,7 @@ report is arithmetic on it, so that each figure can be checked by hand.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
@@ -19,6 +20,7 @@ from proa.chaos.records import THROUGH_EDGE, Record
 from proa.core.roles import Topology
 from proa.declare.objectives import Objectives
 
+CODE = re.compile(r'"code":\s*"([^"]+)"')
 Verdict = Literal["held", "violated"]
 AFTER_LEASE_S = 5.0
 """Stalls are those of requests due from the fault until this long after a lease has run out."""
@@ -115,6 +117,7 @@ class DrillReport(msgspec.Struct, frozen=True):
     stall_ms: Stall
     timeline: list[Phase]
     repeats: dict[str, int]
+    failures: dict[str, int]
     verdict: Verdict
     violations: list[str]
 
@@ -165,9 +168,18 @@ def account(subject: Subject, evidence: Evidence) -> DrillReport:
         stall_ms=stall(requests, evidence),
         timeline=list(evidence.timeline),
         repeats=dict(Counter(record.kind for record in evidence.records if record.kind != "first")),
+        failures=dict(Counter(reason(record) for record in requests if not record.ok).most_common()),
         verdict="violated" if broken else "held",
         violations=broken,
     )
+
+
+def reason(record: Record) -> str:
+    """Why a request failed: the status with the error's code where the answer has one, else what ended it."""
+    if not record.status:
+        return record.error
+    code = CODE.search(record.error)
+    return f"{record.status} {code[1]}" if code else str(record.status)
 
 
 def acknowledged(records: Iterable[Record]) -> dict[str, list[Record]]:

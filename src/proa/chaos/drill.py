@@ -34,6 +34,7 @@ from proa.chaos.wire import HttpClient
 from proa.chaos.workload import Request, Workload, drill_file, load_workload
 from proa.core.replicate.stamp import Versions, region_of
 from proa.core.roles import ROLES, ROLES_KEY, Assignment
+from proa.errors import ProaError
 
 SETTLE_S = 8.0
 RECOVER_WITHIN_S = 30.0
@@ -293,7 +294,7 @@ async def _evidence(scene: Scene, course: Course, records: list[Record]) -> Evid
         absent=absent,
         commits=await asyncio.to_thread(ledger.commits, lost_disk),
         held_at_fault=course.held_at_fault,
-        listed=await asyncio.to_thread(_listed, scene),
+        listed=await _listed(scene),
         row_counts=counts,
         broken=[*course.broken, *broken],
         lag_ms=course.lag_ms,
@@ -320,9 +321,13 @@ def _audit(scene: Scene) -> tuple[dict[str, int], list[str]]:
     return ledger.audit(system.data_dir(system.witness), regions, scene.workload, strong)
 
 
-def _listed(scene: Scene) -> frozenset[str]:
-    """The keys in any region's lost-write list."""
-    return frozenset[str]().union(*(ledger.parked_keys(scene.system.data_dir(name)) for name in scene.system.regions))
+async def _listed(scene: Scene) -> frozenset[str] | None:
+    """The keys in the lost-write lists that the regions show; None where one of them does not answer."""
+    try:
+        lists = await asyncio.gather(*(scene.people.lost_writes(name) for name in scene.system.regions))
+    except ProaError:
+        return None
+    return frozenset[str]().union(*lists)
 
 
 async def _timeline(scene: Scene, course: Course) -> list[Phase]:

@@ -56,13 +56,6 @@ def commits(data_dir: str) -> dict[str, CommitRef]:
         return {commit.outcome.key: CommitRef(commit.origin, commit.seq) for commit in found if commit.outcome}
 
 
-def parked_keys(data_dir: str) -> frozenset[str]:
-    """The Idempotency-Keys of the commits that this region has set aside as too late."""
-    with _reading(data_dir) as store:
-        found = (_decode_commit(entry) for *_, entry in store.execute(SQL["parked"]))
-        return frozenset(commit.outcome.key for commit in found if commit.outcome)
-
-
 def row_counts(stores: Sequence[Mapping[str, Values]], counted: Mapping[str, str]) -> dict[str, int]:
     """How many rows each key made, in the store that has most of them."""
     most: Counter[str] = Counter()

@@ -33,6 +33,7 @@ from proa.errors import NodeFailed
 TICK_S = 0.5
 SETUP_TRIES = 40
 SETUP_PAUSE_S = 0.1
+EXCERPT_BYTES = 500
 GIVE_UP_S_MAX = 0.004
 REPEAT_WITHIN_S = 0.05
 Repeat = Literal["later", "at_once", "elsewhere", "after_timeout"]
@@ -242,7 +243,7 @@ def tick(fresh: list[Record], at: float) -> Tick:
 
 
 def _excerpt(answer: Answer) -> str:
-    return "" if answer.ok else answer.body[:200].decode(errors="replace")
+    return "" if answer.ok else answer.body[:EXCERPT_BYTES].decode(errors="replace")
 
 
 async def _lines() -> asyncio.StreamReader:

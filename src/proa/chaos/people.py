@@ -19,6 +19,7 @@ from proa.chaos.system import System
 from proa.chaos.wire import Answer, HttpClient
 from proa.chaos.workload import Request
 from proa.core.plan import Finding, Loss
+from proa.core.replicate.journal import Commit
 from proa.errors import BY_CODE, ProaError, Unavailable
 
 CONTROL = "/_proa/control"
@@ -50,6 +51,12 @@ class Shown(msgspec.Struct, frozen=True):
     """What a person sees first."""
 
     plan: ShownPlan | None = None
+
+
+class Parked(msgspec.Struct, frozen=True):
+    """A commit that came too late, as the lost-write list shows it."""
+
+    commit: Commit
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -109,6 +116,11 @@ class People:
                     return plan
         except TimeoutError:
             raise TimeoutError(f"the fail-back was not allowed: {reason}") from None
+
+    async def lost_writes(self, region: str) -> frozenset[str]:
+        """The Idempotency-Keys in a region's own lost-write list."""
+        listed = msgspec.convert(await self._call(self._requester, region, "GET", "/lost"), list[Parked])
+        return frozenset(parked.commit.outcome.key for parked in listed if parked.commit.outcome)
 
     async def _awaiting(self, region: str) -> ShownPlan:
         while True:
