@@ -467,3 +467,25 @@ def test_missing_rows_raise_not_found_unless_a_default_is_given(tmp_path):
         assert (answer.status, body(answer)["code"]) == (404, NotFound.code)
 
     run(tmp_path, scenario)
+
+
+def test_a_write_waits_while_the_roles_change_hands_and_is_served_by_whoever_gets_them(tmp_path):
+    async def scenario(s):
+        far = s.clock.monotonic() + 60
+        for region in s.regions.values():
+            region.assume(active_in("eu", 1), far)
+        await s["eu"].drain(1)
+        s["us"].hold(frozenset({"eu/1"}))
+        waiting = [
+            asyncio.create_task(s.request(region, "POST", "/sessions", {"id": "a", "user": "u"}, key="k"))
+            for region in ("eu", "us")
+        ]
+        await asyncio.sleep(0)
+        assert not any(task.done() for task in waiting)
+        for region in ("us", "eu"):
+            s[region].assume(active_in("us", 2), far)
+            s[region].hold(frozenset())
+        old, new = await asyncio.gather(*waiting)
+        assert (old.status, dict(old.headers)["proa-not-started"], new.status) == (503, "true", 200)
+
+    run(tmp_path, scenario, gate())

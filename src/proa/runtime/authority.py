@@ -6,15 +6,23 @@ The store asks inside its transaction (`permit`), the unit again after the fsync
 
 from __future__ import annotations
 
+import asyncio
+
 from proa.core.roles import Assignment
 from proa.errors import ClockOutOfBound, NotActive, RegionFenced
 from proa.ports import Batch, Clock, Fenced
 
 NEVER = float("-inf")
+WAITING_MAX = 2000
+"""Requests that may wait for a change of roles at once; more are refused."""
 
 
 class Authority:
-    """The rights of one region. `fenced` while it sets a suffix aside or waits for a new incarnation."""
+    """The rights of one region.
+
+    `draining`: its right was withdrawn and it flushes; `expecting`: another region's was, so this one may be promoted;
+    `fenced`: it sets a suffix aside or waits for a new incarnation.
+    """
 
     def __init__(self, region: str, clock: Clock) -> None:
         self._region = region
@@ -22,8 +30,10 @@ class Authority:
         self.assignment: Assignment | None = None
         self.lease_until = NEVER
         self.draining = False
+        self.expecting = False
         self.fenced = False
         self.clock_off = False
+        self._waiting: set[asyncio.Event] = set()
 
     @property
     def epoch(self) -> int:
@@ -46,6 +56,32 @@ class Authority:
             self.draining = False
         self.assignment = assignment
         self.lease_until = lease_until
+        self._tell()
+
+    def expect(self, *, promotion: bool) -> None:
+        """Whether the roles are about to change hands, so that it is worth waiting for them."""
+        self.expecting = promotion
+        self._tell()
+
+    async def settled(self, timeout_s: float) -> None:
+        """Wait, while the roles are changing hands, until this region may write `active` rows or they have changed."""
+        if len(self._waiting) >= WAITING_MAX:
+            return
+        event = asyncio.Event()
+        self._waiting.add(event)
+        try:
+            async with asyncio.timeout(timeout_s):
+                while (self.draining or self.expecting) and not self.may_write_active():
+                    event.clear()
+                    await event.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._waiting.discard(event)
+
+    def _tell(self) -> None:
+        for event in self._waiting:
+            event.set()
 
     def lease_left_s(self) -> float:
         """Seconds left of the lease; 0 where it has run out."""

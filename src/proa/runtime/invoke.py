@@ -58,6 +58,9 @@ from proa.runtime.unit import Frame, Store, Unit
 
 ATTEMPTS_MAX = 8
 BACKOFF_S = 0.002
+ROLE_WAIT_S = 3.0
+ROLE_WAIT_SHARE = 0.8
+"""How much of a request's time may pass waiting for roles that are changing hands."""
 ROLES_ADDRESS = (ROLES, ROLES_KEY)
 _decode_roles = msgspec.msgpack.Decoder(Assignment).decode
 
@@ -126,6 +129,8 @@ class Invoker:
     # Admission.
 
     async def _admit(self, call: Invocation) -> Answer:
+        if call.route.needs_role and not self._authority.may_write_active():
+            await self._authority.settled(min(ROLE_WAIT_S, call.route.timeout_s * ROLE_WAIT_SHARE))
         self._require_role(call.route)
         call.key = _idempotency_key(call.route, call.request)
         if call.key is None:

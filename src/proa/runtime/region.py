@@ -146,6 +146,7 @@ class Region:
         self.replicator.terms.limits = {
             origin: limits.get(origin, applied.get(origin, 0)) for origin in origins if origin != self.origin
         }
+        self.authority.expect(promotion=bool(origins))
         return dict(self.replicator.terms.limits)
 
     async def catch_up(self, targets: Versions, timeout_s: float) -> bool:

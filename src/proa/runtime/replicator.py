@@ -123,7 +123,8 @@ class Replicator:
     async def _pull(self, peer: str) -> bool:
         """One pull and its application; False where commits came and none could be applied."""
         before = self._store.cursors()
-        pull = Pull(before, self._direct(peer), PULL_LIMIT, PULL_WAIT_S)
+        wait_s = PULL_WAIT_S if self.peers[peer].reachable else 0.0  # learn at once that a peer is there
+        pull = Pull(before, self._direct(peer), PULL_LIMIT, wait_s)
         reply = await self._link.call(
             peer, "pull", msgspec.msgpack.encode(pull), timeout_s=PULL_WAIT_S + PULL_TIMEOUT_S
         )
