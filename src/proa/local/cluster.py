@@ -112,6 +112,12 @@ class Cluster:
         return self._layout.config
 
     @property
+    def app(self) -> App:
+        """The app as the supervisor imported it."""
+        assert self._app is not None
+        return self._app
+
+    @property
     def config_path(self) -> Path:
         return self.state_dir / CONFIG
 
@@ -162,8 +168,7 @@ class Cluster:
 
     def _parts(self) -> Parts:
         """The control plane as the supervisor sees it, read anew."""
-        assert self._app is not None
-        return shared_parts(self.global_store(), rules_of(self._app, self.config), ends())
+        return shared_parts(self.global_store(), rules_of(self.app, self.config), ends())
 
     # Start and stop.
 

@@ -1,0 +1,39 @@
+"""`proa demo`: both examples lose a region under load; what it cost is told, and kept as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from proa.chaos.demo import demo as play
+from proa.chaos.demo import save
+from proa.chaos.report import Narrator, show
+from proa.cli.launch import launcher
+from proa.cli.output import OK, VIOLATED, note, print_json
+from proa.cli.systems import BASE
+from proa.errors import AppNotFound
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+"""Beside the sources of a checkout, where the demo finds them from any folder."""
+REPORT = BASE / "demo.json"
+
+
+def demo(*, examples: Path = EXAMPLES, report: Path = REPORT, json: bool = False) -> int:
+    """Lose a region in both examples, fail over and back, and print what it cost.
+
+    Args:
+        examples: the folder with the examples `authorizer` and `payments`.
+        report: the file that the result is written to, as JSON.
+        json: print the result as JSON, too.
+    """
+    if not examples.is_dir():
+        raise AppNotFound(f"{examples}: no such folder; run the demo in a checkout, or give --examples")
+    told = asyncio.run(play(examples, lambda app: launcher(app, BASE / f"{Path(app).name}-demo"), Narrator()))
+    save(told, report)
+    if json:
+        print_json(told)
+    else:
+        for drill in told.drills:
+            show(drill)
+    note(f"the account is in {report}")
+    return OK if told.verdict == "held" else VIOLATED
