@@ -30,6 +30,7 @@ async def system(app: str = ORDERS, **options: Unpack[Options]) -> AsyncIterator
         async with Cluster(app, folder, **options) as cluster:
             for name in cluster.config.nodes:
                 pin(cluster.pid(name), SERVER_CORE if name == MEASURED else CLIENT_CORE)
+            await until(lambda: all(status(cluster, name)["ready"] for name in cluster.regions))
             yield cluster
 
 

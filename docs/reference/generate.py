@@ -1,27 +1,59 @@
 # noqa: INP001 - a program of the documents, not a package
-"""Writes errors.md from the docstrings of the error classes: `python docs/reference/generate.py`."""
+"""Writes the pages that the code itself can tell: `python docs/reference/generate.py`.
+
+errors.md comes from the docstrings of the error classes, cli.md from the commands' own help.
+"""
 
 from __future__ import annotations
 
 import inspect
+import io
+from collections.abc import Iterator
 from pathlib import Path
 
+from cyclopts import App as Cli
+from rich.console import Console
+
+from proa.cli.main import COMMANDS, build
 from proa.errors import BY_CODE, ProaError
 
-PAGE = Path(__file__).with_name("errors.md")
-INTRODUCTION = """# Errors
+HERE = Path(__file__).parent
+WIDTH = 100
+ERRORS = """# Errors
 
 Generated from [`errors.py`](../../src/proa/errors.py) by `python docs/reference/generate.py`. `proa explain CODE`
 prints one of them. An app's own errors are subclasses of these with codes of their own.
 
 *Not started* means: the answer proves that nothing was committed, so any region may try again.
 """
+COMMAND_LINE = """# The command line
+
+Generated from the commands' help by `python docs/reference/generate.py`.
+
+Data goes to standard output, progress and errors to standard error. `--json` prints JSON. Nothing asks a question
+where there is no terminal. Where options come from besides flags: [configuration](configuration.md).
+
+| exit code | meaning |
+|---|---|
+| 0 | done |
+| 1 | failed |
+| 2 | the command was called wrongly |
+| 3 | an invariant or an objective was violated |
+| 4 | an approval is missing or does not count |
+| 5 | unsafe: more would be lost than allowed |
+| 130 | interrupted |
+"""
 
 
-def page() -> str:
-    """The whole page."""
+def pages() -> dict[str, str]:
+    """File name -> content."""
+    return {"errors.md": errors(), "cli.md": command_line()}
+
+
+def errors() -> str:
+    """Every error of Proa itself, by code."""
     own = [kind for kind in BY_CODE.values() if kind.__module__ == "proa.errors"]
-    return "\n".join([INTRODUCTION, *(entry(kind) for kind in sorted(own, key=lambda kind: kind.code))])
+    return "\n".join([ERRORS, *(entry(kind) for kind in sorted(own, key=lambda kind: kind.code))])
 
 
 def entry(kind: type[ProaError]) -> str:
@@ -34,5 +66,26 @@ def entry(kind: type[ProaError]) -> str:
     )
 
 
+def command_line() -> str:
+    """The help of every command and sub-command."""
+    cli = build()
+    return "\n".join([COMMAND_LINE, *(section for name in COMMANDS for section in sections(cli, (name,)))])
+
+
+def sections(cli: Cli, words: tuple[str, ...]) -> Iterator[str]:
+    """A command's help, then its sub-commands'."""
+    out = io.StringIO()
+    cli.help_print(list(words), console=Console(file=out, width=WIDTH, no_color=True, force_terminal=False))
+    text = "\n".join(line.rstrip() for line in out.getvalue().strip().splitlines())
+    yield f"## proa {' '.join(words)}\n\n```text\n{text}\n```\n"
+    command = cli
+    for word in words:
+        command = command[word]
+    for name in command:
+        if not name.startswith("-"):
+            yield from sections(cli, (*words, name))
+
+
 if __name__ == "__main__":
-    PAGE.write_text(page())
+    for name, content in pages().items():
+        (HERE / name).write_text(content)

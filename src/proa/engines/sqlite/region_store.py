@@ -134,8 +134,11 @@ class SqliteRegionStore:
     async def journal(self, after: Versions, limit: int) -> list[bytes]:
         entries: list[bytes] = []
         for origin, seq in after.items():
-            room = limit - len(entries)
-            entries += [row[0] for row in self._reader.execute(SQL["entries_after"], (origin, seq, room))]
+            # Never past the cursors: the reader sees a commit a moment before they name it, and a peer that had more
+            # of this origin than they say would prove that this disk was put back.
+            room = min(limit - len(entries), self._durable_cursors.get(origin, 0) - seq)
+            if room > 0:
+                entries += [row[0] for row in self._reader.execute(SQL["entries_after"], (origin, seq, room))]
         return entries
 
     def cursors(self) -> Versions:
