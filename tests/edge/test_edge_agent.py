@@ -262,6 +262,17 @@ def test_a_region_that_is_not_ready_gets_nothing_but_a_check_that_fails_everywhe
     asyncio.run(main())
 
 
+def test_a_standby_gets_nothing_while_one_active_region_is_well(tmp_path):
+    async def main():
+        roles = {"eu": "active", "us": "active", "ap": "standby"}
+        async with running(tmp_path, ("eu", "us", "ap"), roles=roles) as system:
+            await system.direct("eu", "/_test/health?status=503")
+            await until(lambda: unhealthy(system, "eu"))
+            return {(await system.ask("GET", "/orders/1")).region for _ in range(60)}
+
+    assert asyncio.run(main()) == {"us"}
+
+
 def test_active_passive_writes_stay_with_an_active_region_whose_deep_check_fails(tmp_path):
     async def main():
         roles = {"eu": "active", "us": "standby"}

@@ -227,8 +227,9 @@ def _listener(spec: Bootstrap) -> Json:
 def _manager(spec: Bootstrap) -> Json:
     return {
         "stat_prefix": "edge",
-        "use_remote_address": True,  # the client's address is the connection's, whatever it claims
-        "early_header_mutation_extensions": [_no_orders_from_clients()],
+        # The client's address is the connection's, whatever it claims. No `internal_address_config`, so that nobody
+        # is internal: the x-envoy-* headers of clients, which could order retries that the plan forbids, are dropped.
+        "use_remote_address": True,
         # Identifiers and trace context pass through untouched; the region makes them where they are absent.
         "generate_request_id": False,
         "preserve_external_request_id": True,
@@ -243,14 +244,6 @@ def _manager(spec: Bootstrap) -> Json:
         "local_reply_config": {"mappers": _own_answers()},
         **({"access_log": [_access_log()]} if spec.access_log else {}),
     }
-
-
-def _no_orders_from_clients() -> Json:
-    """Drop `x-envoy-*` request headers: from a private address Envoy obeys them, even to retry what must not be."""
-    kind = f"{TYPE}.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
-    removal = {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}}
-    config = {"@type": kind, "mutations": [removal]}
-    return {"name": "envoy.http.early_header_mutation.header_mutation", "typed_config": config}
 
 
 def _router() -> Json:
