@@ -151,8 +151,10 @@ def plan(
     """The routing under `assignment`. It is never empty: with nobody eligible, `previous` stays (else: everybody)."""
     by_role: dict[int, list[Target]] = {}
     for endpoint in _ordered(endpoints, policy, client_region):
-        priority = PRIORITY.get(assignment.roles.get(endpoint.region, "down"))
-        weight = assignment.weights.get(endpoint.region, FULL)
+        role = assignment.roles.get(endpoint.region, "down")
+        priority = PRIORITY.get(role)
+        # Weights share out new traffic between active regions; a standby is asked only when none of those answers.
+        weight = assignment.weights.get(endpoint.region, FULL) if role == "active" else FULL
         if priority is not None and weight > 0:
             by_role.setdefault(priority, []).append(_target(endpoint, weight))
     layers: list[list[Target]] = []
