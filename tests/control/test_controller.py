@@ -1,14 +1,16 @@
 """Whole fail-overs on a manual clock, with controllers that die, pause and wake at every step."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
-from support.control_town import AP, EDGE, EU, US, Town
 
 from proa.control.audit import broken_at, read_log, timeline
 from proa.control.desk import Asked, Word
+from proa.control.ends import swear_ended
 from proa.control.operators import Operator
 from proa.errors import ApprovalRefused, PlanRefused, UnsafePlan
+from support.control_town import AP, EDGE, EU, US, Town
 
 STEPS = ["request", "gate", "approve", "fence", "catch_up", "promote", "shift", "verify"]
 ANN, BEN = (Operator(name, "approver", "", "") for name in ("ann", "ben"))
@@ -101,8 +103,6 @@ def test_a_confirmed_end_is_not_waited_for():
         killed_at = town.clock.at
         node = town.situation.nodes[EU].node
         desk_parts = town.parts_of(US, "desk")
-        from proa.control.ends import swear_ended
-
         await swear_ended(desk_parts, EU, node.boot, "ann")
         assert await town.run(5.0, done(town))
         first = min(at for epoch, _, at in town.acknowledged if epoch == 2)
@@ -279,7 +279,7 @@ def test_the_timeline_of_a_fail_over_has_every_phase_in_order_on_the_stores_cloc
         phases = timeline(entries, town.plan.id)
         assert [phase.phase for phase in phases] == ["detect", "decide", "fence", "promote", "propagate", "verify"]
         assert killed_at_s - 0.6 <= phases[0].at_s <= killed_at_s
-        assert all(abs(a.at_s + a.took_s - b.at_s) < 0.01 for a, b in zip(phases, phases[1:], strict=False))
+        assert all(abs(a.at_s + a.took_s - b.at_s) < 0.01 for a, b in pairwise(phases))
 
     play(story, failover="automatic")
 

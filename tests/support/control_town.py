@@ -1,4 +1,4 @@
-"""A whole control plane on a manual clock: real members, views and controllers, a global store in memory, toy regions.
+"""A whole control plane on a manual clock: real members, views, controllers; a global store in memory, toy regions.
 
 Nothing runs by itself. `town.run(seconds)` moves the clock in small steps and lets each living node do what is due, so a
 pause, a blackout or a kill falls exactly where the test puts it.
@@ -27,6 +27,7 @@ from proa.ports import Changes, Committed, Conflict, HealthReport
 EU, US, AP = "eu-west-1", "us-east-1", "ap-southeast-1"
 WITNESS, EDGE = "witness", "edge"
 STEP_S = 0.05
+DETECT_S = 1.2
 
 
 class ManualClock:
@@ -74,9 +75,6 @@ class MemoryGlobalStore:
     async def scan(self, table):
         return sorted((row for (name, _), row in self.rows.items() if name == table), key=lambda row: row.key)
 
-    async def outcome(self, scope, key):
-        return None
-
     async def commit(self, batch):
         if batch.id in self.done:
             return self.done[batch.id]
@@ -94,7 +92,7 @@ class MemoryGlobalStore:
         self.done[batch.id] = Committed(self.revision, self.clock.now())
         return self.done[batch.id]
 
-    async def watch(self, prefix, after, timeout_s):
+    async def watch(self, prefix, after, _timeout_s):
         rows = [row for row in self.rows.values() if row.table.startswith(prefix) and row.version > after]
         return Changes(max((row.version for row in rows), default=after), rows, self.clock.now())
 
@@ -157,7 +155,7 @@ class ToyRegion:
         self.assignment = assignment
         self.lease_until = max(self.lease_until, lease_until)
 
-    async def drain(self, epoch):
+    async def drain(self, _epoch):
         self.draining = True
         return self.applied.get(self.origin, 0)
 
@@ -165,7 +163,7 @@ class ToyRegion:
         self.limits = {origin: self.limits.get(origin, self.applied.get(origin, 0)) for origin in origins}
         return dict(self.limits)
 
-    async def catch_up(self, targets, timeout_s):
+    async def catch_up(self, targets, _timeout_s):
         for origin, seq in targets.items():
             self.limits[origin] = max(self.limits.get(origin, 0), seq)
         self.pull()
@@ -200,7 +198,7 @@ class Town:
         self.dead, self.paused, self.cut, self.unwell = set(), set(), set(), set()
         self.dumb = set()
         self.freeze = None
-        self.detected = {}
+        self.detected, self.wrong_since = {}, {}
         self.hub = Hub()
         self.events = []
         self.hub.subscribe(self.events.append)
@@ -334,20 +332,19 @@ class Town:
             raise task.exception()
 
     def _detect(self):
+        """Observers agree on what is wrong 1.2 s after it began, and publish it at once."""
         for name in self.rules.regions:
             bad = Observation(live=False) if self.gone(name) else None
             bad = bad or (Observation(True, "fail", ("db",)) if name in self.unwell else None)
             if bad is None:
                 self.detected.pop(name, None)
-                self._since = getattr(self, "_since", {})
-                self._since.pop(name, None)
+                self.wrong_since.pop(name, None)
                 continue
-            since = self.__dict__.setdefault("_since", {}).setdefault(name, self.clock.at)
-            if self.clock.at - since >= 1.2:
-                if self.detected.get(name) != bad:
-                    self.detected[name] = bad
-                    for member in self.members.values():
-                        member.poke()
+            since = self.wrong_since.setdefault(name, self.clock.at)
+            if self.clock.at - since >= DETECT_S and self.detected.get(name) != bad:
+                self.detected[name] = bad
+                for member in self.members.values():
+                    member.poke()
 
     def kill(self, name):
         self.dead.add(name)

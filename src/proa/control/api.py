@@ -162,7 +162,7 @@ class ControlApi:
             case _:
                 raise NotFound(f"the control API has no {'/'.join(path)!r} to post to")
         situation = self._parts.view.situation
-        return await self._desk.show(situation, plan, self._parts.clock.monotonic())
+        return self._desk.show(situation, plan, self._parts.clock.monotonic())
 
     async def _authenticate(self, scope: Message) -> Operator:
         given = {name.lower(): value for name, value in scope["headers"]}.get(b"authorization", b"").decode("latin-1")

@@ -15,6 +15,7 @@ from proa.control.ledger import batch_of
 from proa.control.operators import Operator
 from proa.control.parts import Parts
 from proa.core import gate
+from proa.core.audit import timeline
 from proa.core.failover import Change, abort, best_target, opening, propose
 from proa.core.plan import Approval, Finding, Kind, Plan, digest, moved
 from proa.core.situation import Known, Situation
@@ -145,15 +146,14 @@ class Desk:
             "plan": None,
         }
         if s.plan:
-            shown["plan"] = await self.show(s, s.plan, now)
+            shown["plan"] = self.show(s, s.plan, now)
         return shown
 
-    async def show(self, s: Situation, plan: Plan, now: float) -> dict[str, Any]:
+    def show(self, s: Situation, plan: Plan, now: float) -> dict[str, Any]:
         """A plan as people see it: with the digest to approve, the gate's answer as it is now, and its timeline."""
         findings, loss = (plan.findings, plan.loss)
         if plan.step in ("request", "gate"):
             findings, loss = gate.gate(s, plan, now)
-        entries, _ = await audit.read_log(self._parts.store)
         return {
             **msgspec.to_builtins(plan),
             "open": plan.open,
@@ -161,7 +161,7 @@ class Desk:
             "digest": digest(plan),
             "findings": findings,
             "loss": loss,
-            "timeline": audit.timeline(entries, plan.id),
+            "timeline": timeline(s.trail, plan.id),
         }
 
     async def plans(self) -> list[Plan]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 
 import msgspec
 
@@ -101,9 +100,3 @@ def timeline(entries: Iterable[Dated], plan: str) -> list[Phase]:
         for phase, begin, end in PHASES
         if begin in times and end in times
     ]
-
-
-def recovery_s(phases: Sequence[Phase]) -> float:
-    """From the first phase's beginning to the last one's end."""
-    assert all(a.at_s <= b.at_s for a, b in pairwise(phases))
-    return phases[-1].at_s + phases[-1].took_s - phases[0].at_s if phases else 0.0

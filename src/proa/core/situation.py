@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from proa.core import lease
-from proa.core.audit import HEAD_KEY, Head
+from proa.core.audit import HEAD_KEY, Dated, Entry, Head
 from proa.core.health import HealthPolicy, Verdict
 from proa.core.health import verdicts as judge
 from proa.core.plan import Plan
@@ -90,7 +90,7 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 class Situation(msgspec.Struct, frozen=True):
-    """Everything known, at one revision of the control tables. `plan` is the latest one, open or closed."""
+    """Everything known, at one revision of the control tables. `plan` is the latest one, open or closed; `trail` what was done in it."""
 
     rules: Rules
     revision: int = 0
@@ -101,6 +101,7 @@ class Situation(msgspec.Struct, frozen=True):
     plan: Plan | None = None
     plan_version: int = 0
     plan_at: float = 0.0
+    trail: tuple[Dated, ...] = ()
     audit: Head = Head()
     audit_version: int = 0
     standing: dict[str, Standing] = {}
@@ -150,10 +151,21 @@ def _fold_row(situation: Situation, row: Row, now: float) -> Situation:
         return _fold_roles(situation, row, msgspec.msgpack.decode(row.value, type=Assignment), now)
     if row.table == PLANS:
         return _fold_plan(situation, row, msgspec.msgpack.decode(row.value, type=Plan), now)
-    if (row.table, row.key) == (AUDIT, HEAD_KEY):
-        head = msgspec.msgpack.decode(row.value, type=Head)
-        return msgspec.structs.replace(situation, audit=head, audit_version=row.version)
+    if row.table == AUDIT:
+        return _fold_audit(situation, row, row.value)
     return situation
+
+
+def _fold_audit(situation: Situation, row: Row, value: bytes) -> Situation:
+    if row.key == HEAD_KEY:
+        head = msgspec.msgpack.decode(value, type=Head)
+        return msgspec.structs.replace(situation, audit=head, audit_version=row.version)
+    entry = msgspec.msgpack.decode(value, type=Entry)
+    latest = situation.trail[-1].entry.plan if situation.trail else ""
+    if not entry.plan or entry.plan < latest:
+        return situation
+    before = situation.trail if entry.plan == latest else ()
+    return msgspec.structs.replace(situation, trail=(*before, Dated(entry, wall_of(row.stamp))))
 
 
 def _fold_node(situation: Situation, row: Row, now: float) -> Situation:

@@ -1,0 +1,258 @@
+"""Decisions of the controller, each a situation in and a transaction out."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proa.core import gate
+from proa.core.duty import CatchUp, Drain, Hold, Rejoin, duties
+from proa.core.failover import decide, propose, turn_s
+from proa.core.lease import LeaseWatch
+from proa.core.plan import TRANSITIONS, Approval, Loss, Plan, approval_holds, digest, moved
+from proa.core.roles import Assignment, Node, Observation
+from proa.core.situation import Known, Report, Rules, Situation, Standing
+
+EU, US = "eu", "us"
+NOW = 100.0
+WELL, DEAD = Observation(True, "pass"), Observation(live=False)
+
+
+def known(name, *, seen=None, heard_at=NOW - 0.2, since=NOW - 0.2, reports=(), **node):
+    kind = "region" if name in (EU, US) else name
+    value = Node(name, kind, "boot", 7, 2.0, seen=seen or {}, **{"ready": True, "epoch": 1} | node)
+    return Known(value, 3, LeaseWatch("boot", 7, 2.0, since), heard_at, 0.0, 1_000.0, reports)
+
+
+def situation(*, eu=WELL, us=WELL, nodes=(), plan=None, plan_at=NOW - 1, roles=None, revoked=None, **rules):
+    opinions = {EU: eu, US: us}
+    declared = Rules((EU, US), "witness", ("edge",), "active-passive", EU, lease_s=2.0, **{"hold_down_s": 5.0} | rules)
+    every = {
+        EU: known(EU, seen={US: us}, origin="eu/1", head=10, cursors={"eu/1": 10}),
+        US: known(US, seen={EU: eu}, origin="us/1", cursors={"eu/1": 10}),
+        "witness": known("witness", seen=opinions),
+        "edge": known("edge", seen=opinions),
+    } | {node.node.name: node for node in nodes}
+    return Situation(
+        declared,
+        revision=9,
+        assignment=Assignment(1, "active-passive", roles or {EU: "active", US: "standby"}, revoked=revoked or {}),
+        roles_version=2,
+        nodes=every,
+        plan=plan,
+        plan_version=5,
+        plan_at=plan_at,
+        standing={EU: Standing("healthy", 0.0), US: Standing("healthy", 0.0)},
+        store_s=2_000.0,
+        store_at=NOW,
+    )
+
+
+def plan(step="request", **changes):
+    made = Plan("000001", "failover", EU, US, 1, "us", by_controller=True)
+    return msgspec.structs.replace(made, step=step, **changes)
+
+
+def dead_eu(**node):
+    reports = (Report("eu/1", 10, NOW - 3.0),)
+    values = {"origin": "eu/1", "head": 10, "cursors": {"eu/1": 10}, "seen": {US: WELL}} | node
+    return known(EU, heard_at=NOW - 3, since=NOW - 3, reports=reports, **values)
+
+
+def actions(s, me=US):
+    return [change.action for change in decide(s, me, NOW)]
+
+
+# What is opened, and when.
+
+
+def test_when_all_is_well_nothing_is_done():
+    assert decide(situation(), US, NOW) == []
+
+
+def test_a_region_that_is_down_by_quorum_gets_a_plan_with_the_fit_standby_as_its_target():
+    [change] = decide(situation(eu=DEAD, nodes=[dead_eu()]), US, NOW)
+    assert change.action == "request"
+    assert (change.plan.lost, change.plan.target, change.plan.graceful) == (EU, US, False)
+    assert change.plan.known_good_at_s == 1_000.0
+
+
+def test_without_a_fit_target_nothing_is_opened():
+    assert actions(situation(eu=DEAD, nodes=[dead_eu(), known(US, ready=False, origin="us/1")])) == []
+
+
+def test_a_target_of_another_version_is_refused_at_the_gate():
+    s = situation(nodes=[known(US, version="2", origin="us/1", cursors={"eu/1": 10})])
+    findings, _ = gate.gate(s, plan(by_controller=False, graceful=True), NOW)
+    assert [finding.name for finding in gate.blocking(findings)] == ["parity"]
+
+
+def test_a_plan_that_was_called_off_is_not_asked_for_again_at_once():
+    off = plan("aborted", called_off_by="ann")
+    s = situation(eu=DEAD, nodes=[dead_eu()], plan=off)
+    assert actions(s) == []
+    assert actions(msgspec.structs.replace(s, plan_at=NOW - 6)) == ["request"]
+
+
+# The gate and the loss.
+
+
+def test_unknown_loss_waits_for_a_person_in_approval_mode_and_passes_within_the_rpo_in_automatic_mode():
+    waiting = plan("gate")
+    assert actions(situation(eu=DEAD, nodes=[dead_eu()], plan=waiting)) == []
+    assert actions(situation(eu=DEAD, nodes=[dead_eu()], plan=waiting, failover="automatic", rpo_s=1.0)) == ["approve"]
+
+
+def test_an_automatic_fail_over_beyond_the_rpo_waits_for_a_person():
+    late = [Report("eu/1", 4, NOW - 6.0), Report("eu/1", 10, NOW - 3.0)]
+    behind = known(US, origin="us/1", cursors={"eu/1": 4}, seen={EU: DEAD})
+    lost = known(EU, heard_at=NOW - 3, since=NOW - 3, reports=tuple(late), origin="eu/1", head=10)
+    s = situation(eu=DEAD, nodes=[lost, behind], plan=plan("gate"), failover="automatic", rpo_s=1.0)
+    assert gate.measured_loss(s, s.plan) == Loss(6, unknown=True, exposure_s=3.4)
+    assert actions(s) == []
+
+
+def test_the_loss_of_a_region_that_drained_is_none():
+    s = situation(nodes=[dead_eu(drained=1)], plan=plan("fence"))
+    assert gate.measured_loss(s, s.plan) == Loss()
+
+
+def test_accepting_fewer_writes_than_are_known_to_be_lost_is_not_enough():
+    s = situation(eu=DEAD, nodes=[dead_eu(head=15)])
+    assert not gate.acceptable(s, plan(accept_lost=4), Loss(5, unknown=True))
+    assert gate.acceptable(s, plan(accept_lost=5), Loss(5, unknown=True))
+
+
+# The approval.
+
+
+def test_an_approval_binds_the_plan_as_it_was_and_expires():
+    shown = plan("gate", accept_lost=3)
+    approved = moved(shown, "approve", approval=Approval("ann", digest(shown), 500.0))
+    assert approval_holds(approved, 499.0)
+    assert not approval_holds(approved, 500.0)
+    for other in ({"target": "ap"}, {"epoch": 2}, {"accept_lost": 4}, {"id": "000002"}, {"graceful": True}):
+        assert not approval_holds(msgspec.structs.replace(approved, **other), 0.0)
+
+
+def test_an_expired_approval_goes_back_to_the_gate_and_fences_nobody():
+    shown = plan("gate", accept_lost=0)
+    approved = moved(shown, "approve", approval=Approval("ann", digest(shown), 1_999.0))
+    [change] = decide(situation(eu=DEAD, nodes=[dead_eu()], plan=approved), US, NOW)
+    assert (change.action, change.plan.step, change.plan.approval, change.assignment) == ("expire", "gate", None, None)
+
+
+def test_the_gate_runs_again_after_the_approval():
+    shown = plan("gate", accept_lost=0)
+    approved = moved(shown, "approve", approval=Approval("ann", digest(shown), 9_999.0))
+    recovered = situation(plan=approved)
+    [change] = decide(recovered, US, NOW)
+    assert (change.action, change.assignment) == ("aborted", None)
+
+
+# Fence, catch-up, promotion.
+
+
+def fenced(**changes):
+    return plan("fence", **{"origins": ("eu/1",), "fenced_epoch": 1, "fenced_revision": 1, "accept_lost": 0} | changes)
+
+
+def holding(seq=10, revision=1, **node):
+    values = {"origin": "us/1", "held": {"eu/1": seq}, "cursors": {"eu/1": seq}, "revision": revision} | node
+    return known(US, seen={EU: DEAD}, **values)
+
+
+def test_after_the_fence_the_lease_must_run_out_and_the_survivors_must_hold():
+    alive = known(EU, since=NOW - 1.0, origin="eu/1", head=10)
+    assert actions(situation(eu=DEAD, nodes=[alive, holding()], plan=fenced())) == []
+    assert actions(situation(eu=DEAD, nodes=[dead_eu(), holding(revision=0)], plan=fenced())) == []
+    [change] = decide(situation(eu=DEAD, nodes=[dead_eu(), holding()], plan=fenced()), US, NOW)
+    assert (change.action, change.plan.cut, change.evidence) == ("catch_up", {"eu/1": 10}, (EU,))
+
+
+def test_a_confirmed_end_or_a_drained_region_is_not_waited_for():
+    ended = known(EU, since=NOW, origin="eu/1", head=10, ended=True)
+    assert actions(situation(eu=DEAD, nodes=[ended, holding()], plan=fenced())) == ["catch_up"]
+    drained = known(EU, since=NOW, origin="eu/1", head=12, drained=1)
+    [change] = decide(situation(nodes=[drained, holding()], plan=fenced(graceful=True)), US, NOW)
+    assert change.plan.goal == {"eu/1": 12}
+
+
+def test_a_loss_beyond_what_was_approved_calls_the_plan_off_under_a_new_epoch():
+    s = situation(eu=DEAD, nodes=[dead_eu(head=13), holding()], plan=fenced(), revoked={EU: 1})
+    [change] = decide(s, US, NOW)
+    assert (change.action, change.assignment.epoch, change.assignment.revoked) == ("aborted", 2, {})
+    assert change.assignment.roles == {EU: "active", US: "standby"}
+
+
+def test_the_target_is_promoted_when_it_covers_the_cut_and_not_before():
+    caught = plan("catch_up", cut={"eu/1": 10}, goal={"eu/1": 10}, origins=("eu/1",))
+    assert actions(situation(eu=DEAD, nodes=[dead_eu(), holding(9)], plan=caught)) == []
+    [change] = decide(situation(eu=DEAD, nodes=[dead_eu(), holding(10)], plan=caught, revoked={EU: 1}), US, NOW)
+    after = change.assignment
+    assert (after.epoch, after.roles, after.revoked) == (2, {EU: "fenced", US: "active"}, {EU: 1})
+    assert [(cut.epoch, cut.origin, cut.seq) for cut in after.cuts] == [(2, "eu/1", 10)]
+
+
+def test_an_edge_that_does_not_confirm_is_noted_and_not_waited_for_for_ever():
+    promoted = plan("promote", new_epoch=2)
+    s = situation(eu=DEAD, nodes=[dead_eu()], plan=promoted)
+    s = msgspec.structs.replace(s, assignment=msgspec.structs.replace(s.assignment, epoch=2))
+    assert actions(s) == []
+    [change] = decide(msgspec.structs.replace(s, plan_at=NOW - 6), US, NOW)
+    assert change.plan.notes == ("an edge did not confirm the new routing in time",)
+
+
+# Turns and duties.
+
+
+def test_the_targets_controller_is_first_and_the_lost_regions_last():
+    s = situation(eu=DEAD, nodes=[dead_eu()], plan=plan())
+    assert (turn_s(s, US, NOW), turn_s(s, EU, NOW)) == (0.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("me", "step", "revoked", "epoch", "asked"),
+    [
+        (US, "approve", {}, 1, [Hold(frozenset())]),
+        (US, "fence", {EU: 1}, 1, [Hold(frozenset({"eu/1"}))]),
+        (US, "catch_up", {EU: 1}, 1, [Hold(frozenset({"eu/1"})), CatchUp("000001", {"eu/1": 10})]),
+        (EU, "fence", {EU: 1}, 1, [Hold(frozenset()), Drain(1)]),
+        (EU, "promote", {EU: 1}, 2, [Hold(frozenset()), Rejoin(2)]),
+    ],
+)
+def test_what_a_plan_asks_of_a_region(me, step, revoked, epoch, asked):
+    s = situation(plan=plan(step, origins=("eu/1",), goal={"eu/1": 10}), revoked=revoked)
+    s = msgspec.structs.replace(s, assignment=msgspec.structs.replace(s.assignment, epoch=epoch))
+    assert duties(s, me, rejoined=0) == asked
+
+
+def test_a_region_that_rejoined_for_this_epoch_is_not_asked_again():
+    s = situation(revoked={EU: 1})
+    s = msgspec.structs.replace(s, assignment=msgspec.structs.replace(s.assignment, epoch=2))
+    assert duties(s, EU, rejoined=2) == [Hold(frozenset())]
+
+
+# The table.
+
+
+@given(st.lists(st.sampled_from(list(TRANSITIONS)), max_size=12))
+def test_a_plan_moves_only_along_the_table_and_never_out_of_an_end(steps):
+    at = plan()
+    for step in steps:
+        if step in TRANSITIONS[at.step]:
+            at = moved(at, step)
+        else:
+            with pytest.raises(ValueError, match="cannot go"):
+                moved(at, step)
+    assert at.open == bool(TRANSITIONS[at.step])
+
+
+def test_a_plan_can_be_called_off_until_it_promotes():
+    abortable = [step for step in TRANSITIONS if plan(step).abortable]
+    assert abortable == ["request", "gate", "approve", "fence", "catch_up"]
+
+
+def test_a_request_of_a_person_for_a_healthy_region_is_graceful():
+    made = propose(situation(), "failover", EU, US, NOW, by="ann")
+    assert (made.graceful, made.by_controller, made.known_good_at_s) == (True, False, None)
