@@ -12,6 +12,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from proa.chaos.relay import Relay, Route
 from proa.core.roles import Assignment
 from proa.core.route import Endpoint, RoutePolicy, RouteRule
 from proa.edge.agent import EdgeAgent
@@ -60,10 +61,11 @@ class Region:
 
 
 class System:
-    def __init__(self, agent: EdgeAgent, url: str, regions: dict[str, Region], events: list) -> None:
+    def __init__(self, agent: EdgeAgent, url: str, regions: dict[str, Region], relay: Relay, events: list) -> None:
         self.agent = agent
         self.url = url
         self.regions = regions
+        self.relay = relay
         self.events = events
         self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=10)
@@ -127,17 +129,31 @@ def spec_for(folder: Path, topology: str, count: int, policy: RoutePolicy) -> Bo
     return Bootstrap(listen, admin, str(folder), topology, count, RULES, policy)
 
 
+def relay_to(regions: dict[str, Region]) -> tuple[Relay, list[Endpoint]]:
+    """A relay on the way from the edge to each region, and the addresses at which the edge then finds them."""
+    routes = [
+        Route("edge", region.name, Address("127.0.0.1", free_port()), Address("127.0.0.1", region.port))
+        for region in regions.values()
+    ]
+    return Relay(routes), [Endpoint(route.target, route.listen.host, route.listen.port) for route in routes]
+
+
 @contextlib.asynccontextmanager
-async def running(folder: Path, names=("eu", "us"), *, topology="active-active", roles=None, policy=None):
+async def running(
+    folder: Path, names=("eu", "us"), *, topology="active-active", roles=None, policy=None, relayed=False
+):
     """Regions, Envoy and the agent, routed under epoch 1 and with every region found healthy."""
     regions = {region.name: region for region in await asyncio.gather(*(start_region(name) for name in names))}
     events: list = []
     hub = Hub()
     hub.subscribe(events.append)
     spec = spec_for(folder, topology, len(names), policy or RoutePolicy())
-    endpoints = [Endpoint(region.name, "127.0.0.1", region.port) for region in regions.values()]
+    relay, endpoints = relay_to(regions)
+    if not relayed:  # a kill is seen best without anybody between
+        endpoints = [Endpoint(region.name, "127.0.0.1", region.port) for region in regions.values()]
     agent = EdgeAgent(spec, endpoints, clock=SystemClock(), telemetry=hub)
-    system = System(agent, f"http://{spec.listen}", regions, events)
+    system = System(agent, f"http://{spec.listen}", regions, relay, events)
+    relay.start()
     try:
         await agent.start()
         assert await agent.apply(Assignment(1, topology, roles or dict.fromkeys(names, "active")))
@@ -146,6 +162,7 @@ async def running(folder: Path, names=("eu", "us"), *, topology="active-active",
     finally:
         await system.session.close()
         await agent.stop()
+        relay.stop()
         for region in regions.values():
             if region.process.returncode is None:
                 await region.kill()

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from edge_harness import KEY, Answer, free_port, running, spec_for, start_region, until
 
+from proa.chaos.relay import Command
 from proa.core.roles import Assignment
 from proa.core.route import Endpoint, RoutePolicy
 from proa.edge.agent import EdgeAgent, EnvoyExited, EnvoyStarted
@@ -96,6 +97,23 @@ def test_a_paused_region_costs_repeatable_requests_less_than_a_second(tmp_path):
         worst = max(answer.took_s for answer in answers)
         assert statuses(answers) == {200: 400}
         assert 0.2 < worst < 1.0  # it did meet the paused region
+
+    asyncio.run(main())
+
+
+def test_a_blackout_costs_repeatable_requests_less_than_a_second_and_its_end_nothing(tmp_path):
+    async def main():
+        async with running(tmp_path, ("eu", "us", "ap"), relayed=True) as system:
+            loading = asyncio.create_task(system.load(REPEATABLE, rate=200, duration_s=2.5))
+            await asyncio.sleep(0.4)
+            system.relay.perform(Command("blackout", "eu"))
+            await until(lambda: unhealthy(system, "eu"))
+            system.relay.perform(Command("heal", "eu"))
+            await until(lambda: healthy(system, "eu"))
+            answers = await loading
+        worst = max(answer.took_s for answer in answers)
+        assert statuses(answers) == {200: 500}
+        assert 0.2 < worst < 1.0  # it did meet the dark region
 
     asyncio.run(main())
 
