@@ -41,6 +41,7 @@ async def http_server(app: Asgi, address: Address) -> AsyncGenerator[None]:
         log_config=None,
         proxy_headers=False,
         server_header=False,
+        date_header=False,
         timeout_graceful_shutdown=DRAIN_S,
     )
     server = _Server(config)

@@ -25,10 +25,13 @@ _LEVELS: Mapping[Severity, int] = {
 }
 _SECRET_WORDS = ("secret", "token", "password", "authorization", "cookie", "credential", "private")
 REDACTED = "[redacted]"
+_threshold = logging.INFO
 
 
 def setup(node: str, level: Severity = "info") -> None:
     """Write this process's log lines, and those of the libraries it uses, as JSON to standard error."""
+    global _threshold  # noqa: PLW0603 - a process has one log
+    _threshold = _LEVELS[level]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -51,7 +54,7 @@ def setup(node: str, level: Severity = "info") -> None:
 def subscriber(event: msgspec.Struct) -> None:
     """Log an event of the hub: its class's name in lower case words, its fields, its declared `severity`."""
     severity = _severity(event)
-    if structlog.is_configured():
+    if _LEVELS[severity] >= _threshold and structlog.is_configured():
         fields = {name: value for name in event.__struct_fields__ if (value := getattr(event, name)) not in ("", None)}
         getattr(structlog.get_logger(), severity)(name_of(type(event)), **fields)
 

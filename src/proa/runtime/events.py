@@ -1,4 +1,4 @@
-"""What happens in a region, as events for logs and metrics."""
+"""What happens in a region, as events for logs and metrics. `severity` says how loudly a log tells of it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ class UnitFinished(msgspec.Struct, frozen=True):
 
     @property
     def severity(self) -> Severity:
-        """Each request is worth a line only to who asks for it; a failure always is."""
-        return "error" if self.status >= 500 and self.error == "PROA-H500" else "debug"
+        """Plain answers are told by metrics; a log of every request is for debugging."""
+        return "warning" if self.status >= 500 else "debug"
 
 
 class HandlerRaised(msgspec.Struct, frozen=True):
     """A handler raised what it did not declare; the answer was a 500."""
 
+    severity: ClassVar[Severity] = "error"
     route: str
     unit: str
     trace: str
@@ -48,6 +49,7 @@ class CommitsApplied(msgspec.Struct, frozen=True):
 class PeerLost(msgspec.Struct, frozen=True):
     """A peer does not answer pulls any more."""
 
+    severity: ClassVar[Severity] = "warning"
     peer: str
     detail: str
 
@@ -61,6 +63,7 @@ class PeerBack(msgspec.Struct, frozen=True):
 class CommitsParked(msgspec.Struct, frozen=True):
     """Commits that came too late for their epoch were set aside; they are in the lost-write list."""
 
+    severity: ClassVar[Severity] = "warning"
     count: int
     epoch: int
 
@@ -68,6 +71,7 @@ class CommitsParked(msgspec.Struct, frozen=True):
 class ClockSkewSeen(msgspec.Struct, frozen=True):
     """An origin's stamps lie further ahead than the clock bound allows; its commits wait."""
 
+    severity: ClassVar[Severity] = "warning"
     origin: str
     ahead_s: float
 
@@ -75,6 +79,7 @@ class ClockSkewSeen(msgspec.Struct, frozen=True):
 class CheckFailed(msgspec.Struct, frozen=True):
     """A declared health check failed often enough to count."""
 
+    severity: ClassVar[Severity] = "warning"
     check: str
     detail: str
 
@@ -88,5 +93,6 @@ class CheckPassed(msgspec.Struct, frozen=True):
 class ClockJudged(msgspec.Struct, frozen=True):
     """This region's clock left the declared bound around the global store's, or came back within it."""
 
+    severity: ClassVar[Severity] = "warning"
     off_s: float
     within_bound: bool
