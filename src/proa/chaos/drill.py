@@ -36,7 +36,7 @@ from proa.core.replicate.stamp import Versions, region_of
 from proa.core.roles import ROLES, ROLES_KEY, Assignment
 from proa.errors import ProaError
 
-SETTLE_S = 8.0
+SETTLE_S = 5.0
 RECOVER_WITHIN_S = 30.0
 RETURN_WITHIN_S = 30.0
 FAIL_BACK_WITHIN_S = 60.0
