@@ -1,4 +1,4 @@
-"""Laws of the control plane under any sequence of faults, each story drawn by Hypothesis and played on a manual clock."""
+"""Laws of the control plane under any sequence of faults: stories drawn by Hypothesis, played on a manual clock."""
 
 import asyncio
 from collections import Counter

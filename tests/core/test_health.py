@@ -8,11 +8,12 @@ from proa.core.health import HealthPolicy, Track, observe, policy_for, quorum, v
 from proa.core.roles import Observation
 
 WELL, DEAD, FAILING = Observation(True, "pass"), Observation(live=False), Observation(True, "fail", ("db",))
+SURE = Track(WELL)
 POLICY = HealthPolicy(fail_after=3, pass_after=2)
 OBSERVERS = {"eu": ("us", "witness", "edge"), "us": ("eu", "witness", "edge")}
 
 
-def after(*samples, track=Track(WELL)):
+def after(*samples, track=SURE):
     for sample in samples:
         track = observe(track, sample, POLICY)
     return track.reported

@@ -1,7 +1,7 @@
 """A whole control plane on a manual clock: real members, views, controllers; a global store in memory, toy regions.
 
-Nothing runs by itself. `town.run(seconds)` moves the clock in small steps and lets each living node do what is due, so a
-pause, a blackout or a kill falls exactly where the test puts it.
+Nothing runs by itself. `town.run(seconds)` moves the clock in small steps and lets each living node do what is due, so
+a pause, a blackout or a kill falls exactly where the test puts it.
 """
 
 from __future__ import annotations

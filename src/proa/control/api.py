@@ -156,7 +156,7 @@ class ControlApi:
             case ("plans", plan_id, "abort"):
                 plan = await self._desk.abort(call.need("operator"), plan_id, call.read(Reason).reason)
             case ("ends",):
-                end, who = call.read(End), call.need("approver")
+                who, end = call.need("approver"), call.read(End)
                 await swear_ended(self._parts, end.node, end.boot, who.name)
                 return {"node": end.node, "boot": end.boot, "ended": True}
             case _:

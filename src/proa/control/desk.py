@@ -19,7 +19,7 @@ from proa.core.audit import timeline
 from proa.core.failover import Change, abort, best_target, opening, propose
 from proa.core.plan import Approval, Finding, Kind, Plan, digest, moved
 from proa.core.situation import Known, Situation
-from proa.errors import ApprovalRefused, Contended, NotFound, PlanRefused, Unavailable, UnsafePlan, UsageError
+from proa.errors import ApprovalRefused, Contended, NotFound, PlanRefused, Unavailable, Unprocessable, UnsafePlan
 from proa.ports import Committed
 
 RACES_MAX = 5
@@ -184,7 +184,7 @@ class Desk:
     ) -> Plan:
         for region in (lost, target):
             if region and region not in s.rules.regions:
-                raise UsageError(f"there is no region {region!r}; there are {', '.join(s.rules.regions)}")
+                raise Unprocessable(f"there is no region {region!r}; there are {', '.join(s.rules.regions)}")
         if s.plan and s.plan.open:
             raise PlanRefused(f"plan {s.plan.id} is open ({s.plan.step}); one plan at a time")
         if not s.assignment or s.assignment.roles.get(lost) != "active":
@@ -246,7 +246,7 @@ def _open_plan(s: Situation, plan_id: str) -> Plan:
 def _only_active(s: Situation) -> str:
     active = s.assignment.active() if s.assignment else ()
     if len(active) != 1:
-        raise UsageError(f"name the region to take out: {', '.join(active) or 'none'} are active")
+        raise Unprocessable(f"name the region to take out: {', '.join(active) or 'none'} are active")
     return active[0]
 
 

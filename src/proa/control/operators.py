@@ -54,9 +54,10 @@ async def add(store: GlobalStore, name: str, role: OperatorRole, entropy: Entrop
     token, salt = entropy.token(32), entropy.token(16)
     made = Operator(name, role, salt, _hash(salt, token))
     for _ in range(RACES_MAX):
-        if await _get(store, name):
+        [row] = await store.read([(OPERATORS, name)])
+        if row and row.value is not None:
             raise AlreadyExists(f"there is an operator {name!r} already")
-        if await _put(store, name, 0, made, entropy, by):
+        if await _put(store, name, row.version if row else 0, made, entropy, by):  # a removed one left a tombstone
             return f"{name}.{token}"
     raise Contended(f"operator {name!r} was not made: the audit log kept changing")
 

@@ -90,7 +90,10 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 class Situation(msgspec.Struct, frozen=True):
-    """Everything known, at one revision of the control tables. `plan` is the latest one, open or closed; `trail` what was done in it."""
+    """Everything known, at one revision of the control tables.
+
+    `plan` is the latest one, open or closed, and `trail` what was done in it.
+    """
 
     rules: Rules
     revision: int = 0

@@ -1,0 +1,98 @@
+"""Eyes: the real probe against a real HTTP server, and the observer's smoothing of what it says."""
+
+import asyncio
+import contextlib
+
+from aiohttp import web
+
+from proa.control.observer import Observer
+from proa.control.probe import HttpProbe, failing_checks
+from proa.core.roles import Observation
+from support.control_town import EU, US, Town
+
+TIMEOUT_S = 0.2
+
+
+@contextlib.asynccontextmanager
+async def region(health, live=None):
+    """A region that answers like this; its base URL."""
+    app = web.Application()
+    app.router.add_get("/_proa/health", health)
+    app.router.add_get("/_proa/live", live or (lambda _: asyncio.sleep(0, web.Response())))
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        await runner.cleanup()
+
+
+def probed(health, live=None, times=1):
+    async def main():
+        async with region(health, live) as url, HttpProbe(lambda _: url, TIMEOUT_S) as probe:
+            return [await probe(EU) for _ in range(times)][-1]
+
+    return asyncio.run(main())
+
+
+async def hang(_):
+    await asyncio.sleep(5)
+
+
+def test_a_healthy_region_costs_one_request():
+    asked = []
+
+    async def health(request):
+        asked.append(request.path)
+        return web.json_response({"status": "pass"})
+
+    assert probed(health, times=3) == Observation(True, "pass")
+    assert asked == ["/_proa/health"] * 3
+
+
+def test_a_failing_region_is_alive_and_names_its_failing_checks():
+    async def health(_):
+        checks = {"db": [{"status": "fail"}], "disk": [{"status": "pass"}]}
+        return web.json_response({"status": "fail", "checks": checks}, status=503)
+
+    assert probed(health) == Observation(True, "fail", ("db",))
+
+
+def test_a_region_whose_deep_check_hangs_is_alive_and_slow():
+    assert probed(hang, times=2) == Observation(True, "fail", ("health-timeout",))
+
+
+def test_a_region_that_hangs_altogether_or_is_gone_is_not_alive():
+    assert probed(hang, hang, times=2) == Observation(live=False)
+
+    async def gone():
+        async with HttpProbe(lambda _: "http://127.0.0.1:9", TIMEOUT_S) as probe:
+            return await probe(EU)
+
+    assert asyncio.run(gone()) == Observation(live=False)
+
+
+def test_a_health_page_that_says_nothing_useful_still_counts_as_a_failure():
+    assert failing_checks(b"<html>") == ("unreadable",)
+    assert failing_checks(b'{"status": "fail"}') == ("health",)
+    assert failing_checks(b'{"status": "pass", "ready": false}') == ("ready",)
+
+
+def test_an_opinion_is_published_when_it_changes_and_not_with_every_sample():
+    async def main():
+        town = await Town().start()
+        answers = [Observation(True, "pass")] * 3 + [Observation(live=False)] * 4
+        changes = []
+
+        async def probe(_):
+            return answers.pop(0)
+
+        observer = Observer(US, probe, town.parts_of(US, "observer"), lambda: changes.append(observer.seen()))
+        for _ in range(7):
+            await observer.sample(EU)
+        assert changes == [{EU: Observation(True, "pass")}, {EU: Observation(live=False)}]
+
+    asyncio.run(main())
