@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 
 import pytest
 
 from proa.chaos import ledger
+from proa.chaos.people import hire
 from proa.chaos.progress import ApprovalGiven, FailBackRequested, FaultInjected, PlanStepped, RegionReturned
 from proa.chaos.wire import HttpClient
 from proa.chaos.workload import Request
@@ -16,7 +18,6 @@ from proa.chaos.workload import Request
 pytestmark = pytest.mark.processes
 
 LOST, STANDBY = "eu-west-1", "us-east-1"
-LATE = [f"late-{number}" for number in range(5)]
 
 
 @pytest.mark.parametrize("how", ["kill", "pause", "blackout"])
@@ -61,35 +62,71 @@ def test_people_approve_a_fail_over_and_a_fail_back_under_load(rehearsal):
     assert report.rto_after_approval_s < report.rto_s
 
 
+def _session(key):
+    body = json.dumps({"token": os.environ["AUTHORIZER_DRILL_TOKEN"], "device": key}).encode()
+    return Request("POST", "/sessions", body, key)
+
+
+async def _lost_writes(cluster):
+    """What the region that is back lists, by the control API."""
+    people = await hire(cluster, lambda _: None)
+    return await people.lost_writes(LOST)
+
+
+def _kept(cluster, region):
+    return {row["device"] for row in ledger.rows(cluster.data_dir(region), ["sessions"])["sessions"]}
+
+
 async def _ask_the_paused_region(cluster):
     """What clients send straight to the old active region while it stands still; it answers when it wakes."""
     client = HttpClient(cluster.region_url(LOST))
-    token = os.environ["AUTHORIZER_DRILL_TOKEN"]
-    bodies = {key: json.dumps({"token": token, "device": key}).encode() for key in LATE}
-    requests = [Request("POST", "/sessions", body, key) for key, body in bodies.items()]
-    answers = await asyncio.gather(*(client.send(request, 60) for request in requests))
+    answers = await asyncio.gather(*(client.send(_session(f"late-{number}"), 60) for number in range(5)))
     client.close()
-    return answers
+    return [answer.status for answer in answers]
 
 
-def test_an_old_active_region_that_wakes_lists_its_late_writes_and_tells_no_lie(rehearsal):
-    """With 100 ms between the regions some acknowledged writes have not left the region when it stops.
-
-    They are lost within the declared RPO, and the region lists every one of them when it wakes. What clients had sent
-    to it meanwhile it refuses, because its role is gone.
-    """
+def test_an_old_active_region_that_wakes_refuses_what_waited_for_it(rehearsal):
+    """With 100 ms between the regions, writes may not have left the region when it stops: it lists them all."""
     rehearsal.meanwhile[FaultInjected] = _ask_the_paused_region
     report = rehearsal.drill(
         "authorizer", how="pause", rate=100, duration_s=9, fault_after_s=2, lease_s=2, failover="automatic", rtt_ms=100
     )
     assert report.violations == [], "every lost write is listed and within the RPO"
     assert report.rpo_writes > 0, "the distance must leave writes behind, or this test shows nothing"
-    assert report.duplicates == 0
-    (answers,) = rehearsal.results
-    assert [answer.status for answer in answers] == [503] * len(LATE)
+    assert rehearsal.results == [[503] * 5]
     for region in (LOST, STANDBY):
-        rows = ledger.rows(rehearsal.cluster.data_dir(region), ["sessions"])["sessions"]
-        kept = {row["device"] for row in rows}
+        kept = _kept(rehearsal.cluster, region)
         assert kept
-        assert not kept & set(LATE)
+        assert not {key for key in kept if key.startswith("late-")}
         assert not kept & {write.key for write in report.lost_writes}
+
+
+async def _write_in_the_dark(cluster):
+    """A client within the region that is cut off: it reaches the region past all wires. (key, when, status) of each."""
+    client = HttpClient(f"http://{cluster.config.nodes[LOST].http}")
+    answers = []
+    for number in range(100):
+        key = f"dark-{number}"
+        answer = await client.send(_session(key), 3)
+        answers.append((key, time.time(), answer.status))
+        await asyncio.sleep(0.04)
+    client.close()
+    return answers
+
+
+def test_writes_in_the_dark_end_with_the_lease_and_are_parked_and_listed(rehearsal):
+    """A region that nobody hears acknowledges writes while its lease lasts, none later, and none once another may."""
+    rehearsal.meanwhile = {FaultInjected: _write_in_the_dark, RegionReturned: _lost_writes}
+    report = rehearsal.drill(
+        "authorizer", how="blackout", rate=100, duration_s=8, fault_after_s=2, lease_s=2, failover="automatic"
+    )
+    assert report.violations == []
+    answers, listed = rehearsal.results
+    acknowledged = [(key, at) for key, at, status in answers if status == 200]
+    promoted = next(phase for phase in report.timeline if phase.phase == "promote")
+    assert len(acknowledged) > 5
+    assert max(at for _, at in acknowledged) < report.fault_at + promoted.at_s + promoted.took_s
+    assert answers[-1][2] == 503
+    assert {key for key, _ in acknowledged} <= listed
+    for region in (LOST, STANDBY):
+        assert not {key for key in _kept(rehearsal.cluster, region) if key.startswith("dark-")}

@@ -102,6 +102,7 @@ class DrillReport(msgspec.Struct, frozen=True):
     topology: Topology
     lost_region: str
     how: How
+    fault_at: float
     seed: int
     requests: int
     ok: int
@@ -153,6 +154,7 @@ def account(subject: Subject, evidence: Evidence) -> DrillReport:
         topology=subject.topology,
         lost_region=subject.lost_region,
         how=subject.how,
+        fault_at=round(evidence.fault_at, 6),
         seed=subject.seed,
         requests=len(requests),
         ok=sum(record.ok for record in requests),
