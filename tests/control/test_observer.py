@@ -13,12 +13,16 @@ from support.control_town import EU, US, Town
 TIMEOUT_S = 0.2
 
 
+async def alive(_):
+    return web.Response()
+
+
 @contextlib.asynccontextmanager
 async def region(health, live=None):
     """A region that answers like this; its base URL."""
     app = web.Application()
     app.router.add_get("/_proa/health", health)
-    app.router.add_get("/_proa/live", live or (lambda _: asyncio.sleep(0, web.Response())))
+    app.router.add_get("/_proa/live", live or alive)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
