@@ -22,6 +22,7 @@ from figures import Figure, medians, ratio_at_most
 from proa.app import load_app
 from proa.core.roles import Assignment
 from proa.declare.http import Request
+from proa.engines.sqlite.files import in_memory
 from proa.engines.sqlite.global_store import SqliteGlobalStore
 from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
 from proa.observe.hub import Hub
@@ -88,8 +89,8 @@ async def prepared(folder: Path) -> InProcess:
     clock, entropy = SystemClock(), SystemEntropy()
     authority = Authority(REGION, clock)
     authority.assume(Assignment(1, "active-active", dict.fromkeys(app.regions, "active")), float("inf"))
-    global_store = SqliteGlobalStore(folder / "global", clock, inline)
-    store = SqliteRegionStore(folder / "region", REGION, clock, inline, permit=authority.permit)
+    global_store = SqliteGlobalStore(in_memory("bench-global"), clock, inline)
+    store = SqliteRegionStore(in_memory("bench-region"), REGION, clock, inline, permit=authority.permit)
     await store.assume(Identity(1, entropy.token()))
     invoker = Invoker(app, REGION, (store, global_store), authority, clock, entropy, Hub())
     return InProcess(Router(app.routes), invoker, store, global_store)

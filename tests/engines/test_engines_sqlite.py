@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engines.conformance import Conformance, ManualClock, batch, put
-from proa.engines.sqlite.files import SCHEMA_VERSION
+from proa.engines.sqlite.files import SCHEMA_VERSION, connect, in_memory
 from proa.engines.sqlite.global_store import SqliteGlobalStore
 from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
 from proa.errors import StoreCorrupt, StoreFull, StoreNewer
@@ -31,9 +31,12 @@ class SqliteBackend:
         with ThreadPoolExecutor(1) as pool:
             await asyncio.get_running_loop().run_in_executor(pool, work)
 
+    def where(self, kind):
+        return self.folder / f"{kind}.db"
+
     @asynccontextmanager
     async def open(self, kind, permit=None):
-        path = self.folder / f"{kind}.db"
+        path = self.where(kind)
         if kind == "global":
             store = SqliteGlobalStore(path, self.clock, self.run_blocking)
         else:
@@ -46,13 +49,42 @@ class SqliteBackend:
             await store.close()
 
 
+class MemoryBackend(SqliteBackend):
+    """Stores in memory, kept between openings by a connection of the backend's own."""
+
+    def __init__(self, name):
+        super().__init__(Path())
+        self.name = name
+        self.kept = {}
+
+    def where(self, kind):
+        target = in_memory(f"{self.name}-{kind}")
+        if kind not in self.kept:
+            self.kept[kind] = connect(target)
+        return target
+
+    def close(self):
+        for connection in self.kept.values():
+            connection.close()
+
+
 @pytest.fixture
 def backend(tmp_path):
     return SqliteBackend(tmp_path)
 
 
-class TestSqlite(Conformance):
-    """`proa.engines.sqlite` keeps the contract."""
+class TestSqliteFiles(Conformance):
+    """`proa.engines.sqlite` keeps the contract on files."""
+
+
+class TestSqliteInMemory(Conformance):
+    """`proa.engines.sqlite` keeps the contract in memory."""
+
+    @pytest.fixture
+    def backend(self, tmp_path):
+        backend = MemoryBackend(tmp_path.name)
+        yield backend
+        backend.close()
 
 
 def test_units_that_arrive_together_share_a_commit(backend):

@@ -33,9 +33,19 @@ def _load_queries() -> dict[str, str]:
 SQL = _load_queries()
 
 
+def in_memory(name: str) -> str:
+    """Where `open_file` finds the store called `name` in this process's memory, for as long as a connection is open.
+
+    Its readers see committed rows alone, as those of a file do, and nothing survives the process.
+    """
+    return f"file:/{name}?vfs=memdb"
+
+
 def connect(path: Path | str) -> sqlite3.Connection:
     """One connection in autocommit mode, usable from the thread that runs its COMMIT."""
-    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, uri=isinstance(path, str)
+    )
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA temp_store=MEMORY")
     connection.execute(f"PRAGMA cache_size=-{CACHE_KB}")
@@ -43,14 +53,15 @@ def connect(path: Path | str) -> sqlite3.Connection:
     return connection
 
 
-def open_file(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+def open_file(path: Path | str) -> tuple[sqlite3.Connection, sqlite3.Connection]:
     """The writer's and the reader's connection to a store's file, created where it is missing.
 
     Raises:
         StoreCorrupt: the file is damaged or no store.
         StoreNewer: a newer version of Proa wrote it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(path, Path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     try:
         writer = connect(path)
         _prepare(writer, path)
@@ -63,11 +74,12 @@ def open_file(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
     return writer, reader
 
 
-def _prepare(writer: sqlite3.Connection, path: Path) -> None:
+def _prepare(writer: sqlite3.Connection, path: Path | str) -> None:
     found = writer.execute("PRAGMA user_version").fetchone()[0]
     if found > SCHEMA_VERSION:
         raise StoreNewer(f"{path} has format {found}; this version of Proa reads up to {SCHEMA_VERSION}")
-    writer.execute("PRAGMA journal_mode=WAL")
+    if isinstance(path, Path):
+        writer.execute("PRAGMA journal_mode=WAL")
     verdict = writer.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise StoreCorrupt(f"{path}: {verdict}")

@@ -40,7 +40,7 @@ _decode_result = msgspec.msgpack.Decoder(Result).decode
 class SqliteGlobalStore:
     """`ports.GlobalStore` on one file."""
 
-    def __init__(self, path: Path, clock: Clock, run_blocking: RunBlocking) -> None:
+    def __init__(self, path: Path | str, clock: Clock, run_blocking: RunBlocking) -> None:
         self._writer, self._reader = open_file(path)
         self._clock = clock
         self._load()

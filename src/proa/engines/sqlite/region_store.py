@@ -75,7 +75,7 @@ class SqliteRegionStore:
 
     def __init__(
         self,
-        path: Path,
+        path: Path | str,
         region: str,
         clock: Clock,
         run_blocking: RunBlocking,
@@ -326,7 +326,7 @@ class SqliteRegionStore:
 
     def _applied_after(self, cut: Cut) -> Iterator[Commit]:
         """The applied commits that came too late for `cut`. Epochs rise along an origin, so they are one run."""
-        for row in self._reader.execute(SQL["entries_after"], (cut.origin, cut.seq, -1)):
+        for row in self._writer.execute(SQL["entries_after"], (cut.origin, cut.seq, -1)):
             commit = _decode_commit(row[0])
             if commit.epoch >= cut.epoch:
                 return
@@ -345,7 +345,7 @@ class SqliteRegionStore:
             self._merge_row(row)
 
     def _history(self, keys: set[Key]) -> Iterator[Row]:
-        for origin, seq, entry in self._reader.execute(SQL["all_entries"]):
+        for origin, seq, entry in self._writer.execute(SQL["all_entries"]):
             if (origin, seq) not in self._parked:
                 commit = _decode_commit(entry)
                 for write in commit.writes:
