@@ -7,8 +7,9 @@ model is known by its methods.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from typing import Any, Generic, TypeVar, cast, get_args, get_type_hints
 
 import msgspec
 
@@ -16,6 +17,7 @@ from proa.errors import BadRequest, Unprocessable
 
 T = TypeVar("T")
 _RAW_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
 _encode_json = msgspec.json.Encoder().encode
 _encode_msgpack = msgspec.msgpack.Encoder().encode
 _decode_msgpack = msgspec.msgpack.Decoder().decode
@@ -48,7 +50,7 @@ def json_decoder(kind: type[T]) -> Callable[[bytes], T]:
     """A function from a request body to a `kind`; it raises BadRequest or Unprocessable and says where."""
     if is_pydantic(kind):
         return _pydantic_decoder(kind)
-    decode = msgspec.json.Decoder(kind).decode
+    decode = completing(kind, msgspec.json.Decoder(kind).decode)
     names = field_names(kind)
 
     def decoded(body: bytes) -> T:
@@ -65,6 +67,66 @@ def json_decoder(kind: type[T]) -> Callable[[bytes], T]:
         return value
 
     return decoded
+
+
+def completing(kind: Any, decode: Callable[[bytes], T]) -> Callable[[bytes], T]:
+    """`decode`, with every default that it left to a dataclass's class set on the instance too.
+
+    msgspec does not set a default that it can read off the class, and encodes what the instance has: such a field would
+    be missing from answers and from rows, and a default that changes later would change rows written before.
+    """
+    if not any(map(plain_defaults, _models_in(kind, set()))):
+        return decode
+
+    def completed(data: bytes) -> T:
+        value = decode(data)
+        _complete(value)
+        return value
+
+    return completed
+
+
+@cache
+def plain_defaults(kind: type) -> tuple[tuple[str, Any], ...]:
+    """The fields of a dataclass without slots that have a default value, with it."""
+    if not dataclasses.is_dataclass(kind) or "__slots__" in vars(kind):
+        return ()
+    fields = dataclasses.fields(kind)
+    return tuple((field.name, field.default) for field in fields if field.default is not dataclasses.MISSING)
+
+
+def _complete(value: Any) -> None:
+    for name, default in plain_defaults(value.__class__):
+        if name not in value.__dict__:
+            object.__setattr__(value, name, default)
+    for part in _parts(value):
+        if part.__class__ not in _SCALARS:
+            _complete(part)
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    match value:
+        case list() | tuple() | set() | frozenset():
+            return cast("Iterable[Any]", value)
+        case dict():
+            return cast("dict[Any, Any]", value).values()
+        case msgspec.Struct():
+            return [getattr(value, name) for name in value.__struct_fields__]
+        case _ if dataclasses.is_dataclass(value):
+            return [getattr(value, field.name, None) for field in dataclasses.fields(value)]
+        case _:
+            return ()
+
+
+def _models_in(kind: Any, seen: set[Any]) -> Iterator[type]:
+    """The models that a type names, itself included."""
+    for argument in get_args(kind):
+        yield from _models_in(argument, seen)
+    if is_model(kind) and not is_pydantic(kind) and kind not in seen:
+        seen.add(kind)
+        yield kind
+        for hint in get_type_hints(kind).values():
+            yield from _models_in(hint, seen)
 
 
 def _refuse_unknown(body: bytes, names: frozenset[str]) -> None:
@@ -103,7 +165,7 @@ class RowCodec(Generic[T]):
             self._decode = lambda data: model.model_validate(_decode_msgpack(data))
         else:
             self.encode = _encode_msgpack
-            self._decode = msgspec.msgpack.Decoder(kind).decode
+            self._decode = completing(kind, msgspec.msgpack.Decoder(kind).decode)
 
     def decode(self, data: bytes) -> T:
         return self._decode(data)
