@@ -75,12 +75,14 @@ def completing(kind: Any, decode: Callable[[bytes], T]) -> Callable[[bytes], T]:
     msgspec does not set a default that it can read off the class, and encodes what the instance has: such a field would
     be missing from answers and from rows, and a default that changes later would change rows written before.
     """
-    if not any(map(plain_defaults, _models_in(kind, set()))):
+    models = [model for model in _models_in(kind, set()) if plain_defaults(model)]
+    if not models:
         return decode
+    complete: Callable[[Any], None] = _complete_one if models == [kind] else _complete
 
     def completed(data: bytes) -> T:
         value = decode(data)
-        _complete(value)
+        complete(value)
         return value
 
     return completed
@@ -95,10 +97,16 @@ def plain_defaults(kind: type) -> tuple[tuple[str, Any], ...]:
     return tuple((field.name, field.default) for field in fields if field.default is not dataclasses.MISSING)
 
 
-def _complete(value: Any) -> None:
+def _complete_one(value: Any) -> None:
+    """Complete a model that holds no other one with defaults."""
     for name, default in plain_defaults(value.__class__):
         if name not in value.__dict__:
             object.__setattr__(value, name, default)
+
+
+def _complete(value: Any) -> None:
+    """Complete a value and everything in it."""
+    _complete_one(value)
     for part in _parts(value):
         if part.__class__ not in _SCALARS:
             _complete(part)
