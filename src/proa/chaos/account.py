@@ -54,10 +54,10 @@ class LostWrite(msgspec.Struct, frozen=True):
 
 
 class Lag(msgspec.Struct, frozen=True):
-    """How long after its commit the survivors applied a commit of the lost region, before the fault."""
+    """How long after its commit the survivors applied another region's commit, before the fault (0: there was none)."""
 
-    p50: float | None = None
-    p99: float | None = None
+    p50: float = 0.0
+    p99: float = 0.0
 
 
 class Stall(msgspec.Struct, frozen=True):
@@ -137,19 +137,9 @@ class Subject(msgspec.Struct, frozen=True):
 def account(subject: Subject, evidence: Evidence) -> DrillReport:
     """The report of one drill."""
     requests = [record for record in evidence.records if record.kind in THROUGH_EDGE]
-    lost = lost_writes(evidence)
+    failed = [record for record in requests if not record.ok]
     rto_s = outage_s(requests, evidence.fault_at, evidence.until, evidence.slow_s)
-    after_approval = None
-    if evidence.approved_at is not None:
-        after_approval = max(0.0, round(evidence.fault_at + rto_s - evidence.approved_at, 3))
-    failed_idempotent = sum(1 for record in requests if record.key and not record.ok)
-    broken = [
-        *_duplicate_violations(evidence, lost),
-        *_loss_violations(subject.objectives, evidence, lost),
-        *_recovery_violations(subject, rto_s, after_approval, failed_idempotent),
-        *(_overlap_violations(evidence) if subject.topology == "active-passive" else ()),
-    ]
-    return DrillReport(
+    report = DrillReport(
         app=subject.app,
         topology=subject.topology,
         lost_region=subject.lost_region,
@@ -157,23 +147,41 @@ def account(subject: Subject, evidence: Evidence) -> DrillReport:
         fault_at=round(evidence.fault_at, 6),
         seed=subject.seed,
         requests=len(requests),
-        ok=sum(record.ok for record in requests),
-        failed=sum(not record.ok for record in requests),
-        failed_idempotent=failed_idempotent,
+        ok=len(requests) - len(failed),
+        failed=len(failed),
+        failed_idempotent=sum(1 for record in failed if record.key),
         acknowledged=len(acknowledged(evidence.records)),
         duplicates=duplicates(evidence.row_counts),
-        lost_writes=lost,
+        lost_writes=lost_writes(evidence),
         rpo_writes=unreplicated(evidence),
         rto_s=rto_s,
-        rto_after_approval_s=after_approval,
+        rto_after_approval_s=_after_approval(evidence, rto_s),
         lag_ms=evidence.lag_ms,
         stall_ms=stall(requests, evidence),
         timeline=list(evidence.timeline),
         repeats=dict(Counter(record.kind for record in evidence.records if record.kind != "first")),
-        failures=dict(Counter(reason(record) for record in requests if not record.ok).most_common()),
-        verdict="violated" if broken else "held",
-        violations=broken,
+        failures=dict(Counter(map(reason, failed)).most_common()),
+        verdict="held",
+        violations=[],
     )
+    broken = violations(subject, evidence, report)
+    return msgspec.structs.replace(report, verdict="violated", violations=broken) if broken else report
+
+
+def violations(subject: Subject, evidence: Evidence, report: DrillReport) -> list[str]:
+    """What the figures of a report hold against the promises, one sentence each."""
+    return [
+        *_duplicate_violations(evidence, report.lost_writes),
+        *_loss_violations(subject.objectives, evidence, report.lost_writes),
+        *_recovery_violations(subject.objectives, report),
+        *(_overlap_violations(evidence) if subject.topology == "active-passive" else ()),
+    ]
+
+
+def _after_approval(evidence: Evidence, rto_s: float) -> float | None:
+    if evidence.approved_at is None:
+        return None
+    return max(0.0, round(evidence.fault_at + rto_s - evidence.approved_at, 3))
 
 
 def reason(record: Record) -> str:
@@ -265,16 +273,13 @@ def _loss_violations(objectives: Objectives, evidence: Evidence, lost: Sequence[
             yield f"{len(unlisted)} lost writes are not in the lost-write list, {unlisted[0]} for one"
 
 
-def _recovery_violations(
-    subject: Subject, rto_s: float, after_approval: float | None, failed_idempotent: int
-) -> Iterable[str]:
-    measured = rto_s if after_approval is None else after_approval
-    declared = subject.objectives.rto_s
-    if declared is not None and measured > declared:
-        since = "the fault" if after_approval is None else "the approval"
-        yield f"recovery took {measured:g} s from {since}; rto_s={declared:g}"
-    if subject.topology == "active-active" and failed_idempotent:
-        yield f"{failed_idempotent} idempotent requests failed although other regions were active"
+def _recovery_violations(objectives: Objectives, report: DrillReport) -> Iterable[str]:
+    approved = report.rto_after_approval_s
+    measured, since = (report.rto_s, "the fault") if approved is None else (approved, "the approval")
+    if objectives.rto_s is not None and measured > objectives.rto_s:
+        yield f"recovery took {measured:g} s from {since}; rto_s={objectives.rto_s:g}"
+    if report.topology == "active-active" and report.failed_idempotent:
+        yield f"{report.failed_idempotent} idempotent requests failed although other regions were active"
 
 
 def _overlap_violations(evidence: Evidence) -> Iterable[str]:

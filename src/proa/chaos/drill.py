@@ -157,14 +157,17 @@ async def _under_load(scene: Scene, load: LoadProcess) -> Course:
     scene.tell(Prepared(scene.app.name, tuple(scene.system.regions), scene.system.edge_url))
     started = await load.go()
     scene.tell(LoadStarted(scene.options.rate, scene.options.seed))
-    async with asyncio.TaskGroup() as group:
-        group.create_task(_pass_on(load, scene.tell))
+    telling = asyncio.create_task(_pass_on(load, scene.tell))
+    try:
         await asyncio.sleep(started + scene.options.fault_after_s - time.time())
         course = await _lose(scene)
         await _recover(scene, course)
         if scene.options.fail_back:
             await _fail_back(scene, course)
             await load.stop()
+        await telling
+    finally:
+        telling.cancel()
     return course
 
 
@@ -209,8 +212,7 @@ async def _recover(scene: Scene, course: Course) -> None:
     if scene.fails_over and options.failover == "approval":
         try:
             where = somebody(scene.system.regions, options.lose)
-            await scene.people.approve(where, options.approve_after_s, RECOVER_WITHIN_S)
-            course.approved_at = time.time()
+            course.approved_at = await scene.people.approve(where, options.approve_after_s, RECOVER_WITHIN_S)
         except TimeoutError:
             course.broken.append(f"no plan waited for approval within {RECOVER_WITHIN_S:g} s of the fault")
             return

@@ -78,10 +78,17 @@ async def load_process(plan: LoadPlan, environment: Mapping[str, str]) -> AsyncG
     try:
         process.stdin.write(msgspec.json.encode(plan) + b"\n")
         load = LoadProcess(plan, process)
-        ready = await asyncio.wait_for(load.next(), SETUP_WITHIN_S)
+        ready = await _set_up(load)
         assert isinstance(ready, Ready)
         yield load
     finally:
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+async def _set_up(load: LoadProcess) -> Message:
+    try:
+        return await asyncio.wait_for(load.next(), SETUP_WITHIN_S)
+    except TimeoutError:
+        raise NodeFailed(f"the workload's set-up took longer than {SETUP_WITHIN_S:g} s") from None

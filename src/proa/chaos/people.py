@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -76,7 +77,7 @@ class People:
         self._tell = tell
 
     async def approve(self, region: str, after_s: float, within_s: float) -> float:
-        """Wait at `region` for a plan that wants approval, take `after_s`, approve it; the moment of the approval.
+        """Wait at `region` for a plan that wants approval, take `after_s`, and approve it; when that was (wall clock).
 
         Raises:
             TimeoutError: no plan could be approved in time.
@@ -93,7 +94,7 @@ class People:
                     await asyncio.sleep(RETRY_S)  # the plan changed, or the gate found something new: look again
                     continue
                 self._tell(ApprovalGiven(plan.id, plan.kind, self._approver.name, accept.get("accept_lost")))
-                return asyncio.get_running_loop().time()
+                return time.time()
 
     async def fail_back(self, region: str, within_s: float) -> str:
         """Ask at `region` to go back to the preferred region, as soon as that is allowed; the plan's id.

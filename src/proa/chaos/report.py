@@ -138,7 +138,7 @@ def _figures(report: DrillReport) -> Table:
         ("unreplicated", f"{report.rpo_writes} acknowledged writes at the fault"),
         ("recovery", recovered),
         ("stall", f"p50 {stall.p50:g} ms, p99 {stall.p99:g} ms, longest {stall.max:g} ms"),
-        ("lag", "not measured" if lag.p50 is None else f"p50 {lag.p50:g} ms, p99 {lag.p99:g} ms"),
+        ("lag", "nothing to replicate" if not lag.p99 else f"p50 {lag.p50:g} ms, p99 {lag.p99:g} ms"),
     ):
         table.add_row(f"[dim]{name}[/]", value)
     return table
