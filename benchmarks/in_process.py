@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import uvloop
 
 from figures import Figure, medians, ratio_at_most
 from proa.app import load_app
@@ -46,7 +47,7 @@ def run() -> list[Figure]:
     folder = Path(tempfile.mkdtemp(dir=MEMORY if os.access(MEMORY, os.W_OK) else None))
     numbers = iter(range(10**9))
     try:
-        with asyncio.Runner() as runner:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             proa = runner.run(prepared(folder))
             measured = medians(
                 ROUNDS,

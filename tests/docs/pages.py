@@ -152,8 +152,10 @@ class Shell:
         """End what was started, as Ctrl-C would."""
         for process in self.background:
             process.send_signal(signal.SIGINT)
+        codes = [process.wait(30) for process in self.background]
         for process in self.background:
-            assert process.wait(30) in (0, 130)
+            process.stdout.close()
         self.process.stdin.close()
         self.process.wait(10)
         self.process.stdout.close()
+        assert all(code in (0, 130) for code in codes)

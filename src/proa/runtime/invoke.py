@@ -66,7 +66,7 @@ _decode_roles = msgspec.msgpack.Decoder(Assignment).decode
 
 
 class Invocation(msgspec.Struct):
-    """One request on its way: what stays the same over all attempts."""
+    """One request on its way: what stays the same over all attempts. Whoever waits for it brings `finished`."""
 
     route: Route
     request: Request
@@ -78,6 +78,7 @@ class Invocation(msgspec.Struct):
     digest: bytes = b""
     attempts: int = 0
     replayed: bool = False
+    finished: asyncio.Event | None = None
 
 
 class Invoker:
@@ -101,7 +102,7 @@ class Invoker:
         self._clock = clock
         self._entropy = entropy
         self._telemetry = telemetry
-        self._in_flight: dict[tuple[str, str], tuple[bytes, asyncio.Future[None]]] = {}
+        self._in_flight: dict[tuple[str, str], Invocation] = {}
         self._roles_version = 0
 
     def unit_id(self) -> str:
@@ -147,24 +148,24 @@ class Invoker:
         """Let one request under a key run at a time; the others wait for its answer until their deadline."""
         address = (call.route.scope, key)
         while (running := self._in_flight.get(address)) is not None:
-            digest, finished = running
-            if digest != call.digest:
+            if running.digest != call.digest:
                 raise KeyReused(f"key {key!r} is in use by a request with another payload")
-            await self._wait(finished, call)
-        finished = asyncio.get_running_loop().create_future()
-        self._in_flight[address] = (call.digest, finished)
+            await self._wait(running, call)
+        self._in_flight[address] = call
         try:
             if call.route.unit == "regional" and (outcome := await self._regional.outcome(*address)):
                 return self._found(call, outcome)
             return await self._attempt_all(call)
         finally:
             del self._in_flight[address]
-            finished.set_result(None)
+            if call.finished:
+                call.finished.set()
 
-    async def _wait(self, finished: asyncio.Future[None], call: Invocation) -> None:
+    async def _wait(self, running: Invocation, call: Invocation) -> None:
+        running.finished = running.finished or asyncio.Event()
         try:
             async with asyncio.timeout(call.deadline - self._clock.monotonic()):
-                await asyncio.shield(finished)
+                await running.finished.wait()
         except TimeoutError:
             raise DeadlineExceeded("another request under this key is still running") from None
 

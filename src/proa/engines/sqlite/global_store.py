@@ -16,7 +16,7 @@ import msgspec
 from proa.core.dedupe import Outcome
 from proa.core.replicate.journal import Key, Row
 from proa.core.time import HybridClock, wall_of
-from proa.engines.sqlite.files import SQL, get_meta, open_file
+from proa.engines.sqlite.files import SQL, open_file
 from proa.engines.sqlite.group import GroupCommit, RunBlocking
 from proa.engines.sqlite.rows import (
     changed_key,
@@ -49,8 +49,8 @@ class SqliteGlobalStore:
 
     def _load(self) -> None:
         """Take the counters from what is durable."""
-        self._revision: int = get_meta(self._reader, "revision", 0)
-        self._stamps = HybridClock(get_meta(self._reader, "stamp", 0))
+        self._revision, stamp = self._reader.execute(SQL["counters"]).fetchone()
+        self._stamps = HybridClock(stamp)
         self._control_changed = False
 
     # The port.
@@ -141,7 +141,7 @@ class SqliteGlobalStore:
     # The in-memory side of a batch (`group.BatchState`).
 
     def seal(self) -> None:
-        self._writer.executemany(SQL["put_meta"], [("revision", self._revision), ("stamp", self._stamps.last)])
+        self._writer.execute(SQL["put_counters"], (self._revision, self._stamps.last))
 
     def publish(self) -> None:
         if self._control_changed:

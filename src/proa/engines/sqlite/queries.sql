@@ -90,3 +90,9 @@ SELECT value FROM meta WHERE name = ?;
 
 -- name: put_meta
 INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+
+-- name: counters
+SELECT version, stamp FROM counters;
+
+-- name: put_counters
+UPDATE counters SET version = ?, stamp = ? WHERE id = 1;

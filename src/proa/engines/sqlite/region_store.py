@@ -97,8 +97,8 @@ class SqliteRegionStore:
         """Take the counters from what is durable."""
         read = self._reader
         self._cursors: Versions = dict(read.execute(SQL["cursors"]))
-        self._version: int = get_meta(read, "version", 0)
-        self._stamps = HybridClock(get_meta(read, "stamp", 0))
+        self._version, stamp = read.execute(SQL["counters"]).fetchone()
+        self._stamps = HybridClock(stamp)
         self._parked: dict[Dot, None] = {(row[0], row[1]): None for row in read.execute(SQL["parked"])}
         stored = get_meta(read, "identity")
         self.identity = msgspec.msgpack.decode(stored, type=Identity) if stored else None
@@ -363,9 +363,9 @@ class SqliteRegionStore:
     # The in-memory side of a batch (`group.BatchState`).
 
     def seal(self) -> None:
-        changed = self._cursors.items() - self._durable_cursors.items()
-        self._writer.executemany(SQL["put_cursor"], changed)
-        self._writer.executemany(SQL["put_meta"], [("version", self._version), ("stamp", self._stamps.last)])
+        for origin, seq in self._cursors.items() - self._durable_cursors.items():
+            self._writer.execute(SQL["put_cursor"], (origin, seq))
+        self._writer.execute(SQL["put_counters"], (self._version, self._stamps.last))
 
     def publish(self) -> None:
         self._durable_cursors = dict(self._cursors)

@@ -4,6 +4,14 @@ CREATE TABLE IF NOT EXISTS meta (
     value
 ) WITHOUT ROWID;
 
+-- One row: the last version given to a row (a global store's revision), and the last stamp.
+CREATE TABLE IF NOT EXISTS counters (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    version INTEGER NOT NULL,
+    stamp INTEGER NOT NULL
+);
+INSERT OR IGNORE INTO counters (id, version, stamp) VALUES (1, 0, 0);
+
 CREATE TABLE IF NOT EXISTS rows (
     tbl TEXT NOT NULL,
     key TEXT NOT NULL,
