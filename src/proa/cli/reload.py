@@ -76,13 +76,21 @@ async def _reload(cluster: Cluster, before: Shape) -> Shape:
 
 async def _checked(target: str) -> Shape:
     """The app as a fresh interpreter sees it: this process keeps the modules that it has imported."""
-    argv = (sys.executable, "-c", "from proa.cli.main import run; run()", "check", target, "--json")
+    argv = (sys.executable, "-m", "proa.cli", "check", target, "--json")
     child = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
     output, said = await child.communicate()
     try:
         return msgspec.json.decode(output, type=Shape)
     except msgspec.DecodeError:
-        raise ReloadRefused(said.decode(errors="replace").strip()) from None
+        raise ReloadRefused(_why(said)) from None
+
+
+def _why(said: bytes) -> str:
+    """The detail of the error that the check ended with; all it said where that is no error of ours."""
+    try:
+        return msgspec.json.decode(said, type=dict[str, str])["detail"]
+    except (msgspec.DecodeError, KeyError):
+        return said.decode(errors="replace").strip()
 
 
 def folder_of(target: str) -> Path:
