@@ -77,17 +77,18 @@ class Desk:
         raise Contended("the plan was not opened: the control tables kept changing")
 
     async def failback(self, who: Operator, asked: Asked) -> Plan:
-        """Open the plan that gives the active role back to the preferred region.
+        """Open the plan that gives a region its role back: the preferred one, or one that was taken out by a person.
 
         Raises:
             PlanRefused: it has the role already, or the gate (catch-up, hold-down) forbids it.
         """
         for _ in range(RACES_MAX):
             s, now = await self._fresh()
-            if s.rules.topology != "active-passive":
-                raise PlanRefused("an active-active system restores a region by itself; there is nothing to fail back")
-            lost, target = _only_active(s), asked.target or s.rules.preferred
-            plan = self._proposal(s, "failback", lost, target, who, asked, now)
+            if s.rules.topology == "active-passive":
+                kind, lost, target = "failback", _only_active(s), asked.target or s.rules.preferred
+            else:
+                kind, lost, target = "restore", "", asked.target or _only_out(s)
+            plan = self._proposal(s, kind, lost, target, who, asked, now)
             if await self._commit(s, opening(plan), who.name):
                 return plan
         raise Contended("the plan was not opened: the control tables kept changing")
@@ -187,9 +188,10 @@ class Desk:
                 raise Unprocessable(f"there is no region {region!r}; there are {', '.join(s.rules.regions)}")
         if s.plan and s.plan.open:
             raise PlanRefused(f"plan {s.plan.id} is open ({s.plan.step}); one plan at a time")
-        if not s.assignment or s.assignment.roles.get(lost) != "active":
-            raise PlanRefused(f"{lost or 'no region'} is not active, so it has no role to give up")
-        if lost == target:
+        roles = s.assignment.roles if s.assignment else {}
+        if lost and roles.get(lost) != "active":
+            raise PlanRefused(f"{lost} is not active, so it has no role to give up")
+        if target and roles.get(target) == "active":
             raise PlanRefused(f"{target} is active already")
         plan = propose(s, kind, lost, target, now, by=who.name, reason=asked.reason, accept_lost=asked.accept_lost)
         refuse(tuple(gate.blocking(gate.gate(s, plan, now)[0])))
@@ -248,6 +250,13 @@ def _only_active(s: Situation) -> str:
     if len(active) != 1:
         raise Unprocessable(f"name the region to take out: {', '.join(active) or 'none'} are active")
     return active[0]
+
+
+def _only_out(s: Situation) -> str:
+    out = [region for region, role in (s.assignment.roles if s.assignment else {}).items() if role != "active"]
+    if len(out) != 1:
+        raise Unprocessable(f"name the region to restore: {', '.join(out) or 'none'} are out")
+    return out[0]
 
 
 def _node(s: Situation, known: Known, now: float) -> dict[str, Any]:

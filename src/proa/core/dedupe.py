@@ -31,7 +31,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
 
 def fingerprint(method: str, path: str, query: str, body: bytes) -> bytes:
     """A digest of what makes two requests the same one."""
-    return hashlib.blake2b(b"\0".join((method.encode(), path.encode(), query.encode(), body)), digest_size=16).digest()
+    return hashlib.blake2b(f"{method}\0{path}\0{query}\0".encode() + body, digest_size=16).digest()
 
 
 def decide(found: Outcome | None, digest: bytes, now: float) -> Decision:

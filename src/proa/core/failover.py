@@ -141,7 +141,7 @@ def _resting(s: Situation, region: str, now: float) -> bool:
 
 def _restore(s: Situation, a: Assignment, me: str, now: float) -> list[Change]:
     for region, role in a.roles.items():
-        if role in ("down", "fenced", "draining") and _rejoined(s, a, region, now) and not _resting(s, region, now):
+        if role == "down" and _rejoined(s, a, region, now) and not _resting(s, region, now):
             why = f"{region} came back and caught up"
             plan = propose(s, "restore", "", region, now, by=me, by_controller=True, reason=why)
             if gate.passes(gate.gate(s, plan, now)[0]):
@@ -239,11 +239,11 @@ def _after_fence(s: Situation, plan: Plan, a: Assignment, now: float) -> list[Ch
         if plan.graceful and _waited(s, now) > _drain_limit_s(s, plan, now):
             return [_called_off(a, plan, f"{plan.lost} neither drained nor stopped in time")]
         return []
-    held = {name: known for name, known in s.nodes.items() if name in s.rules.regions and _holds(known, plan)}
+    held = {name: s.nodes[name] for name in s.rules.regions if s.fresh(name, now) and _holds(s.nodes[name], plan)}
     missing = tuple(name for name in _survivors(s, a, plan) if name not in held)
     if missing and (plan.target in missing or _waited(s, now) < s.rules.hold_timeout_s):
         return _give_up(s, plan, a, now, "the target does not answer")
-    loss = gate.measured_loss(s, plan)
+    loss = gate.measured_loss(s, plan, now)
     if not gate.acceptable(s, plan, loss):
         return [_called_off(a, plan, f"it would lose more than approved: {loss.known} known, more unknown")]
     cut = _cut(s, plan, held)
@@ -254,6 +254,8 @@ def _after_fence(s: Situation, plan: Plan, a: Assignment, now: float) -> list[Ch
 
 def _after_catch_up(s: Situation, plan: Plan, a: Assignment, now: float) -> list[Change]:
     if plan.target and not _reached(s.nodes.get(plan.target), plan):
+        if _source_lost(s, plan, now):
+            return [Change("recut", moved(plan, "fence"))]
         return _give_up(s, plan, a, now, f"{plan.target} did not catch up")
     promoted = _promoted(s, a, plan)
     step = moved(plan, "promote", new_epoch=promoted.epoch)
@@ -381,17 +383,29 @@ def _holds(known: Known, plan: Plan) -> bool:
 
 def _cut(s: Situation, plan: Plan, held: dict[str, Known]) -> dict[str, int]:
     """Per origin: the confirmed final sequence, else the most that a survivor has."""
-    cut = {origin: max((known.node.held[origin] for known in held.values()), default=0) for origin in plan.origins}
+    cut = {origin: max((_has(known, origin) for known in held.values()), default=0) for origin in plan.origins}
     lost = s.nodes.get(plan.lost)
     if lost and gate.drained(s, plan):
         cut[lost.node.origin] = lost.node.head
     return cut
 
 
+def _has(known: Known, origin: str) -> int:
+    return max(known.node.held.get(origin, 0), known.node.cursors.get(origin, 0))
+
+
 def _cut_detail(cut: dict[str, int], dropped: tuple[str, ...]) -> dict[str, str]:
     return {f"cut {origin}": str(seq) for origin, seq in cut.items()} | (
         {"dropped": ", ".join(dropped)} if dropped else {}
     )
+
+
+def _source_lost(s: Situation, plan: Plan, now: float) -> bool:
+    """Whether a survivor that had more than the target is gone, so that the cut cannot be reached any more."""
+    others = [name for name in s.rules.regions if name not in (plan.lost, plan.target) and name not in plan.dropped]
+    behind = [origin for origin, seq in plan.goal.items() if s.nodes[plan.target].node.cursors.get(origin, 0) < seq]
+    gone = [s.nodes[name].node for name in others if name in s.nodes and not s.fresh(name, now)]
+    return any(node.held.get(origin, 0) >= plan.goal[origin] for node in gone for origin in behind)
 
 
 def _reached(target: Known | None, plan: Plan) -> bool:
@@ -418,15 +432,21 @@ def _fenced(a: Assignment, plan: Plan) -> Assignment:
 
 
 def _promoted(s: Situation, a: Assignment, plan: Plan) -> Assignment:
-    """The new epoch: who serves in it, and from which sequence of each cut-off origin it starts."""
-    out: Role = "fenced" if a.topology == "active-passive" else "down"
+    """The new epoch: who serves in it, and from which sequence of each cut-off origin it starts.
+
+    A region that a person took out of an active-active system stays `draining` until a person gives it its role back;
+    one that the policy took out is `down` and restored by policy.
+    """
+    out: Role = "fenced" if a.topology == "active-passive" else "down" if plan.by_controller else "draining"
     roles: dict[str, Role] = dict.fromkeys((name for name in (plan.lost, *plan.dropped) if name), out)
     weights = dict.fromkeys(roles, 0)
     if plan.target:
         roles[plan.target] = "active"
         weights[plan.target] = s.rules.ramp[0] if plan.kind == "restore" else 100
     after = _assigned(a, roles, released=(plan.target,), weights=weights, new_epoch=True)
-    cuts = tuple(Cut(after.epoch, origin, seq) for origin, seq in plan.cut.items())
+    target = s.nodes.get(plan.target)
+    kept = {origin: max(seq, _has(target, origin) if target else 0) for origin, seq in plan.cut.items()}
+    cuts = tuple(Cut(after.epoch, origin, seq) for origin, seq in kept.items())
     revoked = after.revoked | dict.fromkeys(plan.dropped, a.epoch)
     return msgspec.structs.replace(after, cuts=a.cuts + cuts, revoked=revoked)
 

@@ -18,7 +18,7 @@ NO_LOSS = Loss()
 
 def gate(s: Situation, plan: Plan, now: float) -> tuple[tuple[Finding, ...], Loss]:
     """Every finding on the plan in this situation, and the loss it would mean."""
-    loss = expected_loss(s, plan)
+    loss = expected_loss(s, plan, now)
     findings = [_remaining(s, plan), _verdict(s, plan, now)]
     if plan.target:
         findings += [_target(s, plan, now), _parity(s, plan)]
@@ -43,21 +43,21 @@ def passes(findings: tuple[Finding, ...]) -> bool:
 # The loss.
 
 
-def expected_loss(s: Situation, plan: Plan) -> Loss:
+def expected_loss(s: Situation, plan: Plan, now: float) -> Loss:
     """Before the fence: none where the lost region is alive and will drain, else what the survivors lack."""
     if not plan.lost or plan.graceful:
         return NO_LOSS
-    return measured_loss(s, plan)
+    return measured_loss(s, plan, now)
 
 
-def measured_loss(s: Situation, plan: Plan) -> Loss:
+def measured_loss(s: Situation, plan: Plan, now: float) -> Loss:
     """What the survivors lack of the lost region, as far as it reported."""
     if not plan.lost or drained(s, plan):
         return NO_LOSS
     known = s.nodes.get(plan.lost)
     if known is None or not known.node.origin:
         return Loss(unknown=True, exposure_s=None)
-    best = best_cursor(s, plan.lost, known.node.origin)
+    best = best_cursor(s, plan.lost, known.node.origin, now)
     return Loss(max(0, known.node.head - best), unknown=True, exposure_s=exposure_s(s, known, best))
 
 
@@ -67,9 +67,9 @@ def drained(s: Situation, plan: Plan) -> bool:
     return known is not None and known.node.drained is not None and known.node.drained >= plan.epoch
 
 
-def best_cursor(s: Situation, lost: str, origin: str) -> int:
-    """The furthest that any other region has durably applied `origin`."""
-    others = (s.nodes[name].node for name in s.rules.regions if name != lost and name in s.nodes)
+def best_cursor(s: Situation, lost: str, origin: str, now: float) -> int:
+    """The furthest that any other region that is present has durably applied `origin`."""
+    others = (s.nodes[name].node for name in s.rules.regions if name != lost and s.fresh(name, now))
     return max((max(node.cursors.get(origin, 0), node.held.get(origin, 0)) for node in others), default=0)
 
 

@@ -30,7 +30,7 @@ def patience_s(lease_s: float) -> float:
 
 def beat_s(lease_s: float, rpo_s: float = 0.0) -> float:
     """The time between two beats: four in a lease, more than two in an RPO, since each reports the region's head."""
-    wanted = min(lease_s / 4, 0.5, rpo_s / 2.5 if rpo_s > 0 else 0.5)
+    wanted = min(lease_s / 4, 1.0, rpo_s / 2.5 if rpo_s > 0 else 1.0)
     return max(wanted, 0.1)
 
 

@@ -21,7 +21,7 @@ TRANSITIONS: dict[Step, tuple[Step, ...]] = {
     "gate": ("gate", "approve", "aborted"),  # to itself where the region goes down while the plan waits
     "approve": ("fence", "gate", "aborted"),  # back to the gate where the approval expired
     "fence": ("catch_up", "aborted"),
-    "catch_up": ("promote", "aborted"),
+    "catch_up": ("fence", "promote", "aborted"),  # back to the fence where the survivor that had most is lost too
     "promote": ("promote", "shift"),  # to itself while the weight of a restored region rises
     "shift": ("verify", "failed"),
     "verify": ("done",),

@@ -20,8 +20,8 @@ from proa.engines.sqlite.files import SQL, open_file
 from proa.engines.sqlite.group import GroupCommit, RunBlocking
 from proa.engines.sqlite.rows import (
     changed_key,
+    claim_outcome,
     encode,
-    put_outcome,
     put_row,
     read_outcome,
     read_rows,
@@ -104,12 +104,10 @@ class SqliteGlobalStore:
 
     def _decide(self, batch: Batch) -> Result:
         now = self._clock.now()
-        if batch.outcome:
-            found = read_outcome(self._writer, batch.outcome.scope, batch.outcome.key, now)
-            if found:
-                return Found(found)
         if changed := changed_key(self._writer, batch.reads):
             return Conflict(changed)
+        if batch.outcome and (found := claim_outcome(self._writer, batch.outcome, now)):
+            return Found(found)
         return self._write(batch, now)
 
     def _write(self, batch: Batch, now: float) -> Committed:
@@ -123,8 +121,6 @@ class SqliteGlobalStore:
             )
             put_row(self._writer, row)
             self._control_changed |= write.table.startswith("~")
-        if batch.outcome:
-            put_outcome(self._writer, batch.outcome)
         return Committed(self._revision, wall_of(stamp))
 
     def _sweep(self, now: float) -> None:

@@ -32,6 +32,13 @@ INSERT INTO outcomes (scope, key, unit, record, expires_at) VALUES (?, ?, ?, ?, 
 ON CONFLICT (scope, key) DO UPDATE SET
     unit = excluded.unit, record = excluded.record, expires_at = excluded.expires_at;
 
+-- name: claim_outcome
+-- Record a finished unit unless its key is taken by one that has not expired; the row count tells.
+INSERT INTO outcomes (scope, key, unit, record, expires_at) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (scope, key) DO UPDATE SET
+    unit = excluded.unit, record = excluded.record, expires_at = excluded.expires_at
+WHERE outcomes.expires_at <= ?;
+
 -- name: drop_outcome
 -- Only where it is still the one that this unit recorded.
 DELETE FROM outcomes WHERE scope = ? AND key = ? AND unit = ?;

@@ -22,6 +22,7 @@ from proa.engines.sqlite.files import SQL, get_meta, open_file
 from proa.engines.sqlite.group import GroupCommit, RunBlocking
 from proa.engines.sqlite.rows import (
     changed_key,
+    claim_outcome,
     encode,
     put_outcome,
     put_row,
@@ -196,12 +197,10 @@ class SqliteRegionStore:
         if self._permit and (refused := self._permit(batch)):
             return refused
         now = self._clock.now()
-        if batch.outcome:
-            found = read_outcome(self._writer, batch.outcome.scope, batch.outcome.key, now)
-            if found:
-                return Found(found)
         if changed := changed_key(self._writer, batch.reads):
             return Conflict(changed)
+        if batch.outcome and (found := claim_outcome(self._writer, batch.outcome, now)):
+            return Found(found)
         return self._append(batch, now)
 
     def _append(self, batch: Batch, now: float) -> Committed:
@@ -213,8 +212,6 @@ class SqliteRegionStore:
         deps = {name: cursor for name, cursor in self._cursors.items() if name != origin}
         commit = Commit(origin, seq, stamp, batch.epoch, deps, writes, batch.dots, batch.outcome, batch.id, batch.trace)
         self._writer.execute(SQL["put_entry"], (origin, seq, encode(commit)))
-        if batch.outcome:
-            put_outcome(self._writer, batch.outcome)
         if seq % OUTCOME_SWEEP_EVERY == 0:
             self._writer.execute(SQL["expire_outcomes"], (now,))
         return Committed(seq, now)

@@ -75,6 +75,14 @@ def read_outcome(connection: sqlite3.Connection, scope: str, key: str, now: floa
     return _decode_outcome(found[0]) if found and found[1] > now else None
 
 
+def claim_outcome(connection: sqlite3.Connection, outcome: Outcome, now: float) -> Outcome | None:
+    """Record an outcome as the one of its key, or return the one that is recorded already."""
+    values = (outcome.scope, outcome.key, outcome.unit, encode(outcome), outcome.expires_at, now)
+    if connection.execute(SQL["claim_outcome"], values).rowcount:
+        return None
+    return read_outcome(connection, outcome.scope, outcome.key, now)
+
+
 def put_outcome(connection: sqlite3.Connection, outcome: Outcome) -> None:
     connection.execute(
         SQL["put_outcome"], (outcome.scope, outcome.key, outcome.unit, encode(outcome), outcome.expires_at)
