@@ -235,6 +235,54 @@ def test_an_active_active_region_that_is_lost_is_evacuated_and_restored_with_ris
     play(story, (EU, US, AP), "active-active")
 
 
+def test_a_region_that_a_person_took_out_stays_out_until_a_person_restores_it():
+    async def story(town):
+        desk = town.desks[EU]
+        plan = await desk.request(ANN, Asked(lost=AP, reason="maintenance"))
+        assert await town.run(2.0, at(town, "gate"))
+        await desk.approve(BEN, plan.id, Word())
+        assert await town.run(6.0, done(town))
+        await town.run(8.0)
+        assert town.assignment.roles[AP] == "draining"
+        back = await desk.failback(ANN, Asked())
+        assert (back.kind, back.target) == ("restore", AP)
+        assert await town.run(2.0, at(town, "gate"))
+        await desk.approve(BEN, back.id, Word())
+        assert await town.run(15.0, done(town))
+        assert town.assignment.active() == (EU, US, AP)
+
+    play(story, (EU, US, AP), "active-active")
+
+
+def test_a_survivor_that_had_most_and_is_lost_too_is_cut_off_with_the_first():
+    async def story(town):
+        town.split = [{US, EU}, {US, AP}]
+        await town.run(1.0)
+        town.kill(EU)
+        assert await town.run(5.0, at(town, "gate"))
+        desk = town.desks[US]
+        await desk.abort(ANN, town.plan.id, "we want another target")
+        plan = await desk.request(ANN, Asked(target=US, accept_lost=100))
+        await town.run(0.1)
+        assert await town.run(2.0, at(town, "gate"))
+        await desk.approve(BEN, plan.id, Word())
+        assert await town.run(5.0, at(town, "catch_up"))
+        most = town.plan.cut[f"{EU}/1"]
+        await town.run(1.0)
+        assert town.plan.step == "catch_up"  # only the third region has what the cut names, and it is out of reach
+        town.kill(AP)
+        assert await town.run(20.0, done(town))
+        assert town.plan.dropped == (AP,)
+        assert town.plan.cut[f"{EU}/1"] < most
+        assert town.assignment.roles == {EU: "fenced", US: "active", AP: "fenced"}
+        town.split = []
+        town.boot(AP)
+        assert await town.run(6.0, lambda: town.assignment.roles[AP] == "standby")
+        assert town.regions[AP].rejoins == [2]
+
+    play(story, (EU, US, AP))
+
+
 def test_a_check_that_fails_in_every_region_moves_nothing():
     async def story(town):
         town.unwell |= {EU, US, AP}

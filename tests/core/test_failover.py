@@ -108,13 +108,13 @@ def test_an_automatic_fail_over_beyond_the_rpo_waits_for_a_person():
     behind = known(US, origin="us/1", cursors={"eu/1": 4}, seen={EU: DEAD})
     lost = known(EU, heard_at=NOW - 3, since=NOW - 3, reports=tuple(late), origin="eu/1", head=10)
     s = situation(eu=DEAD, nodes=[lost, behind], plan=plan("gate"), failover="automatic", rpo_s=1.0)
-    assert gate.measured_loss(s, s.plan) == Loss(6, unknown=True, exposure_s=3.4)
+    assert gate.measured_loss(s, s.plan, NOW) == Loss(6, unknown=True, exposure_s=3.4)
     assert actions(s) == []
 
 
 def test_the_loss_of_a_region_that_drained_is_none():
     s = situation(nodes=[dead_eu(drained=1)], plan=plan("fence"))
-    assert gate.measured_loss(s, s.plan) == Loss()
+    assert gate.measured_loss(s, s.plan, NOW) == Loss()
 
 
 def test_accepting_fewer_writes_than_are_known_to_be_lost_is_not_enough():

@@ -44,7 +44,7 @@ def test_the_holder_stops_before_the_challenger_begins_on_any_clocks_within_the_
 
 
 def test_beats_are_several_in_a_lease_and_in_an_rpo_but_never_a_storm():
-    assert beat_s(10.0) == 0.5
+    assert beat_s(10.0) == 1.0
     assert beat_s(1.0) == 0.25
     assert beat_s(2.0, rpo_s=1.0) == 0.4
     assert beat_s(0.1, rpo_s=0.01) == 0.1

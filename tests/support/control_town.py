@@ -208,6 +208,7 @@ class Town:
         self.edge_acts = (0, 0)
         self.members, self.views, self.controllers, self.due, self.desks = {}, {}, {}, {}, {}
         self.replicating = True
+        self.split = []
         self.boots = 0
         self.watchers = []
 
@@ -249,7 +250,7 @@ class Town:
     # What is so.
 
     def linked(self, a, b):
-        return not {a, b} & (self.dead | self.paused | self.cut)
+        return not {a, b} & (self.dead | self.paused | self.cut) and {a, b} not in self.split
 
     def gone(self, name):
         return name in self.dead | self.paused | self.cut
