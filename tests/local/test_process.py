@@ -35,8 +35,9 @@ asyncio.run(main())
 
 
 def configured(tmp_path):
-    config = tmp_path / "cluster.json"
-    save(lay_out("app.py", ("eu-west-1",), tmp_path, {}).config, config)
+    app, config = tmp_path / "app.py", tmp_path / "cluster.json"
+    app.write_text('from proa import App\napp = App("shop", regions=["eu-west-1"])\n')
+    save(lay_out(str(app), ("eu-west-1",), tmp_path, {}).config, config)
     return config
 
 
