@@ -51,7 +51,7 @@ def dev(
 
     Args:
         app: a folder with `app.py`, a file, or `module:attribute`.
-        port: where clients enter.
+        port: where clients enter; 0 takes any free one.
         state_dir: where the system's data is kept; `.proa/<app name>` unless given.
         rtt_ms: the round trip between regions.
         lease_s: overrules the app's lease.
@@ -62,7 +62,7 @@ def dev(
     folder = state_dir_of(declared(app), state_dir)
     board = Board() if sys.stderr.isatty() and not json else None
     tell: Callable[[msgspec.Struct], None] = _told_as_json if json else board.tell if board else events.told
-    cluster = Cluster(app, folder, port=port, rtt_ms=rtt_ms, lease_s=lease_s, failover=failover, log=tell)
+    cluster = Cluster(app, folder, port=port or None, rtt_ms=rtt_ms, lease_s=lease_s, failover=failover, log=tell)
     asyncio.run(_serve(cluster, tell, board, reload=reload))
     return OK
 

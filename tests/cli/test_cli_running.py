@@ -1,0 +1,145 @@
+"""The command line against a running `proa dev`: two people fail over, the app is changed, and Ctrl-C ends it all."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from proa.cli.main import main
+
+pytestmark = pytest.mark.processes
+
+APP = """
+from dataclasses import dataclass
+from proa import App
+
+@dataclass
+class Session:
+    id: str
+
+app = App("sessions", regions=["eu-west-1", "us-east-1"], topology="active-passive", lease_s=2)
+sessions = app.table("sessions", Session, key="id")
+
+@app.put("/sessions/{id}")
+async def create(id: str, session: Session) -> Session:
+    await sessions.put(session)
+    return session
+"""
+VERSION_ROUTE = """
+
+@app.get("/version")
+async def version() -> int:
+    return 2
+"""
+
+
+class Dev:
+    """A `proa dev --json`, and what it said so far."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        command = [sys.executable, "-m", "proa.cli", "dev", "app", "--port", "0", "--json"]
+        self.out = (folder / "out").open("wb")
+        self.process = subprocess.Popen(command, cwd=folder, stdout=self.out, stderr=self.out)
+
+    def said(self, event):
+        lines = (self.folder / "out").read_bytes().splitlines()
+        return [line for line in map(json.loads, lines) if line["event"] == event]
+
+    def until(self, event, count=1, timeout_s=15.0):
+        deadline = time.monotonic() + timeout_s
+        while len(found := self.said(event)) < count:
+            assert self.process.poll() is None, (self.folder / "out").read_text()
+            assert time.monotonic() < deadline, f"no {event!r} in {(self.folder / 'out').read_text()}"
+            time.sleep(0.05)
+        return found[count - 1]
+
+
+@pytest.fixture
+def dev(tmp_path, monkeypatch):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "app.py").write_text(APP)
+    monkeypatch.chdir(tmp_path)
+    running = Dev(tmp_path)
+    try:
+        running.until("serving")
+        yield running
+    finally:
+        running.process.kill()
+        running.process.wait()
+        running.out.close()
+
+
+def run(capsys, *arguments, code=0, token=None):
+    """A command's JSON; it must end with `code`."""
+    given = [*arguments, "--json", *(["--token", token] if token else [])]
+    assert main(given) == code, capsys.readouterr()
+    said = capsys.readouterr()
+    return json.loads(said.out or said.err)
+
+
+def test_two_people_fail_over_and_the_system_is_reloaded_and_ends_on_ctrl_c(dev, capsys):
+    # One system per state directory.
+    assert run(capsys, "dev", "app", "--port", "0", code=1)["code"] == "PROA-S003"
+
+    # Everything is well.
+    shown = run(capsys, "status")
+    assert shown["assignment"]["roles"] == {"eu-west-1": "active", "us-east-1": "standby"}
+    assert set(shown["regions"]) == {"eu-west-1", "us-east-1"}
+    assert "witness clock" in [found["name"] for found in run(capsys, "doctor")]
+
+    # Operators.
+    ann = run(capsys, "operator", "add", "ann", "--role", "approver")["token"]
+    bob = run(capsys, "operator", "add", "bob", "--role", "approver")["token"]
+    run(capsys, "operator", "add", "eve")
+    run(capsys, "operator", "remove", "eve")
+    listed = run(capsys, "operator", "list")
+    assert listed == [{"name": "ann", "role": "approver"}, {"name": "bob", "role": "approver"}]
+    assert "token" not in (Path(shown["state_dir"]) / "logs" / "witness.log").read_text()
+
+    # A request needs a token that is right, and a second person.
+    assert run(capsys, "failover", "request", code=2)["code"] == "PROA-L003"
+    assert run(capsys, "failover", "request", token="ann.0", code=1)["code"] == "PROA-H402"
+    waiting = run(capsys, "failover", "request", "--reason", "rehearsal", "--wait-s", "1.5", token=ann, code=4)
+    assert (waiting["kind"], waiting["awaiting"], waiting["requested_by"]) == ("failover", "approval", "ann")
+    assert run(capsys, "failover", "approve", waiting["id"], token=ann, code=4)["code"] == "PROA-C003"
+    done = run(capsys, "failover", "approve", waiting["id"], "--digest", waiting["digest"], "--wait-s", "15", token=bob)
+    assert done["step"] == "done"
+    assert [phase["phase"] for phase in done["timeline"]] == ["decide", "fence", "promote", "propagate", "verify"]
+    assert run(capsys, "failover", "status")["assignment"]["roles"]["us-east-1"] == "active"
+
+    # A second plan is called off.
+    asked = run(capsys, "failover", "request", "us-east-1", token=ann, code=0)
+    assert run(capsys, "failover", "abort", asked["id"], token=ann)["step"] == "aborted"
+
+    # A change of the app reaches every region and the edge; a broken one reaches nobody.
+    source = dev.folder / "app" / "app.py"
+    source.write_text(APP + VERSION_ROUTE)
+    assert dev.until("reloaded")["regions"] == ["eu-west-1", "us-east-1"]
+    with urllib.request.urlopen(dev.said("serving")[0]["url"] + "/version", timeout=5) as answer:
+        assert answer.read() == b"2"
+    source.write_text("no python")
+    assert "SyntaxError" in dev.until("not reloaded")["why"]
+
+    # Ctrl-C.
+    dev.process.send_signal(signal.SIGINT)
+    assert dev.process.wait(15) == 130
+    assert {line["node"] for line in dev.said("node ended")} == {"witness", "eu-west-1", "us-east-1", "edge"}
+    assert run(capsys, "status", code=1)["code"] == "PROA-L004"
+
+
+def test_sigterm_ends_it_cleanly(dev):
+    os.kill(dev.process.pid, signal.SIGTERM)
+    assert dev.process.wait(15) == 0
+    assert {(line["node"], line["code"]) for line in dev.said("node ended")} == {
+        ("witness", 0),
+        ("eu-west-1", 0),
+        ("us-east-1", 0),
+        ("edge", 0),
+    }
