@@ -131,7 +131,6 @@ def test_a_new_life_waits_for_the_lease_of_one_whose_end_nobody_confirmed():
     async def story(town):
         town.kill(EU)
         town.regions[EU].incarnation = 2  # its disk was lost
-        town.regions[EU].lease_until = 0.0
         began = town.clock.at
         town.boot(EU)
         assert await town.run(5.0, town.regions[EU].may_write)
@@ -143,7 +142,6 @@ def test_a_new_life_waits_for_the_lease_of_one_whose_end_nobody_confirmed():
 def test_the_same_disk_booted_again_renews_at_once():
     async def story(town):
         town.kill(EU)
-        town.regions[EU].lease_until = 0.0
         town.boot(EU)
         assert await town.run(0.3, town.regions[EU].may_write)
 

@@ -121,12 +121,16 @@ class ToyRegion:
         self.town = town
         self.incarnation = 1
         self.applied = {}
+        self.is_ready = True
+        self.rejoins = []
+        self.forget()
+
+    def forget(self):
+        """A process that starts knows what is on its disk and nothing else."""
         self.limits = {}
         self.assignment = None
         self.lease_until = 0.0
         self.draining = False
-        self.is_ready = True
-        self.rejoins = []
 
     @property
     def origin(self):
@@ -164,8 +168,8 @@ class ToyRegion:
         return dict(self.limits)
 
     async def catch_up(self, targets, _timeout_s):
-        for origin, seq in targets.items():
-            self.limits[origin] = max(self.limits.get(origin, 0), seq)
+        for origin in self.limits.keys() & targets.keys():
+            self.limits[origin] = max(self.limits[origin], targets[origin])
         self.pull()
         return all(self.applied.get(origin, 0) >= seq for origin, seq in targets.items())
 
@@ -230,6 +234,8 @@ class Town:
         mine = self.parts_of(name, f"{name} {self.boots}")
         kind = "region" if name in self.regions else name
         self.dead.discard(name)
+        if kind == "region":
+            self.regions[name].forget()
         self.members[name] = Member(
             Life(name, kind, f"boot-{self.boots}", "1", "s"),
             mine,
