@@ -1,17 +1,13 @@
 """One invocation in process, without HTTP: routing, validation, idempotency and the stored order.
 
-Proa keeps its store in memory-backed files and commits a real SQLite transaction for each invocation; Powertools keeps
-its records in a dictionary. Invocations come one after another, which is the costlier way for Proa: nothing shares a
-commit.
+Proa's store is SQLite in memory, and each invocation commits a transaction of it; Powertools keeps its records in a
+dictionary. Invocations come one after another, which is the costlier way for Proa: nothing shares a commit.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +30,6 @@ from proa.runtime.invoke import Invoker
 
 HERE = Path(__file__).parent
 REGION = "eu-west-1"
-MEMORY = Path("/dev/shm")
 INVOCATIONS = 3000
 ROUNDS = 5
 
@@ -44,19 +39,15 @@ def run() -> list[Figure]:
     sys.path.insert(0, str(HERE / "peers"))
     import powertools_handler
 
-    folder = Path(tempfile.mkdtemp(dir=MEMORY if os.access(MEMORY, os.W_OK) else None))
     numbers = iter(range(10**9))
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            proa = runner.run(prepared(folder))
-            measured = medians(
-                ROUNDS,
-                lambda: runner.run(invocations_us(proa, numbers)),
-                lambda: powertools_us(powertools_handler.invoke, numbers),
-            )
-            runner.run(proa.close())
-    finally:
-        shutil.rmtree(folder)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        proa = runner.run(prepared())
+        measured = medians(
+            ROUNDS,
+            lambda: runner.run(invocations_us(proa, numbers)),
+            lambda: powertools_us(powertools_handler.invoke, numbers),
+        )
+        runner.run(proa.close())
     return [
         Figure(
             "one invocation in process",
@@ -84,7 +75,7 @@ class InProcess(msgspec.Struct):
         await self.global_store.close()
 
 
-async def prepared(folder: Path) -> InProcess:
+async def prepared() -> InProcess:
     """The measured app's region, ready to serve."""
     app = load_app(str(HERE / "orders"))
     clock, entropy = SystemClock(), SystemEntropy()
