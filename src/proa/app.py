@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -176,9 +174,11 @@ def load_app(target: str) -> App:
         path = path / "app.py"
     if path.suffix == ".py":
         return _only_app(_module_from(path), str(path))
+    from importlib import import_module  # tools load apps by name; a function that serves one never does
+
     module_name, _, attribute = target.partition(":")
     try:
-        module = importlib.import_module(module_name)
+        module = import_module(module_name)
     except ModuleNotFoundError as error:
         raise AppNotFound(f"{target}: no such folder, file or module") from error
     if not attribute:
@@ -195,11 +195,13 @@ def _module_from(path: Path) -> ModuleType:
     folder = str(path.parent.resolve())
     if folder not in sys.path:
         sys.path.insert(0, folder)  # an app imports the modules beside it by their plain names
+    from importlib.util import module_from_spec, spec_from_file_location
+
     name = f"proa_app_{path.parent.resolve().name}_{path.stem}".replace("-", "_")
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module = module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from proa.errors import StoreCorrupt, StoreNewer
 
+HERE = Path(__file__).parent
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_S = 5.0
 CACHE_KB = 16_000
@@ -22,7 +22,7 @@ _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def _load_queries() -> dict[str, str]:
-    text = files("proa.engines.sqlite").joinpath("queries.sql").read_text()
+    text = (HERE / "queries.sql").read_text()
     parts = re.split(r"^-- name: (\w+)$", text, flags=re.MULTILINE)[1:]
     return {
         name: " ".join(line for line in body.splitlines() if not line.startswith("--")).strip()
@@ -83,7 +83,7 @@ def _prepare(writer: sqlite3.Connection, path: Path | str) -> None:
     verdict = writer.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise StoreCorrupt(f"{path}: {verdict}")
-    writer.executescript(files("proa.engines.sqlite").joinpath("schema.sql").read_text())
+    writer.executescript((HERE / "schema.sql").read_text())
     writer.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
 
