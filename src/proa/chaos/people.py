@@ -88,13 +88,14 @@ class People:
             while True:
                 plan = await self._awaiting(region)
                 accept = accepted_loss(plan)
+                at = time.time()
                 try:
                     await self._act(self._approver, region, f"/plans/{plan.id}/approve", digest=plan.digest, **accept)
                 except ProaError:
                     await asyncio.sleep(RETRY_S)  # the plan changed, or the gate found something new: look again
                     continue
                 self._tell(ApprovalGiven(plan.id, plan.kind, self._approver.name, accept.get("accept_lost")))
-                return time.time()
+                return at
 
     async def fail_back(self, region: str, within_s: float) -> str:
         """Ask at `region` to go back to the preferred region, as soon as that is allowed; the plan's id.
