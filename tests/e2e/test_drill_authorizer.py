@@ -51,7 +51,9 @@ def test_the_end_of_a_killed_region_that_nobody_confirms_is_waited_for(rehearsal
 
 
 def test_people_approve_a_fail_over_and_a_fail_back_under_load(rehearsal):
-    report = rehearsal.drill("authorizer", how="kill", rate=100, fault_after_s=2, approve_after_s=0.5, fail_back=True)
+    report = rehearsal.drill(
+        "authorizer", how="kill", rate=100, fault_after_s=2, approve_after_s=0.5, fail_back=True, hold_down_s=1
+    )
     assert (report.violations, report.verdict) == ([], "held")
     done = [event.kind for event in rehearsal.events if isinstance(event, PlanStepped) and event.step == "done"]
     assert done == ["failover", "failback"]

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.processes
 
 @pytest.mark.parametrize("how", ["kill", "pause", "blackout"])
 def test_no_charge_fails_or_is_lost_or_doubled(rehearsal, how):
-    report = rehearsal.drill("payments", how=how, rate=200, duration_s=6, fault_after_s=2, lease_s=1)
+    report = rehearsal.drill("payments", how=how, rate=200, duration_s=6, fault_after_s=2, lease_s=1, hold_down_s=0.5)
     assert (report.violations, report.verdict) == ([], "held")
     assert (report.failed_idempotent, report.failed, report.duplicates, report.lost_writes) == (0, 0, 0, [])
     assert report.acknowledged == 1200
