@@ -88,8 +88,10 @@ def test_two_people_fail_over_and_the_system_is_reloaded_and_ends_on_ctrl_c(dev,
     # One system per state directory.
     assert run(capsys, "dev", "app", "--port", "0", code=1)["code"] == "PROA-S003"
 
-    # Everything is well.
-    shown = run(capsys, "status")
+    # Everything is well, as soon as a quorum has looked.
+    deadline = time.monotonic() + 10
+    while set((shown := run(capsys, "status"))["verdicts"].values()) != {"healthy"}:
+        assert time.monotonic() < deadline, shown
     assert shown["assignment"]["roles"] == {"eu-west-1": "active", "us-east-1": "standby"}
     assert set(shown["regions"]) == {"eu-west-1", "us-east-1"}
     assert "witness clock" in [found["name"] for found in run(capsys, "doctor")]
@@ -132,6 +134,19 @@ def test_two_people_fail_over_and_the_system_is_reloaded_and_ends_on_ctrl_c(dev,
     assert dev.process.wait(15) == 130
     assert {line["node"] for line in dev.said("node ended")} == {"witness", "eu-west-1", "us-east-1", "edge"}
     assert run(capsys, "status", code=1)["code"] == "PROA-L004"
+
+
+def test_regions_speak_for_themselves_while_the_witness_is_gone(dev, capsys):
+    [witness] = [line["pid"] for line in dev.said("node ready") if line["node"] == "witness"]
+    os.kill(witness, signal.SIGKILL)
+    dev.until("node ended")
+    shown = run(capsys, "status")
+    assert (shown["stale"], shown["assignment"]) == (True, None)
+    assert {name: said["role"] for name, said in shown["regions"].items()} == {
+        "eu-west-1": "active",
+        "us-east-1": "standby",
+    }
+    assert run(capsys, "failover", "status", code=1)["code"] == "PROA-R004"
 
 
 def test_sigterm_ends_it_cleanly(dev):

@@ -34,5 +34,8 @@ def _short(value: object) -> str:
         case tuple() | list():
             items: list[object] = list(value)  # pyright: ignore[reportUnknownArgumentType] - an event's own values
             return " ".join(map(str, items))
+        case dict():
+            pairs: dict[object, object] = value  # pyright: ignore[reportUnknownVariableType] - an event's own values
+            return " ".join(f"{name} {item}" for name, item in pairs.items())
         case _:
             return str(value)

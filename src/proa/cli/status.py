@@ -14,8 +14,11 @@ import msgspec
 from proa.cli.output import OK, print_json, print_table
 from proa.cli.systems import find, get, look
 from proa.core.roles import Assignment
-from proa.errors import ProaError
+from proa.errors import GlobalStoreUnreachable, ProaError
 from proa.runtime.config import Address, ClusterConfig
+
+_UNKNOWN: dict[str, Any] = {"assignment": None, "verdicts": {}, "plan": None, "stale": True}
+"""What the control tables say where nobody can read them: the regions still speak for themselves."""
 
 
 def status(*, state_dir: Path | None = None, json: bool = False) -> int:
@@ -36,7 +39,10 @@ def status(*, state_dir: Path | None = None, json: bool = False) -> int:
 
 def overview(config: ClusterConfig) -> dict[str, Any]:
     """Everything that is known of the system, from its control tables and from each region itself."""
-    control = msgspec.to_builtins(asyncio.run(look(config)))
+    try:
+        control = msgspec.to_builtins(asyncio.run(look(config)))
+    except GlobalStoreUnreachable:
+        control = _UNKNOWN
     edge = config.nodes[config.node("edge")].http
     regions = {name: _asked(config.nodes[name].http) for name in config.regions()}
     return {"app": config.app, "state_dir": config.state_dir, "edge": f"http://{edge}", **control, "regions": regions}
@@ -54,8 +60,8 @@ def _asked(address: Address | None) -> dict[str, Any]:
 
 def _print(shown: dict[str, Any]) -> None:
     assignment = assignment_of(shown)
-    epoch = f"epoch {assignment.epoch}, {assignment.topology}" if assignment else "no roles yet"
-    stale = " (the global store does not answer; this is what was known)" if shown["stale"] else ""
+    epoch = f"epoch {assignment.epoch}, {assignment.topology}" if assignment else "epoch unknown"
+    stale = ": the global store does not answer; roles are what the regions say" if shown["stale"] else ""
     sys.stdout.write(f"{shown['app']}, clients enter at {shown['edge']}\n")
     sys.stdout.write(f"{epoch}{stale}\n\n")
     print_table(("REGION", "ROLE", "VERDICT", "HEALTH", "HEAD", "BACKLOG", "LAG P99", "URL"), _rows(shown))
@@ -81,7 +87,7 @@ def _rows(shown: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     roles = assignment.roles if assignment else {}
     for name, said in shown["regions"].items():
         figures = ("unreachable", "-", "-", "-") if "unreachable" in said else _figures(said)
-        yield (name, roles.get(name, "-"), shown["verdicts"].get(name, "-"), *figures, said["url"])
+        yield (name, roles.get(name) or said.get("role", "-"), shown["verdicts"].get(name, "-"), *figures, said["url"])
 
 
 def _figures(said: dict[str, Any]) -> tuple[str, str, str, str]:

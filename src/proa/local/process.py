@@ -14,6 +14,7 @@ from proa.errors import NodeFailed
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 5.0
 LOG_TAIL_LINES = 12
+LOG_BYTES_KEPT = 4 << 20
 
 
 class Child:
@@ -43,6 +44,8 @@ class Child:
     async def start(self) -> None:
         """Start it, in a session of its own: a terminal's Ctrl-C is for the supervisor alone."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        if self.log.exists() and self.log.stat().st_size > LOG_BYTES_KEPT:
+            self.log.replace(self.log.with_suffix(".log.1"))
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._argv,
