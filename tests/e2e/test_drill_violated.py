@@ -51,9 +51,10 @@ class Workload(workload.Workload):
 def test_writes_that_died_with_their_region_are_found_and_the_verdict_is_violated(tmp_path):
     (tmp_path / "app.py").write_text(APP)
     (tmp_path / "drill.py").write_text(DRILL)
-    options = "--lose eu --how kill --rate 200 --duration-s 4 --fault-after-s 2 --lease-s 1 --rtt-ms 80 --hold-down-s 0.5 --json"
+    options = "--lose eu --how kill --rate 200 --duration-s 4 --fault-after-s 2 --rtt-ms 80 --json"
+    shortened = "--lease-s 1 --hold-down-s 0.5"
     ran = subprocess.run(
-        [sys.executable, "-m", "proa.cli", "drill", ".", *options.split()],
+        [sys.executable, "-m", "proa.cli", "drill", ".", *options.split(), *shortened.split()],
         cwd=tmp_path,
         capture_output=True,
         text=True,
