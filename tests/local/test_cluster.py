@@ -210,6 +210,22 @@ def test_an_app_that_cannot_be_imported_is_named_and_leaves_nothing(tmp_path):
     assert processes_of(tmp_path / "state") == []
 
 
+def test_a_node_that_cannot_start_is_named_with_its_reason_and_ends_the_others_at_once(app, tmp_path):
+    damaged = tmp_path / "state" / "witness" / "global.db"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_text("no store at all\n" * 100)
+
+    async def main():
+        began = time.monotonic()
+        with pytest.raises(NodeFailed, match=r"witness ended before it was ready(.|\n)*PROA-S002 Store corrupt"):
+            async with Cluster(app, tmp_path / "state"):
+                pass
+        assert time.monotonic() - began < 8  # nobody had to be killed
+
+    asyncio.run(main())
+    assert processes_of(tmp_path / "state") == []
+
+
 def test_a_taken_port_is_refused_before_anything_starts(app, tmp_path):
     async def main():
         server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)

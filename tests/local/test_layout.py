@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from proa.errors import PortTaken
+from proa.errors import PortTaken, UsageError
 from proa.local.layout import HOST, PORTS, lay_out
 
 REGIONS = ("eu-west-1", "us-east-1")
@@ -65,4 +65,15 @@ def test_a_taken_port_is_named(tmp_path):
         port = taken.getsockname()[1]
         with pytest.raises(PortTaken) as refused:
             lay_out("app.py", REGIONS, tmp_path, {"port": port})
-    assert refused.value.detail == f"port {port} is in use"
+    assert refused.value.detail == f"port {port} cannot be used: Address already in use"
+
+
+@pytest.mark.parametrize("options", [{"lease_s": 0}, {"lease_s": -1.0}, {"rtt_ms": -1}])
+def test_what_no_system_could_run_with_is_refused(tmp_path, options):
+    with pytest.raises(UsageError):
+        lay_out("app.py", REGIONS, tmp_path, options)
+
+
+def test_a_port_that_is_no_port_is_refused(tmp_path):
+    with pytest.raises(PortTaken, match="0-65535"):
+        lay_out("app.py", REGIONS, tmp_path, {"port": 99_999})

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from proa.errors import StoreLocked
+from proa.errors import StoreLocked, UsageError
 from proa.local.lock import StateLock, held
 
 
@@ -32,3 +32,9 @@ def test_whether_it_is_held_can_be_asked_without_taking_it(tmp_path):
     assert (held(tmp_path / "state"), held(tmp_path / "state")) == (True, True)
     lock.release()
     assert held(tmp_path / "state") is False
+
+
+def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot hold the state: Not a directory"):
+        StateLock(tmp_path / "file" / "state").acquire()

@@ -95,11 +95,11 @@ def _envoy_version(text: str) -> str:
 
 def ports() -> Finding:
     """Enough free ports on the loopback interface."""
-    from proa.local.layout import HOST, PORTS, is_free
+    from proa.local.layout import HOST, PORTS, unusable
     from proa.runtime.config import Address
 
     sample = PORTS[:: len(PORTS) // 256]
-    free = sum(is_free(Address(HOST, port)) for port in sample)
+    free = sum(not unusable(Address(HOST, port)) for port in sample)
     ok = free >= PORTS_MIN
     fix = "" if ok else f"free some ports between {PORTS.start} and {PORTS.stop}"
     return Finding("ports", ok, f"{free} of {len(sample)} looked at on {HOST} are free", fix)

@@ -82,11 +82,13 @@ def main(arguments: Sequence[str]) -> int:
         return USAGE
     except ProaError as error:
         return fail(error, as_json=as_json)
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the interpreter's last flush is silent
         return 1
+    except OSError as error:
+        return fail(ProaError(f"{error.filename or ''} {error.strerror or error}".strip()), as_json=as_json)
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return code if isinstance(code, int) else 0
 
 

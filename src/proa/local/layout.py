@@ -17,7 +17,7 @@ from typing import Literal, TypedDict
 import msgspec
 
 from proa.chaos.relay import Route
-from proa.errors import PortTaken
+from proa.errors import PortTaken, UsageError
 from proa.runtime.config import Address, ClusterConfig, NodeConfig
 
 HOST = "127.0.0.1"
@@ -56,7 +56,9 @@ def lay_out(app: str, regions: Sequence[str], state_dir: Path, options: Options)
 
     Raises:
         PortTaken: the port asked for, or every port, is in use.
+        UsageError: an option has a value that no system could run with.
     """
+    _check(options)
     ports = _free_ports(zlib.crc32(str(state_dir).encode()))
     nodes = _nodes(regions, state_dir, ports, options.get("port"))
     config = ClusterConfig(
@@ -119,24 +121,35 @@ def _targets(config: ClusterConfig, caller: str) -> Iterator[tuple[str, str, Add
 def _free_ports(seed: int) -> Iterator[Address]:
     for step in range(len(PORTS)):
         address = Address(HOST, PORTS[(seed + step) % len(PORTS)])
-        if is_free(address):
+        if not unusable(address):
             yield address
     raise PortTaken(f"no free port between {PORTS.start} and {PORTS.stop}")
 
 
 def _asked(port: int) -> Address:
     address = Address(HOST, port)
-    if not is_free(address):
-        raise PortTaken(f"port {port} is in use")
+    if why := unusable(address):
+        raise PortTaken(f"port {port} cannot be used: {why}")
     return address
 
 
-def is_free(address: Address) -> bool:
-    """Whether one could listen there now."""
+def unusable(address: Address) -> str:
+    """Why one could not listen there now; empty where one could."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address.host, address.port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error.strerror or str(error)
+        except OverflowError as error:
+            return str(error)
+    return ""
+
+
+def _check(options: Options) -> None:
+    """Refuse what no system could run with."""
+    lease_s, rtt_ms = options.get("lease_s"), options.get("rtt_ms", 0.0)
+    if lease_s is not None and lease_s <= 0:
+        raise UsageError(f"lease_s must be positive, got {lease_s:g}")
+    if rtt_ms < 0:
+        raise UsageError(f"rtt_ms must not be negative, got {rtt_ms:g}")

@@ -6,7 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from proa.errors import StoreLocked
+from proa.errors import StoreLocked, UsageError
 
 LOCK = "lock"
 
@@ -23,9 +23,13 @@ class StateLock:
 
         Raises:
             StoreLocked: another process holds it.
+            UsageError: the folder cannot be made or written to.
         """
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise UsageError(f"{self._path.parent} cannot hold the state: {error.strerror}") from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

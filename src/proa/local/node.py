@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -28,8 +27,8 @@ Announce = Callable[[str, str], None]
 """Says that the node serves: (its name, the id of this boot)."""
 
 
-async def run(config: ClusterConfig, name: str, announce: Announce, stopping: asyncio.Event) -> None:
-    """Serve as node `name` until `stopping`."""
+async def run(config: ClusterConfig, name: str, announce: Announce) -> None:
+    """Serve as node `name` until cancelled."""
     match config.nodes[name].kind:
         case "witness":
             from proa.local.witness import serve
@@ -38,26 +37,29 @@ async def run(config: ClusterConfig, name: str, announce: Announce, stopping: as
         case "edge":
             from proa.local.edge import serve
     async with serve(config, name) as boot:
-        _settle_memory()
         announce(name, boot)
-        await stopping.wait()
-
-
-def _settle_memory() -> None:
-    """What start-up made stays for ever: the collector need not look at it again, nor stop requests so often."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
+        await asyncio.Event().wait()
 
 
 async def _process(config: ClusterConfig, name: str, announce: Announce, *, supervised: bool) -> None:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stopping.set)
-    loop.add_signal_handler(signal.SIGINT, stopping.set)
-    lifeline = asyncio.create_task(on_end_of_input(stopping.set)) if supervised else None
+    """Serve until told to stop, which also ends a start that waits for another node."""
+    serving = asyncio.current_task()
+    assert serving is not None
+    told = asyncio.Event()
+
+    def stop() -> None:
+        if not told.is_set():
+            told.set()
+            serving.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    lifeline = asyncio.create_task(on_end_of_input(stop)) if supervised else None
     try:
-        await run(config, name, announce, stopping)
+        await run(config, name, announce)
+    except asyncio.CancelledError:
+        if not told.is_set():
+            raise
     finally:
         if lifeline:
             lifeline.cancel()
