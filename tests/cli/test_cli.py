@@ -41,6 +41,16 @@ def test_check_prints_each_route_with_its_class_and_promise(shop, capsys):
     assert said.err == ""
 
 
+def test_check_promises_more_where_one_region_writes(tmp_path, capsys):
+    passive = SHOP.replace("lease_s=2", 'lease_s=2, topology="active-passive"').replace(
+        ", merge=merge.last_writer()", ""
+    )
+    (tmp_path / "app.py").write_text(passive)
+    assert main(["check", str(tmp_path), "--json"]) == 0
+    promises = {route["path"]: route["promise"] for route in json.loads(capsys.readouterr().out)["routes"]}
+    assert promises["/orders"] == "once in the active region; what a fail-over cuts off is set aside and listed"
+
+
 def test_check_finds_a_merge_that_breaks_a_law(tmp_path, capsys):
     (tmp_path / "app.py").write_text(FIRST_COMES)
     assert main(["check", str(tmp_path), "--json"]) == 3

@@ -12,6 +12,7 @@ from proa.local.plane import declared
 _PROMISES = {
     "read": "any region answers, repeated freely",
     "global": "once in all regions",
+    "active": "once in the active region; what a fail-over cuts off is set aside and listed",
     "regional": "once in its region; two regions within the lag: detected and listed",
 }
 
@@ -38,7 +39,8 @@ def promise(route: Route) -> str:
         return _PROMISES["read"]
     if not route.idempotent:
         return "each request counts: no key, no replay"
-    once = _PROMISES[route.unit]
+    modes = {table.mode for table in route.writes()}
+    once = _PROMISES["active" if modes == {"active"} else route.unit]
     return once if route.idempotent is True else f"with a key: {once}"
 
 
