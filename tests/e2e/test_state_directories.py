@@ -51,6 +51,11 @@ async def everybody_knows(cluster, *customers):
             await knows(cluster, region, customer)
 
 
+def damage(folder):
+    for file in folder.iterdir():
+        file.write_bytes(b"\0" * 8192)
+
+
 def run(tmp_path, scenario):
     async def main():
         async with Cluster(str(EXAMPLE), tmp_path / "state", lease_s=1) as cluster:
@@ -67,6 +72,7 @@ def test_a_region_that_lost_its_disk_begins_a_new_life_and_gets_everything_back(
         shutil.rmtree(cluster.data_dir(EU))
         await cluster.restart(EU)
         assert (await status(cluster, EU))["origin"] == f"{EU}/2"
+        await knows(cluster, EU, "before", within_s=1)  # it serves only once it has caught up
         await prefer(cluster, "after")
         await everybody_knows(cluster, "before", "after")
 
@@ -99,8 +105,7 @@ def test_a_damaged_file_is_refused_by_name_and_the_others_go_on(tmp_path):
         await prefer(cluster, "kept")
         await everybody_knows(cluster, "kept")
         await cluster.kill(EU)
-        for file in Path(cluster.data_dir(EU)).iterdir():
-            file.write_bytes(b"\0" * 8192)
+        damage(Path(cluster.data_dir(EU)))
         with pytest.raises(NodeFailed, match="PROA-S002"):
             await cluster.restart(EU)
         await prefer(cluster, "more", US)

@@ -1,6 +1,7 @@
 """Regions of one app, on real files, with the links inside the process."""
 
 import asyncio
+import shutil
 from dataclasses import dataclass
 
 import msgspec
@@ -489,3 +490,18 @@ def test_a_write_waits_while_the_roles_change_hands_and_is_served_by_whoever_get
         assert (old.status, dict(old.headers)["proa-not-started"], new.status) == (503, "true", 200)
 
     run(tmp_path, scenario, gate())
+
+
+def test_a_region_whose_disk_was_lost_gets_its_earlier_life_back_from_its_peers(tmp_path):
+    async def scenario(s):
+        await s.request("eu", "POST", "/orders", {"id": "a"}, key="k")
+        await s.settled()
+        await s.stop("eu")
+        shutil.rmtree(tmp_path / "eu")
+        region = await s.start("eu", incarnation=2)
+        assert await region.catch_up({"eu/1": 1}, 5)
+        assert (await s.request("eu", "GET", "/orders/a")).status == 200
+        again = await s.request("eu", "POST", "/orders", {"id": "a"}, key="k")
+        assert dict(again.headers)["idempotency-replayed"] == "true"
+
+    run(tmp_path, scenario)

@@ -93,7 +93,7 @@ class System:
         if region.store.identity is None:
             await region.store.assume(Identity(incarnation, "nonce"))
         self.links.methods[name] = region.methods()
-        region.start()
+        await region.start()
         self.regions[name] = region
         return region
 

@@ -87,7 +87,7 @@ async def _governed(config: ClusterConfig, region: Region, shared: Parts, boot: 
         observer, member = eyes_and_beat(life, probe, shared, region=region)
         controller = Controller(region.name, shared)
         shared.view.subscribe(lambda: region.note_store_time(shared.view.situation.store_s))
-        region.start()
+        await region.start()
         await member.beat()
         async with background([shared.view.run(), observer.run(), member.run(), controller.run()]):
             yield

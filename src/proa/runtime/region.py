@@ -33,6 +33,7 @@ Register = Callable[[], Awaitable[Identity]]
 """Asks the global store for the identity of this disk: a new incarnation."""
 CATCH_UP_S = 30.0
 CONTACT_S = 2.0
+START_WAIT_S = 1.0
 STORE_FILE = "region.db"
 
 
@@ -95,19 +96,32 @@ class Region:
         self.serving = False
         self._setting_aside: asyncio.Task[None] | None = None
         self._new_life: asyncio.Task[None] | None = None
+        self._coming_up: asyncio.Task[None] | None = None
         self._measure()
 
     # Life.
 
-    def start(self) -> None:
-        """Begin to replicate and to check; the store must have its identity."""
+    async def start(self) -> None:
+        """Begin to replicate and to check; serve once caught up. The store must have its identity.
+
+        Returns when the region serves, or after a second: a long catch-up goes on behind it.
+        """
         self.replicator.start()
         self.monitor.start()
+        self._coming_up = asyncio.get_running_loop().create_task(self._come_up())
+        await asyncio.wait([self._coming_up], timeout=START_WAIT_S)
+
+    async def _come_up(self) -> None:
+        """A region that was away, or lost its disk, would answer from the past: catch up first."""
+        await self.replicator.contact(CONTACT_S)
+        await self.catch_up(self._known_elsewhere(), CATCH_UP_S)
         self.serving = True
 
     async def stop(self) -> None:
         """Answer what was begun, flush, and close."""
         self.serving = False
+        if self._coming_up:
+            self._coming_up.cancel()
         self.replicator.stop()
         self.monitor.stop()
         await self.store.close()

@@ -38,9 +38,14 @@ class _Head(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Pull(msgspec.Struct, frozen=True):
-    """A request for commits: after these durable cursors; `direct` are the regions that the caller asks itself."""
+    """A request for commits after these durable cursors.
+
+    `own` is the caller's present origin, which it knows best; `direct` are the regions that it asks itself. An earlier
+    life of the caller's region is like any other origin: its disk may have been lost.
+    """
 
     after: Versions
+    own: str
     direct: list[str]
     limit: int
     wait_s: float
@@ -124,7 +129,7 @@ class Replicator:
         """One pull and its application; False where commits came and none could be applied."""
         before = self._store.cursors()
         wait_s = PULL_WAIT_S if self.peers[peer].reachable else 0.0  # learn at once that a peer is there
-        pull = Pull(before, self._direct(peer), PULL_LIMIT, wait_s)
+        pull = Pull(before, self._store.origin, self._direct(peer), PULL_LIMIT, wait_s)
         reply = await self._link.call(
             peer, "pull", msgspec.msgpack.encode(pull), timeout_s=PULL_WAIT_S + PULL_TIMEOUT_S
         )
@@ -138,11 +143,10 @@ class Replicator:
         return after != before
 
     def _direct(self, peer: str) -> list[str]:
-        """The regions that this one asks itself, or is: `peer` need not serve their commits."""
+        """The regions that this one asks itself: `peer` need not serve their commits."""
         if self._catching_up:
-            return [self._region]
-        others = [name for name, state in self.peers.items() if state.reachable and name != peer]
-        return [*others, self._region]
+            return []
+        return [name for name, state in self.peers.items() if state.reachable and name != peer]
 
     def _within_clock_bound(self, entries: list[bytes]) -> list[bytes]:
         """The entries before the first that claims to come from the future: that one and what follows wait."""
@@ -205,7 +209,7 @@ class Replicator:
         return {
             origin: pull.after.get(origin, 0)
             for origin in self._store.cursors()
-            if region_of(origin) not in pull.direct
+            if origin != pull.own and region_of(origin) not in pull.direct
         }
 
     def _detect_fork(self, after: Versions) -> None:
