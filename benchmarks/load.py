@@ -14,6 +14,7 @@ import json
 import select
 import socket
 import time
+from collections import deque
 from collections.abc import Iterator
 
 CONNECTIONS = 32
@@ -96,13 +97,13 @@ class Client:
         self._by_fd = {sock.fileno(): (sock, Answers()) for sock in (connect(host, port) for _ in range(connections))}
         for fd in self._by_fd:
             self._poll.register(fd, select.EPOLLIN)
-        self.free = list(self._by_fd)
+        self.free = deque(self._by_fd)  # in turns, so that none idles until the server closes it
         self._sent_at: dict[int, float] = {}
         self._number = 0
 
     def send(self) -> None:
         """One request on a free connection."""
-        fd = self.free.pop()
+        fd = self.free.popleft()
         head, middle, tail = self._parts
         digits = b"%012d" % self._number
         self._number += 1
