@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import sys
 from collections import Counter
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 
 from proa.chaos.launch import load_process
@@ -175,6 +177,24 @@ def test_a_workload_that_cannot_be_set_up_says_why(workload):
 
     with pytest.raises(NodeFailed, match="set-up: GET /prefix was answered 503"):
         asyncio.run(main())
+
+
+@pytest.mark.processes
+def test_a_load_process_ends_with_the_drill_that_started_it(workload):
+    async def main():
+        async with Server().listening() as url:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "proa.chaos.load"),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+            )
+            process.stdin.write(msgspec.json.encode(plan(workload, url, duration_s=60)) + b"\ngo\n")
+            while b"Started" not in await process.stdout.readline():
+                pass
+            process.stdin.close()
+            return await asyncio.wait_for(process.wait(), 5)
+
+    assert asyncio.run(main()) == 0
 
 
 def test_the_seed_decides_which_keys_are_repeated_and_how():

@@ -263,14 +263,13 @@ async def serve(tell: Callable[[Message], None]) -> None:
         tell(Broken(error.detail))
         return
     tell(Ready())
-    if await source.readline():
-        await _run_until_orphaned(load, plan, source)
+    if await source.readline() and await _ran(load, plan, source):
         tell(Done(round(time.process_time(), 3)))
     load.close()
 
 
-async def _run_until_orphaned(load: Load, plan: LoadPlan, source: asyncio.StreamReader) -> None:
-    """Run to the end of the plan or to `stop`; leave off at once when the drill that started this process is gone."""
+async def _ran(load: Load, plan: LoadPlan, source: asyncio.StreamReader) -> bool:
+    """Run to the end of the plan or to `stop`; False, at once, where the drill that started this process is gone."""
     gc.freeze()  # what is set up stays; collecting it again and again would only delay requests
     running = asyncio.ensure_future(load.run())
     heard = asyncio.ensure_future(source.readline())
@@ -278,10 +277,11 @@ async def _run_until_orphaned(load: Load, plan: LoadPlan, source: asyncio.Stream
     if not running.done() and heard.result():
         load.stop()
         await running
-    if running.done():
-        records.save(running.result(), Path(plan.records))
     for task in (running, heard):
         task.cancel()
+    if running.done():
+        records.save(running.result(), Path(plan.records))
+    return running.done()
 
 
 def main() -> None:
