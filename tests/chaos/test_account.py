@@ -22,6 +22,11 @@ from proa.declare.objectives import Objectives
 FAULT_AT = 100.0
 
 
+def answered_again(due):
+    """Requests at the end of a load, after the recovery."""
+    return [record(100 + number, due + number / 100, region="b") for number in range(10)]
+
+
 def record(number, due, *, kind="first", took=0.01, status=200, region="b", key=None, read=None, **more):
     key = f"k{number}" if key is None else key
     read = f"/rows/{key}" if read is None and 200 <= status < 300 else read or ""
@@ -68,6 +73,13 @@ def test_recovery_lasts_until_the_end_of_the_last_failed_request():
     assert report(payments(), records).rto_s == 0.7
 
 
+def test_a_recovery_that_the_load_did_not_outlast_is_not_measured():
+    still = "requests still failed when the load ended, so the recovery took longer than was measured"
+    failing = [record(1, 99), record(2, 100.5, status=503)]
+    assert report(authorizer(), failing).violations == [still]
+    assert report(authorizer(), failing + answered_again(101)).violations == []
+
+
 def test_a_request_in_flight_at_the_fault_counts():
     assert outage_s([record(1, 99.9, took=0.5, status=0)], FAULT_AT, float("inf"), 1.0) == 0.4
 
@@ -86,7 +98,7 @@ def test_what_fails_after_a_fail_back_has_begun_is_not_this_recovery():
 
 
 def test_recovery_of_an_approved_plan_is_judged_from_the_approval_on():
-    records = [record(1, 107.9, status=503, took=0.1)]
+    records = [record(1, 107.9, status=503, took=0.1), *answered_again(109)]
     made = report(authorizer(), records, approved_at=104.0)
     assert (made.rto_s, made.rto_after_approval_s) == (8.0, 4.0)
     assert made.verdict == "held"
@@ -96,18 +108,18 @@ def test_recovery_of_an_approved_plan_is_judged_from_the_approval_on():
 
 
 def test_recovery_without_an_approval_is_judged_from_the_fault_on():
-    records = [record(1, 107.9, status=503, took=0.1)]
+    records = [record(1, 107.9, status=503, took=0.1), *answered_again(109)]
     assert report(authorizer(), records).violations == ["recovery took 8 s from the fault; rto_s=5"]
 
 
 def test_a_failed_idempotent_request_violates_active_active():
-    made = report(payments(), [record(1, 100.1, status=503)])
+    made = report(payments(), [record(1, 100.1, status=503), *answered_again(101)])
     assert made.failed_idempotent == 1
     assert made.violations == ["1 idempotent requests failed although other regions were active"]
 
 
 def test_a_request_without_a_key_that_fails_is_counted_but_not_as_idempotent():
-    made = report(payments(), [record(1, 100.1, status=503, key="")])
+    made = report(payments(), [record(1, 100.1, status=503, key=""), *answered_again(101)])
     assert (made.failed, made.failed_idempotent, made.verdict) == (1, 0, "held")
 
 

@@ -20,6 +20,8 @@ from proa.chaos.records import THROUGH_EDGE, Record
 from proa.core.roles import Topology
 from proa.declare.objectives import Objectives
 
+LAST = 10
+"""How many of the last requests must have been answered for a recovery to be over."""
 CODE = re.compile(r'"code":\s*"([^"]+)"')
 Verdict = Literal["held", "violated"]
 AFTER_LEASE_S = 5.0
@@ -174,6 +176,7 @@ def violations(subject: Subject, evidence: Evidence, report: DrillReport) -> lis
         *_duplicate_violations(evidence, report.lost_writes),
         *_loss_violations(subject.objectives, evidence, report.lost_writes),
         *_recovery_violations(subject.objectives, report),
+        *_unrecovered(evidence),
         *(_overlap_violations(evidence) if subject.topology == "active-passive" else ()),
     ]
 
@@ -280,6 +283,13 @@ def _recovery_violations(objectives: Objectives, report: DrillReport) -> Iterabl
         yield f"recovery took {measured:g} s from {since}; rto_s={objectives.rto_s:g}"
     if report.topology == "active-active" and report.failed_idempotent:
         yield f"{report.failed_idempotent} idempotent requests failed although other regions were active"
+
+
+def _unrecovered(evidence: Evidence) -> Iterable[str]:
+    """A recovery time means something only if requests were answered again before the load ended."""
+    requests = sorted((r for r in evidence.records if r.kind in THROUGH_EDGE), key=lambda r: r.due)
+    if any(not r.ok and r.due >= evidence.fault_at for r in requests[-LAST:]):
+        yield "requests still failed when the load ended, so the recovery took longer than was measured"
 
 
 def _overlap_violations(evidence: Evidence) -> Iterable[str]:
