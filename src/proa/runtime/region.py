@@ -15,16 +15,18 @@ import msgspec
 from proa.app import App
 from proa.core.replicate.stamp import Versions, covers
 from proa.core.roles import Assignment
+from proa.declare.http import Answer
 from proa.engines.sqlite.group import RunBlocking
 from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
 from proa.observe.hub import Hub
 from proa.observe.metrics import Registry
 from proa.ports import Clock, Entropy, GlobalStore, HealthReport, Link, Method
 from proa.runtime.authority import Authority
-from proa.runtime.events import ClockJudged, CommitsApplied, CommitsParked, UnitFinished
+from proa.runtime.events import ClockJudged, CommitsParked
 from proa.runtime.gateway import Gateway, json_page
 from proa.runtime.health import HealthMonitor
 from proa.runtime.invoke import Invoker
+from proa.runtime.measure import measured_events
 from proa.runtime.replicator import Replicator
 from proa.runtime.status import RegionStatus, percentile_ms
 from proa.runtime.unit import Frame, Unit
@@ -78,26 +80,31 @@ class Region:
         self.invoker = Invoker(app, name, stores, self.authority, ports.clock, ports.entropy, ports.hub)
         self.monitor = HealthMonitor(app.checks.values(), self._check_unit, self._facts, ports.clock, ports.hub)
         self.metrics = Registry({"region": name})
-        self.gateway = Gateway(
-            name,
-            app.routes,
-            self.invoker.invoke,
-            {
-                "live": lambda: json_page({"status": "pass"}),
-                "health": self._health_page,
-                "metrics": self._metrics_page,
-                "status": lambda: json_page(self.status()),
-            },
-            max_body_bytes=app.max_body_bytes,
-            serving=lambda: self.serving,
-        )
+        self.gateway = self._front_door()
         self.replicator.on_fork = self._begin_new_life
         self.register: Register | None = None
         self.serving = False
         self._setting_aside: asyncio.Task[None] | None = None
         self._new_life: asyncio.Task[None] | None = None
         self._coming_up: asyncio.Task[None] | None = None
-        self._measure()
+        ports.hub.subscribe(measured_events(self.metrics))
+        register_gauges(self)
+
+    def _front_door(self) -> Gateway:
+        pages = {
+            "live": lambda: json_page({"status": "pass"}),
+            "health": self._health_page,
+            "metrics": self._metrics_page,
+            "status": lambda: json_page(self.status()),
+        }
+        return Gateway(
+            self.name,
+            self.app.routes,
+            self.invoker.invoke,
+            pages,
+            max_body_bytes=self.app.max_body_bytes,
+            serving=lambda: self.serving,
+        )
 
     # Life.
 
@@ -264,42 +271,25 @@ class Region:
             caught_up=covers(self.cursors(), self._known_elsewhere()),
         )
 
-    def _health_page(self):  # noqa: ANN202 - an Answer
+    def _health_page(self) -> Answer:
         page = self.monitor.page(self.name, ready=self._ready())
         healthy = page["status"] != "fail" and self._ready()
         return json_page(page, 200 if healthy else 503, "application/health+json")
 
-    def _metrics_page(self):  # noqa: ANN202 - an Answer
+    def _metrics_page(self) -> Answer:
         answer = json_page(None, kind="text/plain; version=0.0.4")
         answer.body = self.metrics.text().encode()
         return answer
 
-    def _measure(self) -> None:
-        """Subscribe the metrics to what happens, and register the gauges."""
-        metrics = self.metrics
 
-        def on_event(event: msgspec.Struct) -> None:
-            match event:
-                case UnitFinished():
-                    metrics.count("proa_units_total", ("route", event.route), ("status", str(event.status)))
-                    metrics.observe("proa_unit_duration_seconds", event.took_s, ("route", event.route))
-                    if event.replayed:
-                        metrics.count("proa_units_replayed_total", ("route", event.route))
-                case CommitsApplied():
-                    metrics.count("proa_commits_applied_total", ("peer", event.peer), by=event.count)
-                    for lag in event.lags_s:
-                        metrics.observe("proa_replication_lag_seconds", lag, ("peer", event.peer))
-                case CommitsParked():
-                    metrics.count("proa_commits_parked_total", by=event.count)
-                case _:
-                    pass
-
-        self._ports.hub.subscribe(on_event)
-        metrics.gauge("proa_epoch", lambda: [({}, self.authority.epoch)])
-        metrics.gauge("proa_journal_head", lambda: [({"origin": self.origin}, self.store.head)])
-        metrics.gauge("proa_cursor", lambda: [({"origin": o}, s) for o, s in self.cursors().items()])
-        metrics.gauge(
-            "proa_replication_backlog_commits",
-            lambda: [({"peer": peer}, count) for peer, count in self.replicator.backlog().items()],
-        )
-        metrics.gauge("proa_active", lambda: [({}, float(self.authority.may_write_active()))])
+def register_gauges(region: Region) -> None:
+    """What a scrape asks a region for."""
+    metrics = region.metrics
+    metrics.gauge("proa_epoch", lambda: [({}, region.authority.epoch)])
+    metrics.gauge("proa_active", lambda: [({}, float(region.authority.may_write_active()))])
+    metrics.gauge("proa_journal_head", lambda: [({"origin": region.origin}, region.store.head)])
+    metrics.gauge("proa_cursor", lambda: [({"origin": origin}, seq) for origin, seq in region.cursors().items()])
+    metrics.gauge(
+        "proa_replication_backlog_commits",
+        lambda: [({"peer": peer}, count) for peer, count in region.replicator.backlog().items()],
+    )

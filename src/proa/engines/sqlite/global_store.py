@@ -19,16 +19,15 @@ from proa.core.time import HybridClock, wall_of
 from proa.engines.sqlite.files import SQL, open_file
 from proa.engines.sqlite.group import GroupCommit, RunBlocking
 from proa.engines.sqlite.rows import (
-    changed_key,
-    claim_outcome,
     encode,
+    obstacle,
     put_row,
     read_outcome,
     read_rows,
     row_of,
 )
 from proa.errors import GlobalStoreUnreachable
-from proa.ports import Batch, Changes, Clock, Committed, Conflict, Found, Result
+from proa.ports import Batch, Changes, Clock, Committed, Result
 
 ORIGIN = "global/1"
 TRANSACTIONS_KEPT_S = 600.0
@@ -97,18 +96,11 @@ class SqliteGlobalStore:
     def _commit(self, batch: Batch) -> Result:
         if batch.id and (known := self._writer.execute(SQL["transaction"], (batch.id,)).fetchone()):
             return _decode_result(known[0])
-        result = self._decide(batch)
+        now = self._clock.now()
+        result = obstacle(self._writer, batch, now) or self._write(batch, now)
         if batch.id and isinstance(result, Committed):
             self._writer.execute(SQL["put_transaction"], (batch.id, encode(result), result.at))
         return result
-
-    def _decide(self, batch: Batch) -> Result:
-        now = self._clock.now()
-        if changed := changed_key(self._writer, batch.reads):
-            return Conflict(changed)
-        if batch.outcome and (found := claim_outcome(self._writer, batch.outcome, now)):
-            return Found(found)
-        return self._write(batch, now)
 
     def _write(self, batch: Batch, now: float) -> Committed:
         self._revision += 1

@@ -21,9 +21,8 @@ from proa.core.time import HybridClock
 from proa.engines.sqlite.files import SQL, get_meta, open_file
 from proa.engines.sqlite.group import GroupCommit, RunBlocking
 from proa.engines.sqlite.rows import (
-    changed_key,
-    claim_outcome,
     encode,
+    obstacle,
     put_outcome,
     put_row,
     read_outcome,
@@ -31,7 +30,7 @@ from proa.engines.sqlite.rows import (
     read_rows,
     versions_of,
 )
-from proa.ports import Batch, Clock, Committed, Conflict, Found, Permit, Result, Terms
+from proa.ports import Batch, Clock, Committed, Permit, Result, Terms
 
 OUTCOME_SWEEP_EVERY = 5000
 _decode_commit = msgspec.msgpack.Decoder(Commit).decode
@@ -197,11 +196,7 @@ class SqliteRegionStore:
         if self._permit and (refused := self._permit(batch)):
             return refused
         now = self._clock.now()
-        if changed := changed_key(self._writer, batch.reads):
-            return Conflict(changed)
-        if batch.outcome and (found := claim_outcome(self._writer, batch.outcome, now)):
-            return Found(found)
-        return self._append(batch, now)
+        return obstacle(self._writer, batch, now) or self._append(batch, now)
 
     def _append(self, batch: Batch, now: float) -> Committed:
         origin, seq = self.origin, self._cursors[self.origin] + 1

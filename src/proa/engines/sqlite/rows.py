@@ -12,6 +12,7 @@ from proa.core.dedupe import Outcome
 from proa.core.replicate.journal import Key, Row
 from proa.core.replicate.stamp import Versions
 from proa.engines.sqlite.files import SQL
+from proa.ports import Batch, Conflict, Found
 
 encode = msgspec.msgpack.Encoder().encode
 _decode_versions = msgspec.msgpack.Decoder(Versions).decode
@@ -81,6 +82,15 @@ def claim_outcome(connection: sqlite3.Connection, outcome: Outcome, now: float) 
     if connection.execute(SQL["claim_outcome"], values).rowcount:
         return None
     return read_outcome(connection, outcome.scope, outcome.key, now)
+
+
+def obstacle(connection: sqlite3.Connection, batch: Batch, now: float) -> Conflict | Found | None:
+    """What stands against a batch: a row that changed, or a key that is finished. If nothing, its key is claimed."""
+    if changed := changed_key(connection, batch.reads):
+        return Conflict(changed)
+    if batch.outcome and (found := claim_outcome(connection, batch.outcome, now)):
+        return Found(found)
+    return None
 
 
 def put_outcome(connection: sqlite3.Connection, outcome: Outcome) -> None:
