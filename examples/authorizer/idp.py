@@ -15,7 +15,7 @@ import secrets
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal
 
 from aiohttp import web
@@ -116,4 +116,5 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, default=PORT, help="0 takes a free one")
     parser.add_argument("--until-eof", action="store_true", help="end when standard input closes")
     options = parser.parse_args()
-    asyncio.run(_main(options.port, until_eof=options.until_eof))
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_main(options.port, until_eof=options.until_eof))

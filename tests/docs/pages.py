@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -28,7 +29,8 @@ PAGES = sorted(
     ]
 )
 FENCE = re.compile(r"^```(\w+)(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-SHOWN_PORT = "8700"
+SHOWN_PORTS = ("8700", "8790")
+"""Ports that the documents name; a run takes free ones in their place."""
 COMMAND_WITHIN_S = 90
 READY_WITHIN_S = 30
 
@@ -84,10 +86,19 @@ def shown(expected, actual):
     return not expected or re.fullmatch(wanted, got, re.DOTALL) is not None
 
 
+def free_ports(count):
+    """Ports of the loopback interface that nobody listens on."""
+    socks = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [str(sock.getsockname()[1]) for sock in socks]
+    for sock in socks:
+        sock.close()
+    return ports
+
+
 class Shell:
     """One bash that stays for the whole page, so that `export` and `cd` last."""
 
-    def __init__(self, folder, port):
+    def __init__(self, folder):
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("PROA_")},
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -95,7 +106,7 @@ class Shell:
             "COLUMNS": "120",
         }
         self.folder = folder
-        self.port = port
+        self.ports = dict(zip(SHOWN_PORTS, free_ports(len(SHOWN_PORTS)), strict=True))
         self.background: list[subprocess.Popen] = []
         self.process = self.start(["bash", "--norc"], stdin=subprocess.PIPE)
 
@@ -112,8 +123,10 @@ class Shell:
         )
 
     def here(self, text):
-        """The text with the port shown replaced by a free one."""
-        return text.replace(SHOWN_PORT, str(self.port))
+        """The text with the ports shown replaced by free ones."""
+        for shown_port, port in self.ports.items():
+            text = text.replace(shown_port, port)
+        return text
 
     def run(self, command):
         """Its exit code and what it printed."""

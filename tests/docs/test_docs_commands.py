@@ -1,7 +1,5 @@
 """Every command that the documents show runs, and prints what they show."""
 
-import socket
-
 import pages
 import pytest
 
@@ -30,10 +28,7 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("page", [parameter(page) for page in WITH_COMMANDS])
 def test_the_commands_of_a_page_run_as_shown(page, folder):
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-    shell = pages.Shell(folder, port)
+    shell = pages.Shell(folder)
     try:
         for block in pages.runnable(page):
             follow(shell, block)
