@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from random import Random
@@ -69,7 +69,7 @@ def _open_session(key: str) -> Request:
 
 
 @contextmanager
-def _identity_provider() -> Iterator[Mapping[str, str]]:
+def _identity_provider() -> Generator[Mapping[str, str]]:
     """The provider in a process of its own, on a free port; it ends with this block, or with this process."""
     program = [sys.executable, str(Path(__file__).with_name("idp.py")), "--port", "0", "--until-eof"]
     with subprocess.Popen(  # noqa: S603 - this interpreter and a file beside this one
