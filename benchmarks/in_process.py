@@ -30,8 +30,8 @@ from proa.runtime.invoke import Invoker
 
 HERE = Path(__file__).parent
 REGION = "eu-west-1"
-INVOCATIONS = 3000
-ROUNDS = 5
+INVOCATIONS = 1000
+ROUNDS = 15
 
 
 def run() -> list[Figure]:

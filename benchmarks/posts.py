@@ -18,7 +18,8 @@ from processes import load, uvicorn
 from systems import MEASURED, PEER, region_port, status, system, until
 
 PEERS = Path(__file__).parent / "peers"
-ROUNDS = 3
+ROUNDS = 5
+SECONDS = 2
 
 
 def run() -> list[Figure]:
@@ -49,10 +50,10 @@ async def measured(fastapi: int, dbos: int) -> list[float]:
         rates = await asyncio.to_thread(
             medians,
             ROUNDS,
-            lambda: load(port, "/orders")["rps"],
-            lambda: load(port, "/reservations")["rps"],
-            lambda: load(fastapi, "/orders")["rps"],
-            lambda: load(dbos, "/orders", seconds=2)["rps"],
+            lambda: load(port, "/orders", SECONDS)["rps"],
+            lambda: load(port, "/reservations", SECONDS)["rps"],
+            lambda: load(fastapi, "/orders", SECONDS)["rps"],
+            lambda: load(dbos, "/orders", SECONDS)["rps"],
         )
         await until(lambda: replicated(cluster))
     return rates

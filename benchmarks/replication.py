@@ -9,19 +9,22 @@ from processes import load
 from systems import PEER, region_port, status, system
 
 COMMITS_PER_S = 2000
-SECONDS = 8
+SECONDS = 4
+ROUNDS = 3
 
 
 def run() -> list[Figure]:
-    """One system, one paced load."""
-    achieved, lag_ms = asyncio.run(measured())
+    """The median of a few systems, each under one paced load."""
+    rounds = [asyncio.run(measured()) for _ in range(ROUNDS)]
+    achieved, lag_ms = sorted(rounds, key=lambda measured: measured[1]["p99"])[ROUNDS // 2]
+    each = ", ".join(f"{lag['p99']:.3g}" for _, lag in rounds)
     return [
         Figure(
             f"replication lag p99 at {COMMITS_PER_S:,} commits/s",
             lag_ms["p99"],
             "ms",
             bound=at_most(25),
-            note=f"{achieved:,.0f} commits/s achieved, lag p50 {lag_ms['p50']:.3g} ms",
+            note=f"{achieved:,.0f} commits/s achieved, lag p50 {lag_ms['p50']:.3g} ms; p99 of each round {each} ms",
         )
     ]
 
