@@ -30,6 +30,8 @@ app = App(
     topology="active-passive",
     active="eu-west-1",
     failover="approval",
+    witness="eu-central-1",
+    lease_s=2,
     objectives=Objectives(rto_s=5, rpo_s=1),
 )
 

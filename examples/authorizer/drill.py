@@ -73,7 +73,11 @@ def _identity_provider() -> Generator[Mapping[str, str]]:
     """The provider in a process of its own, on a free port; it ends with this block, or with this process."""
     program = [sys.executable, str(Path(__file__).with_name("idp.py")), "--port", "0", "--until-eof"]
     with subprocess.Popen(  # noqa: S603 - this interpreter and a file beside this one
-        program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        program,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C is for the drill, which then ends this
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -138,7 +138,7 @@ class NewPreferences(msgspec.Struct, frozen=True):
     receipts: bool = True
 
 
-@app.put("/customers/{id}/preferences")
+@app.put("/customers/{id}/preferences", objectives=Objectives(rpo_s=1))
 async def prefer(id: str, chosen: NewPreferences) -> Preferences:
     """Keep a customer's choice; any region takes it, and the last one stands everywhere."""
     preference = Preferences(id, chosen.language, chosen.receipts)

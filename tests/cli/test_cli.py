@@ -164,3 +164,33 @@ def test_the_command_starts_quickly():
         return time.perf_counter() - began
 
     assert min(took() for _ in range(5)) < 0.4  # 0.11 s on an idle machine; the tests' machine is seldom idle
+
+
+DANGEROUS = """
+from dataclasses import dataclass
+from proa import App, Objectives
+
+@dataclass
+class Row:
+    id: str
+
+app = App("dangerous", regions=["eu", "us"], failover="automatic", objectives=Objectives(rpo_s=0))
+near = app.table("near", Row, key="id")
+strong = app.table("strong", Row, key="id", mode="strong")
+
+@app.post("/both")
+async def both(row: Row) -> None:
+    await near.put(row)
+    await strong.put(row)
+"""
+
+
+def test_check_refuses_and_warns_of_dangerous_combinations(tmp_path, capsys):
+    (tmp_path / "app.py").write_text(DANGEROUS)
+    assert main(["check", str(tmp_path), "--json"]) == 3
+    found = [(danger["verdict"], danger["what"]) for danger in json.loads(capsys.readouterr().out)["dangers"]]
+    assert found == [
+        ("refused", "automatic fail-over between two regions without a witness"),
+        ("warned", "POST /both promises rpo_s=0, but near replicate after the answer"),
+        ("refused", "POST /both writes strong tables and any ones"),
+    ]

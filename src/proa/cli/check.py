@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from proa.app import App
+from proa.cli.dangers import Danger, dangers
 from proa.cli.output import OK, VIOLATED, print_json, print_table
 from proa.declare.handlers import Route
 from proa.local.plane import declared
@@ -25,12 +26,14 @@ def check(app: str, *, json: bool = False) -> int:
         json: print JSON.
     """
     found = declared(app)
-    broken = broken_merges(found)
+    broken, findings = broken_merges(found), dangers(found)
     if json:
-        print_json(_report(found, broken))
+        print_json(_report(found, broken) | {"dangers": findings})
     else:
         _print(found, broken)
-    return VIOLATED if broken else OK
+        _warn(findings)
+    refused = broken or any(danger.verdict == "refused" for danger in findings)
+    return VIOLATED if refused else OK
 
 
 def promise(route: Route) -> str:
@@ -72,6 +75,11 @@ def _report(app: App, broken: dict[str, str]) -> dict[str, object]:
         "checks": list(app.checks),
         "broken_merges": broken,
     }
+
+
+def _warn(findings: list[Danger]) -> None:
+    for danger in findings:
+        sys.stdout.write(f"\n{danger.verdict}: {danger.what}\n  cause: {danger.cause}\n  fix:   {danger.fix}\n")
 
 
 def _print(app: App, broken: dict[str, str]) -> None:

@@ -58,9 +58,9 @@ from proa.runtime.unit import Frame, Store, Unit
 
 ATTEMPTS_MAX = 8
 BACKOFF_S = 0.002
-ROLE_WAIT_S = 3.0
-ROLE_WAIT_SHARE = 0.8
-"""How much of a request's time may pass waiting for roles that are changing hands."""
+ROLE_WAIT_S = 1.5
+ROLE_WAIT_SHARE = 0.4
+"""How much of a request's time may pass waiting for roles that are changing hands, in each of two regions."""
 ROLES_ADDRESS = (ROLES, ROLES_KEY)
 _decode_roles = msgspec.msgpack.Decoder(Assignment).decode
 
