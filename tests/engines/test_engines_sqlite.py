@@ -97,6 +97,26 @@ def test_units_that_arrive_together_share_a_commit(backend):
     asyncio.run(scenario())
 
 
+def test_the_journal_serves_nothing_that_the_cursors_do_not_tell_of(backend):
+    """Between a COMMIT and the moment it is made known, a reader can see more than the cursors say."""
+    served = []
+
+    async def scenario():
+        async with backend.open("region") as store:
+            commit = backend.run_blocking
+
+            async def asked_in_between(work):
+                await commit(work)
+                served.append((store.cursors()["eu/1"], len(await store.journal({"eu/1": 0}, 10))))
+
+            store._group._run_blocking = asked_in_between
+            await store.commit(batch("u1", put("a")))
+            await store.commit(batch("u2", put("b")))
+            assert served == [(0, 0), (1, 1)]
+
+    asyncio.run(scenario())
+
+
 def test_a_unit_that_fails_is_left_out_and_its_batch_mates_commit(backend):
     async def scenario():
         async with backend.open("region") as store:

@@ -59,6 +59,7 @@ def shop():
 
     @app.post("/take/{sku}", idempotent=True)
     async def take(sku: str) -> Stock:
+        app.runs += 1
         found = await stock.get(sku, Stock(sku, 3))
         if found.left == 0:
             raise AlreadyExists("sold out")
@@ -137,11 +138,22 @@ def test_the_same_key_with_another_payload_is_refused(tmp_path):
     run(tmp_path, scenario)
 
 
-def test_a_duplicate_in_flight_waits_for_the_first_answer(tmp_path):
+@pytest.mark.parametrize(("path", "payload"), [("/orders", {"id": "a"}), ("/take/gold", None)])
+def test_a_duplicate_in_flight_waits_for_the_first_answer(tmp_path, path, payload):
     async def scenario(s):
-        answers = await asyncio.gather(*(s.request("eu", "POST", "/orders", {"id": "a"}, key="k1") for _ in range(5)))
+        answers = await asyncio.gather(*(s.request("eu", "POST", path, payload, key="k1") for _ in range(5)))
         assert [answer.status for answer in answers] == [200] * 5
+        assert sum("idempotency-replayed" in dict(answer.headers) for answer in answers) == 4
         assert s.app.runs == 1
+
+    run(tmp_path, scenario)
+
+
+def test_a_request_that_does_not_fit_is_not_recorded_and_may_be_corrected_under_its_key(tmp_path):
+    async def scenario(s):
+        wrong = await s.request("eu", "POST", "/orders", {"id": 1}, key="k1")
+        assert (wrong.status, body(wrong)["code"]) == (422, "PROA-H422")
+        assert (await s.request("eu", "POST", "/orders", {"id": "a"}, key="k1")).status == 200
 
     run(tmp_path, scenario)
 

@@ -1,9 +1,9 @@
 """One invocation from admission to answer: the driver of units of work.
 
-The order is DESIGN's: look the key up, run the handler, commit in one store, answer after the commit is durable. A lost
-race runs the handler again with fresh reads; a typed 4xx is recorded like a result; an exception or a 5xx is not. For a
-regional unit the key is looked up before the handler runs; a global unit learns it from the commit itself, which saves
-a round trip, and looks it up only when the handler fails.
+Look the key up, run the handler, commit in one store, answer after the commit is durable. A lost race runs the handler
+again with fresh reads; a typed 4xx is recorded like a result; an exception, a 5xx or a request that does not fit the
+route is not. A global unit learns from its commit that its key is finished, which saves the look-up's round trip, and
+looks it up only when the handler fails.
 """
 
 from __future__ import annotations
@@ -66,7 +66,10 @@ _decode_roles = msgspec.msgpack.Decoder(Assignment).decode
 
 
 class Invocation(msgspec.Struct):
-    """One request on its way: what stays the same over all attempts. Whoever waits for it brings `finished`."""
+    """One request on its way: what stays the same over all attempts.
+
+    Whoever waits for it brings `finished`, and finds its `outcome` if it committed one.
+    """
 
     route: Route
     request: Request
@@ -79,6 +82,7 @@ class Invocation(msgspec.Struct):
     attempts: int = 0
     replayed: bool = False
     finished: asyncio.Event | None = None
+    outcome: Outcome | None = None
 
 
 class Invoker:
@@ -103,11 +107,17 @@ class Invoker:
         self._entropy = entropy
         self._telemetry = telemetry
         self._in_flight: dict[tuple[str, str], Invocation] = {}
+        self._mark = entropy.token(5)
+        self._units = 0
         self._roles_version = 0
 
     def unit_id(self) -> str:
-        """A new unit id of 32 hex digits: milliseconds first, so that ids sort by time; also a W3C trace id."""
-        return f"{int(self._clock.now() * 1000):012x}{self._entropy.token(10)}"
+        """A new unit id of 32 hex digits, which is also a W3C trace id.
+
+        Milliseconds come first, so that ids sort by time; then this process's random mark, and its count of units.
+        """
+        self._units += 1
+        return f"{int(self._clock.now() * 1000):012x}{self._mark}{self._units:010x}"
 
     async def invoke(self, route: Route, request: Request, path: Mapping[str, str]) -> Answer:
         """The answer to a request; every error is an answer too."""
@@ -151,6 +161,8 @@ class Invoker:
             if running.digest != call.digest:
                 raise KeyReused(f"key {key!r} is in use by a request with another payload")
             await self._wait(running, call)
+            if running.outcome:
+                return self._found(call, running.outcome)
         self._in_flight[address] = call
         try:
             if call.route.unit == "regional" and (outcome := await self._regional.outcome(*address)):
@@ -206,6 +218,7 @@ class Invoker:
             case Committed():
                 if unit.fenced_rows and not self._authority.may_write_active():
                     raise OutcomeUnknown("the commit is durable here, but the lease ran out before the answer")
+                call.outcome = outcome
                 return answer
             case Conflict():
                 return None
@@ -221,9 +234,10 @@ class Invoker:
 
     async def _handle(self, call: Invocation, unit: Unit) -> tuple[Answer, bool]:
         """The handler's answer, and whether its writes stand (a typed 4xx drops them)."""
+        arguments = call.route.arguments(call.request, call.path, unit)
         token = CURRENT.set(unit)
         try:
-            result = await within(unit.remaining_s, self._call(call, unit))
+            result = await within(unit.remaining_s, self._call(call.route, arguments))
         except HttpError as error:
             if error.status >= 500 or not call.key:
                 raise
@@ -239,12 +253,11 @@ class Invoker:
             CURRENT.reset(token)
         return answer_of(result, call.route.status), True
 
-    async def _call(self, call: Invocation, unit: Unit) -> Any:
-        arguments = call.route.arguments(call.request, call.path, unit)
-        if call.route.is_async:
-            return await call.route.handler(**arguments)
+    async def _call(self, route: Route, arguments: dict[str, Any]) -> Any:
+        if route.is_async:
+            return await route.handler(**arguments)
         run = copy_context().run
-        return await asyncio.get_running_loop().run_in_executor(None, lambda: run(call.route.handler, **arguments))
+        return await asyncio.get_running_loop().run_in_executor(None, lambda: run(route.handler, **arguments))
 
     async def _recorded(self, call: Invocation) -> Outcome | None:
         """A global unit whose handler failed may be a repeat of one that succeeded: then its answer stands."""
