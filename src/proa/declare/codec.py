@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from typing import Any, Generic, TypeVar, cast, get_args, get_type_hints
+from typing import Any, Generic, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -51,13 +51,13 @@ def json_decoder(kind: type[T]) -> Callable[[bytes], T]:
     if is_pydantic(kind):
         return _pydantic_decoder(kind)
     decode = completing(kind, msgspec.json.Decoder(kind).decode)
-    names = field_names(kind)
+    shape = shape_of(kind)
 
     def decoded(body: bytes) -> T:
         try:
             value = decode(body)
-            if names is not None:
-                _refuse_unknown(body, names)
+            if shape is not None:
+                _refuse_unknown(body, shape)
         except msgspec.ValidationError as error:
             raise Unprocessable(str(error)) from None
         except msgspec.DecodeError as error:
@@ -137,11 +137,53 @@ def _models_in(kind: Any, seen: set[Any]) -> Iterator[type]:
             yield from _models_in(hint, seen)
 
 
-def _refuse_unknown(body: bytes, names: frozenset[str]) -> None:
+class Shape(msgspec.Struct, frozen=True):
+    """The names that a model knows, and the shapes of the models in its fields: single, in lists, as dict values."""
+
+    names: frozenset[str]
+    inner: dict[str, tuple[Literal["one", "items", "values"], Shape]] = {}
+
+
+def shape_of(kind: Any, above: tuple[Any, ...] = ()) -> Shape | None:
+    """The shape of a model; None where it has no fixed set of names, or holds itself (then it is checked once)."""
+    names = field_names(kind)
+    if names is None or kind in above:
+        return None
+    hints = get_type_hints(kind)
+    encoded = getattr(kind, "__struct_encode_fields__", None) or tuple(names)
+    fields = dict(zip(encoded, getattr(kind, "__struct_fields__", encoded), strict=True))
+    inner = {name: found for name, field in fields.items() if (found := _inner(hints.get(field), (*above, kind)))}
+    return Shape(names, inner)
+
+
+def _inner(hint: Any, above: tuple[Any, ...]) -> tuple[Literal["one", "items", "values"], Shape] | None:
+    if is_model(hint):
+        return ("one", shape) if (shape := shape_of(hint, above)) else None
+    arguments = get_args(hint)
+    if get_origin(hint) is dict:
+        return ("values", shape) if (shape := shape_of(arguments[1], above)) else None
+    if get_origin(hint) in (list, tuple, set, frozenset):
+        return ("items", shape) if (shape := shape_of(arguments[0], above)) else None
+    models = [argument for argument in arguments if is_model(argument)]
+    return _inner(models[0], above) if len(models) == 1 else None
+
+
+def _refuse_unknown(body: bytes | msgspec.Raw, shape: Shape, where: str = "") -> None:
     given = _RAW_OBJECT.decode(body)
-    if len(given) > len(names) or not names.issuperset(given):
-        unknown = ", ".join(f"`{name}`" for name in sorted(given.keys() - names))
-        raise Unprocessable(f"unknown field {unknown}; known are {', '.join(sorted(names))}")
+    if not shape.names.issuperset(given):
+        unknown = ", ".join(f"`{where}{name}`" for name in sorted(given.keys() - shape.names))
+        raise Unprocessable(f"unknown field {unknown}; known are {', '.join(sorted(shape.names))}")
+    for name, (how, inner) in shape.inner.items():
+        if (raw := given.get(name)) is not None and bytes(raw) != b"null":
+            for part in _PARTS[how](raw):
+                _refuse_unknown(part, inner, f"{where}{name}.")
+
+
+_PARTS: dict[str, Callable[[msgspec.Raw], Iterable[msgspec.Raw]]] = {
+    "one": lambda raw: [raw],
+    "items": msgspec.json.Decoder(list[msgspec.Raw]).decode,
+    "values": lambda raw: _RAW_OBJECT.decode(raw).values(),
+}
 
 
 def _pydantic_decoder(kind: Any) -> Callable[[bytes], Any]:
