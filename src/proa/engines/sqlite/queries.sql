@@ -13,6 +13,15 @@ ON CONFLICT (tbl, key) DO UPDATE SET
     value = excluded.value, stamp = excluded.stamp, origin = excluded.origin, seq = excluded.seq,
     versions = excluded.versions, version = excluded.version, expires_at = excluded.expires_at;
 
+-- name: put_own_row
+-- The same where no other origin ever wrote the row, so that its version vector is the new dot; the row count tells.
+INSERT INTO rows (tbl, key, value, stamp, origin, seq, versions, version, expires_at)
+VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?)
+ON CONFLICT (tbl, key) DO UPDATE SET
+    value = excluded.value, stamp = excluded.stamp, seq = excluded.seq, version = excluded.version,
+    expires_at = excluded.expires_at
+WHERE rows.origin = excluded.origin AND rows.versions IS NULL;
+
 -- name: drop_row
 DELETE FROM rows WHERE tbl = ? AND key = ?;
 
@@ -62,7 +71,8 @@ SELECT entry FROM journal WHERE origin = ? AND seq = ?;
 INSERT INTO cursors (origin, seq) VALUES (?, ?) ON CONFLICT (origin) DO UPDATE SET seq = excluded.seq;
 
 -- name: cursors
-SELECT origin, seq FROM cursors;
+-- How far each origin is applied, the store's own included.
+SELECT origin, seq FROM cursors UNION ALL SELECT origin, head FROM counters WHERE origin <> '';
 
 -- name: park
 INSERT OR IGNORE INTO parked (origin, seq, epoch, at) VALUES (?, ?, ?, ?);
@@ -101,5 +111,8 @@ INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET va
 -- name: counters
 SELECT version, stamp FROM counters;
 
+-- name: put_origin
+UPDATE counters SET origin = ?, head = 0 WHERE id = 1;
+
 -- name: put_counters
-UPDATE counters SET version = ?, stamp = ? WHERE id = 1;
+UPDATE counters SET version = ?, stamp = ?, head = ? WHERE id = 1;

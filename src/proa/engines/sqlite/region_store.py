@@ -112,10 +112,18 @@ class SqliteRegionStore:
         await self._group.submit(lambda: self._assume(identity))
 
     def _assume(self, identity: Identity) -> None:
+        origin = f"{self._region}/{identity.incarnation}"
         self._writer.execute(SQL["put_meta"], ("identity", encode(identity)))
+        if origin != self.origin:
+            self._begin_life(origin)
         self.identity = identity
-        self.origin = f"{self._region}/{identity.incarnation}"
-        self._cursors.setdefault(self.origin, 0)
+
+    def _begin_life(self, origin: str) -> None:
+        if self.origin:
+            self._writer.execute(SQL["put_cursor"], (self.origin, self._cursors[self.origin]))
+        self._writer.execute(SQL["put_origin"], (origin,))
+        self.origin = origin
+        self._cursors[origin] = 0
         self._lives += 1
 
     @property
@@ -213,16 +221,17 @@ class SqliteRegionStore:
 
     def _put(self, write: Write, stamp: int, seq: int) -> Write:
         """Write one row over what is there; the write as the journal tells it, with what it had seen."""
+        table, key, value, expires_at = write.table, write.key, write.value, write.expires_at
+        own = (table, key, value, stamp, self.origin, seq, self._version, expires_at)
+        if self._writer.execute(SQL["put_own_row"], own).rowcount:
+            return write
         versions = self._seen(write) | {self.origin: seq}
-        row = Row(
-            write.table, write.key, write.value, stamp, self.origin, seq, versions, self._version, write.expires_at
-        )
-        put_row(self._writer, row)
-        return write if len(versions) == 1 else msgspec.structs.replace(write, versions=versions)
+        put_row(self._writer, Row(table, key, value, stamp, self.origin, seq, versions, self._version, expires_at))
+        return msgspec.structs.replace(write, versions=versions)
 
     def _seen(self, write: Write) -> Versions:
-        found = self._writer.execute(SQL["row_version"], (write.table, write.key)).fetchone()
-        return versions_of(*found[1:]) if found else {}
+        _, origin, seq, versions = self._writer.execute(SQL["row_version"], (write.table, write.key)).fetchone()
+        return versions_of(origin, seq, versions)
 
     # Other regions' commits.
 
@@ -356,8 +365,10 @@ class SqliteRegionStore:
 
     def seal(self) -> None:
         for origin, seq in self._cursors.items() - self._durable_cursors.items():
-            self._writer.execute(SQL["put_cursor"], (origin, seq))
-        self._writer.execute(SQL["put_counters"], (self._version, self._stamps.last))
+            if origin != self.origin:
+                self._writer.execute(SQL["put_cursor"], (origin, seq))
+        head = self._cursors.get(self.origin, 0)
+        self._writer.execute(SQL["put_counters"], (self._version, self._stamps.last, head))
 
     def publish(self) -> None:
         self._durable_cursors = dict(self._cursors)

@@ -4,13 +4,16 @@ CREATE TABLE IF NOT EXISTS meta (
     value
 ) WITHOUT ROWID;
 
--- One row: the last version given to a row (a global store's revision), and the last stamp.
+-- One row: the last version given to a row (a global store's revision), the last stamp, and a region's own origin with
+-- its last sequence.
 CREATE TABLE IF NOT EXISTS counters (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     version INTEGER NOT NULL,
-    stamp INTEGER NOT NULL
+    stamp INTEGER NOT NULL,
+    origin TEXT NOT NULL,
+    head INTEGER NOT NULL
 );
-INSERT OR IGNORE INTO counters (id, version, stamp) VALUES (1, 0, 0);
+INSERT OR IGNORE INTO counters (id, version, stamp, origin, head) VALUES (1, 0, 0, '', 0);
 
 CREATE TABLE IF NOT EXISTS rows (
     tbl TEXT NOT NULL,
