@@ -40,10 +40,24 @@ class Registry:
         series[labels] = series.get(labels, 0) + by
 
     def observe(self, name: str, value: float, *labels: tuple[str, str]) -> None:
+        self.histogram(name, *labels).observe(value)
+
+    def histogram(self, name: str, *labels: tuple[str, str]) -> Histogram:
+        """The histogram itself, for whoever observes often and keeps it."""
         series = self._histograms.setdefault(name, {})
         if labels not in series:
             series[labels] = Histogram()
-        series[labels].observe(value)
+        return series[labels]
+
+    def counter(self, name: str, *labels: tuple[str, str]) -> Callable[[], None]:
+        """A function that counts one, for whoever counts often and keeps it."""
+        series = self._counters.setdefault(name, {})
+        series.setdefault(labels, 0)
+
+        def count() -> None:
+            series[labels] += 1
+
+        return count
 
     def gauge(self, name: str, read: Gauge) -> None:
         """Register a gauge; `read` yields labels and values when somebody scrapes."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from proa.observe.hub import Subscriber
@@ -11,26 +13,43 @@ from proa.runtime.events import CommitsApplied, CommitsParked, UnitFinished
 
 def measured_events(metrics: Registry) -> Subscriber:
     """A subscriber of the hub that keeps `metrics`."""
+    unit = _units(metrics)
 
     def on_event(event: msgspec.Struct) -> None:
-        match event:
-            case UnitFinished():
-                _unit(metrics, event)
-            case CommitsApplied():
-                metrics.count("proa_commits_applied_total", ("peer", event.peer), by=event.count)
-                for lag in event.lags_s:
-                    metrics.observe("proa_replication_lag_seconds", lag, ("peer", event.peer))
-            case CommitsParked():
-                metrics.count("proa_commits_parked_total", by=event.count)
-            case _:
-                pass
+        kind = event.__class__
+        if kind is UnitFinished:
+            unit(event)
+        elif isinstance(event, CommitsApplied):
+            metrics.count("proa_commits_applied_total", ("peer", event.peer), by=event.count)
+            for lag in event.lags_s:
+                metrics.observe("proa_replication_lag_seconds", lag, ("peer", event.peer))
+        elif isinstance(event, CommitsParked):
+            metrics.count("proa_commits_parked_total", by=event.count)
 
     return on_event
 
 
-def _unit(metrics: Registry, event: UnitFinished) -> None:
-    route = ("route", event.route)
-    metrics.count("proa_units_total", route, ("status", str(event.status)))
-    metrics.observe("proa_unit_duration_seconds", event.took_s, route)
-    if event.replayed:
-        metrics.count("proa_units_replayed_total", route)
+def _units(metrics: Registry) -> Subscriber:
+    """Counts and times units; the series of a route and status are looked up once, for this is told of each request."""
+    kept: dict[tuple[str, int], Callable[[float], None]] = {}
+
+    def series(route: str, status: int) -> Callable[[float], None]:
+        count = metrics.counter("proa_units_total", ("route", route), ("status", str(status)))
+        took = metrics.histogram("proa_unit_duration_seconds", ("route", route))
+
+        def told(took_s: float) -> None:
+            count()
+            took.observe(took_s)
+
+        return told
+
+    def on_unit(event: msgspec.Struct) -> None:
+        assert isinstance(event, UnitFinished)
+        key = (event.route, event.status)
+        if key not in kept:
+            kept[key] = series(*key)
+        kept[key](event.took_s)
+        if event.replayed:
+            metrics.count("proa_units_replayed_total", ("route", event.route))
+
+    return on_unit

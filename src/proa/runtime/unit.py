@@ -72,7 +72,7 @@ class Unit:
         self.headers = frame.headers
         self._deadline = frame.deadline
         self._rows: dict[Key, Row | None] = {}
-        self._reads: dict[Store, dict[Key, int]] = {"regional": {}, "global": {}}
+        self._reads: dict[Store, dict[Key, int]] = {}
         self.writes: dict[Key, Write] = {}
         self.store: Store | None = None
 
@@ -103,7 +103,7 @@ class Unit:
         row = (await (self._global if strong else self._regional).read([address]))[0]
         if address not in self._rows:  # of two reads at once in one handler the first counts
             self._rows[address] = row
-            self._reads["global" if strong else "regional"][address] = row.version if row else 0
+            self._reads.setdefault("global" if strong else "regional", {})[address] = row.version if row else 0
 
     def put(self, table: Table[Any], key: str, value: bytes) -> None:
         self._write(table, key, value)
@@ -141,10 +141,10 @@ class Unit:
         """What `store` is asked to commit; without its writes where only the outcome is to be recorded."""
         return Batch(
             id=self.unit,
-            reads=self._reads[store],
+            reads=self._reads.get(store, {}),
             writes=list(self.writes.values()) if keep_writes else [],
             outcome=outcome,
             dots=[row.dot for row in self._rows.values() if row is not None] if store == "regional" else [],
             epoch=epoch,
-            trace=self.trace,
+            trace="" if self.unit in self.trace else self.trace,
         )

@@ -62,7 +62,7 @@ class Write(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Commit(msgspec.Struct, frozen=True, array_like=True):
-    """One journal entry: a unit's rows and result, atomic everywhere."""
+    """One journal entry: a unit's rows and result, atomic everywhere. `trace` is empty where the unit began its own."""
 
     origin: str
     seq: int

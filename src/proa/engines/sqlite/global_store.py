@@ -19,6 +19,7 @@ from proa.core.time import HybridClock, wall_of
 from proa.engines.sqlite.files import SQL, open_file
 from proa.engines.sqlite.group import GroupCommit, RunBlocking
 from proa.engines.sqlite.rows import (
+    Sweep,
     encode,
     obstacle,
     put_row,
@@ -31,7 +32,6 @@ from proa.ports import Batch, Changes, Clock, Committed, Result
 
 ORIGIN = "global/1"
 TRANSACTIONS_KEPT_S = 600.0
-SWEEP_EVERY = 5000
 
 _decode_result = msgspec.msgpack.Decoder(Result).decode
 
@@ -42,6 +42,7 @@ class SqliteGlobalStore:
     def __init__(self, path: Path | str, clock: Clock, run_blocking: RunBlocking) -> None:
         self._writer, self._reader = open_file(path)
         self._clock = clock
+        self._sweep = Sweep()
         self._load()
         self._waiters: set[asyncio.Event] = set()
         self._group = GroupCommit(self._writer, self, run_blocking)
@@ -104,8 +105,9 @@ class SqliteGlobalStore:
 
     def _write(self, batch: Batch, now: float) -> Committed:
         self._revision += 1
-        if self._revision % SWEEP_EVERY == 0:
-            self._sweep(now)
+        if self._revision % Sweep.EVERY == 0:
+            self._sweep.step(self._writer, now)
+            self._writer.execute(SQL["expire_transactions"], (now - TRANSACTIONS_KEPT_S,))
         stamp = self._stamps.tick(now)
         for write in batch.writes:
             row = Row(
@@ -114,10 +116,6 @@ class SqliteGlobalStore:
             put_row(self._writer, row)
             self._control_changed |= write.table.startswith("~")
         return Committed(self._revision, wall_of(stamp))
-
-    def _sweep(self, now: float) -> None:
-        self._writer.execute(SQL["expire_transactions"], (now - TRANSACTIONS_KEPT_S,))
-        self._writer.execute(SQL["expire_outcomes"], (now,))
 
     def _changes(self, prefix: str, after: int) -> Changes:
         if not prefix.startswith("~"):

@@ -52,8 +52,12 @@ WHERE outcomes.expires_at <= ?;
 -- Only where it is still the one that this unit recorded.
 DELETE FROM outcomes WHERE scope = ? AND key = ? AND unit = ?;
 
--- name: expire_outcomes
-DELETE FROM outcomes WHERE (scope, key) IN (SELECT scope, key FROM outcomes WHERE expires_at <= ? LIMIT 1000);
+-- name: outcomes_from
+-- The next records in key order, for the sweep.
+SELECT scope, key, expires_at FROM outcomes WHERE (scope, key) > (?, ?) ORDER BY scope, key LIMIT ?;
+
+-- name: expire_outcome
+DELETE FROM outcomes WHERE scope = ? AND key = ? AND expires_at <= ?;
 
 -- name: put_entry
 INSERT INTO journal (origin, seq, entry) VALUES (?, ?, ?);

@@ -21,6 +21,7 @@ from proa.core.time import HybridClock
 from proa.engines.sqlite.files import SQL, get_meta, open_file
 from proa.engines.sqlite.group import GroupCommit, RunBlocking
 from proa.engines.sqlite.rows import (
+    Sweep,
     encode,
     obstacle,
     put_outcome,
@@ -32,7 +33,6 @@ from proa.engines.sqlite.rows import (
 )
 from proa.ports import Batch, Clock, Committed, Permit, Result, Terms
 
-OUTCOME_SWEEP_EVERY = 5000
 _decode_commit = msgspec.msgpack.Decoder(Commit).decode
 _decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
 _decode_row = msgspec.msgpack.Decoder(Row).decode
@@ -90,6 +90,7 @@ class SqliteRegionStore:
         self._merges = dict(merges or {})
         self._waiters: set[asyncio.Event] = set()
         self._lives = 0
+        self._sweep = Sweep()
         self._load()
         self._group = GroupCommit(self._writer, self, run_blocking)
 
@@ -215,8 +216,8 @@ class SqliteRegionStore:
         deps = {name: cursor for name, cursor in self._cursors.items() if name != origin}
         commit = Commit(origin, seq, stamp, batch.epoch, deps, writes, batch.dots, batch.outcome, batch.id, batch.trace)
         self._writer.execute(SQL["put_entry"], (origin, seq, encode(commit)))
-        if seq % OUTCOME_SWEEP_EVERY == 0:
-            self._writer.execute(SQL["expire_outcomes"], (now,))
+        if seq % Sweep.EVERY == 0:
+            self._sweep.step(self._writer, now)
         return Committed(seq, now)
 
     def _put(self, write: Write, stamp: int, seq: int) -> Write:

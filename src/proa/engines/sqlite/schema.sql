@@ -84,4 +84,6 @@ CREATE TABLE IF NOT EXISTS transactions (
     at REAL NOT NULL
 ) WITHOUT ROWID;
 
+CREATE INDEX IF NOT EXISTS transactions_by_age ON transactions (at);
+
 CREATE INDEX IF NOT EXISTS control_rows ON rows (version) WHERE substr(tbl, 1, 1) = '~';
