@@ -53,20 +53,26 @@ def test_an_answer_is_whole_when_its_last_byte_came():
 
 async def loaded(status, *options):
     """The client's run against a server that always answers with `status`."""
+    writers = []
 
     async def serve(reader, writer):
+        writers.append(writer)
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
                 await reader.readexactly(int(length.split(b":")[1]))
                 writer.write(b"HTTP/1.1 %d X\r\ncontent-length: 2\r\n\r\n{}" % status)
         except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
+            pass
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         command = [sys.executable, str(BENCHMARKS / "load.py"), f"127.0.0.1:{port}", "/orders", *options]
-        return await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+        ran = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+    for writer in writers:
+        writer.close()
+    await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
+    return ran
 
 
 SHORT = ("--connections", "4", "--warm-s", "0.1", "--seconds", "0.5")

@@ -18,17 +18,18 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 REPORT = BASE / "demo.json"
 
 
-def demo(*, examples: Path = EXAMPLES, report: Path = REPORT, json: bool = False) -> int:
+def demo(*, examples: Path | None = None, report: Path = REPORT, json: bool = False) -> int:
     """Lose a region in both examples, fail over and back, and print what it cost.
 
     Args:
-        examples: the folder with the examples `authorizer` and `payments`.
+        examples: the folder with the examples `authorizer` and `payments`; those of the checkout unless given.
         report: the file that the result is written to, as JSON.
         json: print the result as JSON, too.
     """
-    if not examples.is_dir():
-        raise AppNotFound(f"{examples}: no such folder; run the demo in a checkout, or give --examples")
-    told = asyncio.run(play(examples, lambda app: launcher(app, BASE / f"{Path(app).name}-demo"), Narrator()))
+    folder = examples or EXAMPLES
+    if not folder.is_dir():
+        raise AppNotFound(f"{folder}: no such folder; run the demo in a checkout, or give --examples")
+    told = asyncio.run(play(folder, lambda app: launcher(app, BASE / f"{Path(app).name}-demo"), Narrator()))
     save(told, report)
     if json:
         print_json(told)

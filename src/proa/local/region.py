@@ -82,12 +82,13 @@ def _registrar(region: Region, shared: Parts, *, fresh: bool) -> Callable[[], Aw
 async def _governed(config: ClusterConfig, region: Region, shared: Parts, boot: str) -> AsyncGenerator[None]:
     """Replicate and beat, observe the others, and carry plans forward."""
     life = life_of(region.app, config, region.name, boot)
-    await shared.view.poll(0)  # a hold or a cut may be waiting, and must be known before peers' commits are applied
+    while shared.view.situation.assignment is None:
+        await shared.view.poll(0)
     async with http_probe(config, region.name, shared.rules) as probe:
         observer, member = eyes_and_beat(life, probe, shared, region=region)
         controller = Controller(region.name, shared)
         shared.view.subscribe(lambda: region.note_store_time(shared.view.situation.store_s))
+        await member.beat()  # roles, holds and cuts must be known before peers' commits are applied
         await region.start()
-        await member.beat()
         async with background([shared.view.run(), observer.run(), member.run(), controller.run()]):
             yield

@@ -107,6 +107,8 @@ class Replicator:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
+        """Begin to pull, anew where it had begun."""
+        self.stop()
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._follow(peer)) for peer in self.peers]
 
@@ -251,7 +253,7 @@ class Replicator:
         if covers(self._store.cursors(), targets):
             return True
         self._catching_up += 1
-        self._ask_anew()
+        self.start()  # pulls that wait under the old terms are dropped
         try:
             return await self._wait_for(targets, self._clock.monotonic() + timeout_s)
         finally:
@@ -264,11 +266,6 @@ class Replicator:
                 return False
             await self._store.changed(self._store.cursors(), left)
         return True
-
-    def _ask_anew(self) -> None:
-        """Drop pulls that wait under old terms."""
-        self.stop()
-        self.start()
 
     def backlog(self) -> dict[str, int]:
         """How many commits each peer has that this region lacks, as the peer told last."""
