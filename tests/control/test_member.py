@@ -10,7 +10,7 @@ from proa.control.ledger import batch_of
 from proa.core.failover import Change
 from proa.core.lease import patience_s
 from proa.core.roles import NODES, ROLES, ROLES_KEY, Node, Observation
-from proa.errors import NotFound, OutcomeUnknown, RegionFenced
+from proa.errors import NotFound, OutcomeUnknown, RegionFenced, StoreFull
 from proa.ports import Committed, Conflict
 from support.control_town import EU, US, Town
 
@@ -94,6 +94,21 @@ def test_a_beat_whose_outcome_is_unknown_renews_nothing_and_the_next_one_does():
         town.clock.at += 0.3
         assert await town.members[EU].beat()
         assert town.regions[EU].lease_until == town.clock.at + town.rules.lease_s
+
+    play(story)
+
+
+def test_a_store_without_room_stops_no_member():
+    async def story(town):
+        whole = town.store.commit
+
+        async def full(batch):
+            raise StoreFull("no room")
+
+        town.store.commit = full
+        assert not await town.members[EU].beat()
+        town.store.commit = whole
+        assert await town.members[EU].beat()
 
     play(story)
 

@@ -3,6 +3,9 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from proa.observe.logs import REDACTED, name_of, redact
 
@@ -54,3 +57,13 @@ def test_an_event_is_called_by_its_class_in_words():
     class BreakerOpened: ...
 
     assert name_of(BreakerOpened) == "breaker opened"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device without room is Linux's")
+def test_a_log_that_cannot_be_written_costs_nothing_else():
+    with Path("/dev/full").open("wb", buffering=0) as device:
+        program = PROGRAM + "print('still here', flush=True)\n"
+        ran = subprocess.run(
+            [sys.executable, "-u", "-c", program], stderr=device, stdout=subprocess.PIPE, text=True, check=False
+        )
+    assert ran.stdout == "still here\n"

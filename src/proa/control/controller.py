@@ -8,11 +8,10 @@ start; whoever finds a due step still undone after that takes it, so a plan surv
 from __future__ import annotations
 
 from proa.control.events import ControlPlaneBack, ControlPlaneLost, PlanMoved, PlanRaced
-from proa.control.ledger import batch_of
+from proa.control.ledger import STORE_AWAY, batch_of
 from proa.control.parts import Parts
 from proa.control.wake import Wake
 from proa.core.failover import Change, decide, look_again_s, turn_s
-from proa.errors import GlobalStoreUnreachable, OutcomeUnknown
 from proa.ports import Committed
 
 
@@ -50,7 +49,7 @@ class Controller:
     async def _try(self) -> float:
         try:
             wait_s = await self.step()
-        except (GlobalStoreUnreachable, OutcomeUnknown) as error:
+        except STORE_AWAY as error:
             if not self._lost:
                 self._parts.telemetry.emit(ControlPlaneLost("controller", error.detail))
             self._lost = True

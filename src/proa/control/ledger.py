@@ -14,7 +14,11 @@ from proa.core.failover import Change
 from proa.core.replicate.journal import Key, Write
 from proa.core.roles import AUDIT, NODES, PLANS, ROLES, ROLES_KEY
 from proa.core.situation import Situation
+from proa.errors import GlobalStoreUnreachable, OutcomeUnknown, StoreFull
 from proa.ports import Batch
+
+STORE_AWAY = (GlobalStoreUnreachable, OutcomeUnknown, StoreFull)
+"""What a transaction raises while the global store cannot take it: nothing moves, and it is tried again later."""
 
 encode = msgspec.msgpack.encode
 

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 
 from proa.control.events import ControlPlaneBack, ControlPlaneLost, DutyFailed, LifeSuperseded, RegionRejoined
-from proa.control.ledger import strong
+from proa.control.ledger import STORE_AWAY, strong
 from proa.control.parts import Parts
 from proa.control.wake import Wake
 from proa.core import lease
@@ -22,7 +22,7 @@ from proa.core.duty import CatchUp, Drain, Duty, Hold, Rejoin, duties
 from proa.core.replicate.journal import Key
 from proa.core.roles import NODES, ROLES, ROLES_KEY, Assignment, Node, NodeKind, Observation
 from proa.core.situation import Known
-from proa.errors import GlobalStoreUnreachable, OutcomeUnknown, ProaError, RegionFenced
+from proa.errors import ProaError, RegionFenced
 from proa.ports import Batch, Committed, RegionControl
 
 RACES_MAX = 5
@@ -100,7 +100,7 @@ class Member:
                     return self._answered()
                 await self._parts.view.poll(0)
                 self._check_life()
-        except (GlobalStoreUnreachable, OutcomeUnknown) as error:
+        except STORE_AWAY as error:
             if not self._lost:
                 self._parts.telemetry.emit(ControlPlaneLost("member", error.detail))
             self._lost = True

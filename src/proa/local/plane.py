@@ -14,13 +14,14 @@ from typing import Any, TypeVar
 import msgspec
 
 from proa.app import App, load_app
+from proa.control.ledger import STORE_AWAY
 from proa.control.member import Life, Member
 from proa.control.observer import Observer
 from proa.control.parts import Parts, parts
 from proa.control.probe import HttpProbe
 from proa.core.health import policy_for
 from proa.core.situation import Rules
-from proa.errors import DeclarationError, GlobalStoreUnreachable, ProaError
+from proa.errors import DeclarationError, ProaError
 from proa.observe import logs
 from proa.observe.hub import Hub
 from proa.ports import GlobalStore, RegionControl
@@ -112,7 +113,7 @@ async def until_reached(own: Ends, ask: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await ask()
-        except GlobalStoreUnreachable:
+        except STORE_AWAY:
             await own.clock.sleep(RETRY_PAUSE_S)
 
 

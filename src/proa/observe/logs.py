@@ -7,6 +7,7 @@ hub reach the log through `subscriber`, and the standard library's loggers (uvic
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
@@ -56,7 +57,8 @@ def subscriber(event: msgspec.Struct) -> None:
     severity = _severity(event)
     if _LEVELS[severity] >= _threshold and structlog.is_configured():
         fields = {name: value for name in event.__struct_fields__ if (value := getattr(event, name)) not in ("", None)}
-        getattr(structlog.get_logger(), severity)(name_of(type(event)), **fields)
+        with contextlib.suppress(OSError):  # a full disk may cost log lines, never the node
+            getattr(structlog.get_logger(), severity)(name_of(type(event)), **fields)
 
 
 def name_of(kind: type) -> str:
@@ -94,4 +96,5 @@ class _Forward(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         logger = structlog.get_logger()
         exc_info = record.exc_info if record.exc_info and record.exc_info[0] else None
-        logger.log(record.levelno, record.getMessage(), logger_name=record.name, exc_info=exc_info)
+        with contextlib.suppress(OSError):
+            logger.log(record.levelno, record.getMessage(), logger_name=record.name, exc_info=exc_info)

@@ -56,7 +56,7 @@ class GlobalClient:
             try:
                 reply = await self._link.call(self._node, "commit", payload, timeout_s=self._timeout_s)
                 return msgspec.msgpack.decode(reply, type=Result)
-            except LinkTimeout:
+            except (LinkTimeout, LinkRefused):
                 sent = True
             except LinkDown:
                 pass
