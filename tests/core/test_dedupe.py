@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proa.core.dedupe import Outcome, decide, fingerprint, valid_key
+from proa.core.dedupe import Outcome, RecentKeys, decide, fingerprint, valid_key
 
 RECORD = Outcome("POST /x", "k", b"digest", 200, [], b"{}", "unit", "eu", expires_at=100.0)
 
@@ -39,3 +39,12 @@ def test_two_requests_share_a_fingerprint_only_if_they_are_equal(a, b):
     texts_hold_no_zero = all("\0" not in text for text in (*a[:3], *b[:3]))
     if texts_hold_no_zero:
         assert (fingerprint(*a) == fingerprint(*b)) == (a == b)
+
+
+def test_recent_keys_remember_at_least_the_last_ones_in_bounded_memory():
+    recent = RecentKeys(limit=10)
+    for number in range(25):
+        recent.add("POST /x", str(number))
+        assert all(recent.maybe("POST /x", str(known)) for known in range(max(0, number - 9), number + 1))
+    assert not recent.maybe("POST /x", "0")
+    assert not recent.maybe("POST /y", "24")

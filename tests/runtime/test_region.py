@@ -517,3 +517,24 @@ def test_a_region_whose_disk_was_lost_gets_its_earlier_life_back_from_its_peers(
         assert dict(again.headers)["idempotency-replayed"] == "true"
 
     run(tmp_path, scenario)
+
+
+def test_a_key_from_before_a_restart_is_replayed_even_where_its_handler_now_fails(tmp_path):
+    async def scenario(s):
+        first = await s.request("eu", "POST", "/orders", {"id": "a"}, key="k1")
+        await s.stop("eu")
+        await s.start("eu")
+        again = await s.request("eu", "POST", "/orders", {"id": "a"}, key="k1")
+        assert (again.body, dict(again.headers)["idempotency-replayed"]) == (first.body, "true")
+        route, _ = s["eu"].gateway._router.find("POST", "/orders")
+
+        async def fails(order: Order, ctx: Context) -> Order:
+            raise RuntimeError("since then")
+
+        await s.stop("eu")
+        route.handler = fails
+        await s.start("eu")
+        again = await s.request("eu", "POST", "/orders", {"id": "a"}, key="k1")
+        assert (again.body, dict(again.headers)["idempotency-replayed"]) == (first.body, "true")
+
+    run(tmp_path, scenario)

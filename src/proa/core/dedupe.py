@@ -41,6 +41,32 @@ def decide(found: Outcome | None, digest: bytes, now: float) -> Decision:
     return "replay" if found.fingerprint == digest else "mismatch"
 
 
+class RecentKeys:
+    """Which keys were finished lately, in bounded memory: two generations, the older one forgotten as a whole.
+
+    Most repeats come soon after the first request. Where one comes later, `maybe` misses it; so it may only save work,
+    never decide.
+    """
+
+    __slots__ = ("_limit", "_newer", "_older")
+
+    def __init__(self, limit: int = 100_000) -> None:
+        self._limit = limit
+        self._newer: set[int] = set()
+        self._older: set[int] = set()
+
+    def add(self, scope: str, key: str) -> None:
+        """Remember a finished key."""
+        if len(self._newer) >= self._limit:
+            self._older, self._newer = self._newer, set()
+        self._newer.add(hash((scope, key)))
+
+    def maybe(self, scope: str, key: str) -> bool:
+        """Whether the key may have been finished lately."""
+        found = hash((scope, key))
+        return found in self._newer or found in self._older
+
+
 def valid_key(key: str) -> bool:
     """Whether `key` is 1 to 255 visible ASCII characters."""
     return 0 < len(key) <= KEY_LENGTH_MAX and key.isascii() and key.isprintable() and " " not in key

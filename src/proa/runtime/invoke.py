@@ -2,8 +2,9 @@
 
 Look the key up, run the handler, commit in one store, answer after the commit is durable. A lost race runs the handler
 again with fresh reads; a typed 4xx is recorded like a result; an exception, a 5xx or a request that does not fit the
-route is not. A global unit learns from its commit that its key is finished, which saves the look-up's round trip, and
-looks it up only when the handler fails.
+route is not. That a key is finished is decided by the commit. The look-up before it only spares the handler: a regional
+unit makes it where the key was seen lately, a global one not at all (it would be a round trip); when the handler fails
+the key is looked up before the failure is answered.
 """
 
 from __future__ import annotations
@@ -165,8 +166,10 @@ class Invoker:
                 return self._found(call, running.outcome)
         self._in_flight[address] = call
         try:
-            if call.route.unit == "regional" and (outcome := await self._regional.outcome(*address)):
-                return self._found(call, outcome)
+            if call.route.unit == "regional" and self._regional.finished_lately(*address):
+                outcome = await self._regional.outcome(*address)
+                if outcome:
+                    return self._found(call, outcome)
             return await self._attempt_all(call)
         finally:
             del self._in_flight[address]
@@ -260,11 +263,12 @@ class Invoker:
         return await asyncio.get_running_loop().run_in_executor(None, lambda: run(route.handler, **arguments))
 
     async def _recorded(self, call: Invocation) -> Outcome | None:
-        """A global unit whose handler failed may be a repeat of one that succeeded: then its answer stands."""
-        if call.key is None or call.route.unit != "global":
+        """A unit whose handler failed may be a repeat of one that succeeded: then its answer stands."""
+        if call.key is None:
             return None
+        store = self._global if call.route.unit == "global" else self._regional
         try:
-            return await self._global.outcome(call.route.scope, call.key)
+            return await store.outcome(call.route.scope, call.key)
         except Unavailable:
             return None
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from proa.core.dedupe import Outcome
+from proa.core.dedupe import Outcome, RecentKeys
 from proa.core.replicate.journal import Commit, Dot, Key, Row, Write, missing, parks
 from proa.core.replicate.merge import LastWriter, Merge, order, resolve
 from proa.core.replicate.stamp import Versions, join
@@ -91,6 +91,7 @@ class SqliteRegionStore:
         self._waiters: set[asyncio.Event] = set()
         self._lives = 0
         self._sweep = Sweep()
+        self._recent = RecentKeys()
         self._load()
         self._group = GroupCommit(self._writer, self, run_blocking)
 
@@ -139,6 +140,9 @@ class SqliteRegionStore:
 
     async def outcome(self, scope: str, key: str) -> Outcome | None:
         return read_outcome(self._reader, scope, key, self._clock.now())
+
+    def finished_lately(self, scope: str, key: str) -> bool:
+        return self._recent.maybe(scope, key)
 
     async def journal(self, after: Versions, limit: int) -> list[bytes]:
         entries: list[bytes] = []
@@ -205,6 +209,8 @@ class SqliteRegionStore:
         if self._permit and (refused := self._permit(batch)):
             return refused
         now = self._clock.now()
+        if batch.outcome:
+            self._recent.add(batch.outcome.scope, batch.outcome.key)
         return obstacle(self._writer, batch, now) or self._append(batch, now)
 
     def _append(self, batch: Batch, now: float) -> Committed:
@@ -290,6 +296,7 @@ class SqliteRegionStore:
 
     def _merge_outcome(self, theirs: Outcome) -> None:
         """Two finished units under one key: all replicas keep the earlier one (unit ids sort by time) and list both."""
+        self._recent.add(theirs.scope, theirs.key)
         found = self._writer.execute(SQL["outcome"], (theirs.scope, theirs.key)).fetchone()
         ours = _decode_outcome(found[0]) if found else None
         if ours is None or ours.expires_at <= self._clock.now():
