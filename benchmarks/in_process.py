@@ -88,9 +88,12 @@ async def prepared() -> InProcess:
     return InProcess(Router(app.routes), invoker, store, global_store)
 
 
-async def inline(blocking: Callable[[], None]) -> None:
+def inline(blocking: Callable[[], None]) -> asyncio.Future[None]:
     """A commit to memory does not block, so it needs no thread."""
+    done = asyncio.get_running_loop().create_future()
     blocking()
+    done.set_result(None)
+    return done
 
 
 async def invocations_us(region: InProcess, numbers) -> float:

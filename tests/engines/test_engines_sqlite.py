@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from engines.conformance import Conformance, ManualClock, batch, put
+from engines.conformance import Conformance, ManualClock, batch, foreign, put
 from proa.engines.sqlite.files import SCHEMA_VERSION, connect, in_memory
 from proa.engines.sqlite.global_store import SqliteGlobalStore
 from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
 from proa.errors import StoreCorrupt, StoreFull, StoreNewer
-from proa.ports import Committed
+from proa.ports import Committed, Terms
 
 
 class SqliteBackend:
@@ -127,6 +127,23 @@ def test_a_unit_that_fails_is_left_out_and_its_batch_mates_commit(backend):
             assert isinstance(results[1], AttributeError)
             assert [(r.seq) for r in (results[0], results[2])] == [1, 2]
             assert len(await store.journal({"eu/1": 0}, 10)) == 2
+
+    asyncio.run(scenario())
+
+
+def test_versions_go_on_rising_after_a_restart_under_a_clock_that_was_set_back(backend):
+    async def scenario():
+        async with backend.open("region") as store:
+            await store.commit(batch("u1", put("a")))
+            await store.apply([foreign(1)], Terms())
+            (before,) = await store.read([("t", "a")])
+        backend.clock.time -= 3600
+        async with backend.open("region") as store:
+            await store.apply([foreign(2)], Terms())
+            (applied,) = await store.read([("t", "a")])
+            await store.commit(batch("u2", put("a")))
+            (committed,) = await store.read([("t", "a")])
+            assert before.version < applied.version < committed.version
 
     asyncio.run(scenario())
 

@@ -127,7 +127,7 @@ class SqliteGlobalStore:
     # The in-memory side of a batch (`group.BatchState`).
 
     def seal(self) -> None:
-        self._writer.execute(SQL["put_counters"], (self._revision, self._stamps.last, 0))
+        self._writer.execute(SQL["put_counters"], (self._revision, self._stamps.last))
 
     def publish(self) -> None:
         if self._control_changed:

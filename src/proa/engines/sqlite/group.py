@@ -12,14 +12,16 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 from proa.errors import StoreFull
 
 T = TypeVar("T")
-RunBlocking = Callable[[Callable[[], None]], Awaitable[None]]
+RunBlocking = Callable[[Callable[[], None]], "Coroutine[Any, Any, None] | asyncio.Future[None]"]
+"""Runs a blocking call off the loop (or, in a simulation, in virtual time)."""
 Work = tuple[Callable[[], Any], "asyncio.Future[Any]"]
+Results = list[tuple["asyncio.Future[Any]", Any]]
 BATCH_MAX = 512
 
 
@@ -53,53 +55,72 @@ class GroupCommit:
         self._state = state
         self._run_blocking = run_blocking
         self._queue: list[Work] = []
-        self._drainer: asyncio.Task[None] | None = None
+        self._busy = False
+        self._idlers: list[asyncio.Future[None]] = []
         self.on_failure: Callable[[BaseException], None] = end_process
 
     def submit(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Run `work` inside a coming batch; the future is done when its batch is durable."""
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
         self._queue.append((work, future))
-        if self._drainer is None:
-            self._drainer = asyncio.get_running_loop().create_task(self._drain())
+        if not self._busy:
+            self._busy = True
+            loop.call_soon(self._begin)  # not at once: units that arrive in the same turn of the loop share a batch
         return future
 
     async def idle(self) -> None:
         """Wait until everything submitted so far is durable."""
-        while self._drainer is not None:
-            await asyncio.shield(self._drainer)
+        while self._busy:
+            idler: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._idlers.append(idler)
+            await idler
 
-    async def _drain(self) -> None:
-        try:
-            while self._queue:
-                batch, self._queue = self._queue[:BATCH_MAX], self._queue[BATCH_MAX:]
-                await self._commit(batch)
-        finally:
-            self._drainer = None
-
-    async def _commit(self, batch: list[Work]) -> None:
+    def _begin(self) -> None:
+        batch, self._queue = self._queue[:BATCH_MAX], self._queue[BATCH_MAX:]
         try:
             results = self._run(batch)
         except sqlite3.Error as error:
             self._abandon(batch, error)
+            self._next()
             return
-        try:
-            await self._run_blocking(self._sync)
-        except sqlite3.Error as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+        synced = asyncio.ensure_future(self._run_blocking(self._sync))
+        if synced.done():
+            self._end(batch, results, synced)
+        else:
+            synced.add_done_callback(lambda _: self._end(batch, results, synced))
+
+    def _end(self, batch: list[Work], results: Results, synced: asyncio.Future[None]) -> None:
+        error = asyncio.CancelledError("the commit was cut off") if synced.cancelled() else synced.exception()
+        if error is None:
+            self._publish(results)
+        else:
+            if not _no_room(error):
                 self.on_failure(error)
             self._abandon(batch, error)
-            return
+        self._next()
+
+    def _publish(self, results: Results) -> None:
         self._state.publish()
         for future, result in results:
             if not future.done():
                 future.set_result(result)
 
-    def _run(self, batch: list[Work]) -> list[tuple[asyncio.Future[Any], Any]]:
+    def _next(self) -> None:
+        if self._queue:
+            asyncio.get_running_loop().call_soon(self._begin)
+            return
+        self._busy = False
+        idlers, self._idlers = self._idlers, []
+        for idler in idlers:
+            if not idler.done():
+                idler.set_result(None)
+
+    def _run(self, batch: list[Work]) -> Results:
         """Run every unit inside one open transaction; those that fail are left out."""
         while True:
             self._connection.execute("BEGIN IMMEDIATE")
-            done: list[tuple[asyncio.Future[Any], Any]] = []
+            done: Results = []
             failed = self._first_failure(batch, done)
             if failed is None:
                 self._state.seal()
@@ -107,7 +128,7 @@ class GroupCommit:
             self._roll_back()
             batch.remove(failed)
 
-    def _first_failure(self, batch: list[Work], done: list[tuple[asyncio.Future[Any], Any]]) -> Work | None:
+    def _first_failure(self, batch: list[Work], done: Results) -> Work | None:
         for unit in batch:
             work, future = unit
             try:
@@ -128,9 +149,13 @@ class GroupCommit:
     def _sync(self) -> None:
         self._connection.execute("COMMIT")
 
-    def _abandon(self, batch: list[Work], error: sqlite3.Error) -> None:
+    def _abandon(self, batch: list[Work], error: BaseException) -> None:
         """The batch found no room: nothing of it is kept, in the file or in memory."""
         self._roll_back()
         for _, future in batch:
             if not future.done():
-                future.set_exception(StoreFull(str(error)) if error.sqlite_errorcode == sqlite3.SQLITE_FULL else error)
+                future.set_exception(StoreFull(str(error)) if _no_room(error) else error)
+
+
+def _no_room(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_FULL

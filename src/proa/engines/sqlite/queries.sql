@@ -75,8 +75,15 @@ SELECT entry FROM journal WHERE origin = ? AND seq = ?;
 INSERT INTO cursors (origin, seq) VALUES (?, ?) ON CONFLICT (origin) DO UPDATE SET seq = excluded.seq;
 
 -- name: cursors
--- How far each origin is applied, the store's own included.
-SELECT origin, seq FROM cursors UNION ALL SELECT origin, head FROM counters WHERE origin <> '';
+-- How far each origin is applied; the store's own is as long as its journal.
+SELECT origin, seq FROM cursors
+UNION ALL
+SELECT origin, ifnull((SELECT max(seq) FROM journal WHERE journal.origin = counters.origin), 0)
+FROM counters WHERE origin <> '';
+
+-- name: last_entry
+-- The newest entry of an origin.
+SELECT entry FROM journal WHERE origin = ? ORDER BY seq DESC LIMIT 1;
 
 -- name: park
 INSERT OR IGNORE INTO parked (origin, seq, epoch, at) VALUES (?, ?, ?, ?);
@@ -116,7 +123,7 @@ INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET va
 SELECT version, stamp FROM counters;
 
 -- name: put_origin
-UPDATE counters SET origin = ?, head = 0 WHERE id = 1;
+UPDATE counters SET origin = ? WHERE id = 1;
 
 -- name: put_counters
-UPDATE counters SET version = ?, stamp = ?, head = ? WHERE id = 1;
+UPDATE counters SET version = ?, stamp = ? WHERE id = 1;

@@ -1,6 +1,8 @@
 """A region's own store: units commit here, and other regions' commits are applied here.
 
 Every commit gets the next sequence of this origin and a stamp; rows, journal entry and outcome go into one transaction.
+A row's local version is the stamp of its commit here, or of the application of another region's: stamps never repeat,
+also after a restart, since each is kept in the journal or beside it.
 Other origins' entries are kept as they came and served on, so that any survivor can help any region to catch up.
 """
 
@@ -99,13 +101,24 @@ class SqliteRegionStore:
         """Take the counters from what is durable."""
         read = self._reader
         self._cursors: Versions = dict(read.execute(SQL["cursors"]))
-        self._version, stamp = read.execute(SQL["counters"]).fetchone()
-        self._stamps = HybridClock(stamp)
+        self._stamps = HybridClock(self._last_stamp())
+        self._unjournaled = False
         self._parked: dict[Dot, None] = {(row[0], row[1]): None for row in read.execute(SQL["parked"])}
         stored = get_meta(read, "identity")
         self.identity = msgspec.msgpack.decode(stored, type=Identity) if stored else None
         self.origin = f"{self._region}/{self.identity.incarnation}" if self.identity else ""
         self._durable_cursors = dict(self._cursors)
+
+    def _last_stamp(self) -> int:
+        """The largest stamp ever given or observed: in the newest entry of an origin, or kept on its own."""
+        _, kept = self._reader.execute(SQL["counters"]).fetchone()
+        newest = (self._reader.execute(SQL["last_entry"], (origin,)).fetchone() for origin in self._cursors)
+        return max([kept, *(_decode_commit(entry[0]).stamp for entry in newest if entry)])
+
+    def _version(self) -> int:
+        """A version for rows that another region's commit changes here: a stamp that no journal entry tells of."""
+        self._unjournaled = True
+        return self._stamps.tick(self._clock.now())
 
     # Identity.
 
@@ -217,7 +230,6 @@ class SqliteRegionStore:
         origin, seq = self.origin, self._cursors[self.origin] + 1
         stamp = self._stamps.tick(now)
         self._cursors[origin] = seq
-        self._version += 1
         writes = [self._put(write, stamp, seq) for write in batch.writes]
         deps = {name: cursor for name, cursor in self._cursors.items() if name != origin}
         commit = Commit(origin, seq, stamp, batch.epoch, deps, writes, batch.dots, batch.outcome, batch.id, batch.trace)
@@ -229,11 +241,11 @@ class SqliteRegionStore:
     def _put(self, write: Write, stamp: int, seq: int) -> Write:
         """Write one row over what is there; the write as the journal tells it, with what it had seen."""
         table, key, value, expires_at = write.table, write.key, write.value, write.expires_at
-        own = (table, key, value, stamp, self.origin, seq, self._version, expires_at)
+        own = (table, key, value, stamp, self.origin, seq, stamp, expires_at)
         if self._writer.execute(SQL["put_own_row"], own).rowcount:
             return write
         versions = self._seen(write) | {self.origin: seq}
-        put_row(self._writer, Row(table, key, value, stamp, self.origin, seq, versions, self._version, expires_at))
+        put_row(self._writer, Row(table, key, value, stamp, self.origin, seq, versions, stamp, expires_at))
         return msgspec.structs.replace(write, versions=versions)
 
     def _seen(self, write: Write) -> Versions:
@@ -275,19 +287,19 @@ class SqliteRegionStore:
         self._parked[commit.origin, commit.seq] = None
 
     def _merge(self, commit: Commit) -> None:
-        self._version += 1
+        version = self._version()
         for write in commit.writes:
-            self._merge_row(incoming(commit, write))
+            self._merge_row(incoming(commit, write), version)
         if commit.outcome:
             self._merge_outcome(commit.outcome)
 
-    def _merge_row(self, theirs: Row) -> None:
+    def _merge_row(self, theirs: Row, version: int) -> None:
         ours = read_row(self._writer, (theirs.table, theirs.key))
         policy = self._merges.get(theirs.table, LastWriter())
         kept, rule = resolve(policy, ours, theirs)
         if rule == "older":
             return
-        put_row(self._writer, msgspec.structs.replace(kept, version=self._version))
+        put_row(self._writer, msgspec.structs.replace(kept, version=version))
         if rule == "concurrent":
             self._writer.execute(
                 SQL["put_conflict"],
@@ -347,11 +359,11 @@ class SqliteRegionStore:
 
     def _rebuild(self, keys: set[Key]) -> None:
         """Make `keys` what the journal without its parked commits makes of them, oldest write first."""
-        self._version += 1
+        version = self._version()
         for key in keys:
             self._writer.execute(SQL["drop_row"], key)
         for row in sorted(self._history(keys), key=order):
-            self._merge_row(row)
+            self._merge_row(row, version)
 
     def _history(self, keys: set[Key]) -> Iterator[Row]:
         for origin, seq, entry in self._writer.execute(SQL["all_entries"]):
@@ -375,8 +387,9 @@ class SqliteRegionStore:
         for origin, seq in self._cursors.items() - self._durable_cursors.items():
             if origin != self.origin:
                 self._writer.execute(SQL["put_cursor"], (origin, seq))
-        head = self._cursors.get(self.origin, 0)
-        self._writer.execute(SQL["put_counters"], (self._version, self._stamps.last, head))
+        if self._unjournaled:
+            self._writer.execute(SQL["put_counters"], (0, self._stamps.last))
+            self._unjournaled = False
 
     def publish(self) -> None:
         self._durable_cursors = dict(self._cursors)

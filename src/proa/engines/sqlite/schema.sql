@@ -4,16 +4,14 @@ CREATE TABLE IF NOT EXISTS meta (
     value
 ) WITHOUT ROWID;
 
--- One row: the last version given to a row (a global store's revision), the last stamp, and a region's own origin with
--- its last sequence.
+-- One row: a global store's revision and last stamp; a region's own origin, and the last stamp that no entry tells of.
 CREATE TABLE IF NOT EXISTS counters (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     version INTEGER NOT NULL,
     stamp INTEGER NOT NULL,
-    origin TEXT NOT NULL,
-    head INTEGER NOT NULL
+    origin TEXT NOT NULL
 );
-INSERT OR IGNORE INTO counters (id, version, stamp, origin, head) VALUES (1, 0, 0, '', 0);
+INSERT OR IGNORE INTO counters (id, version, stamp, origin) VALUES (1, 0, 0, '');
 
 CREATE TABLE IF NOT EXISTS rows (
     tbl TEXT NOT NULL,
