@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from engines.conformance import Conformance, ManualClock, batch, foreign, put
+from engines.conformance import Conformance, ManualClock, batch, foreign, outcome, put
 from proa.engines.sqlite.files import SCHEMA_VERSION, connect, in_memory
 from proa.engines.sqlite.global_store import SqliteGlobalStore
 from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
+from proa.engines.sqlite.rows import Sweep
 from proa.errors import StoreCorrupt, StoreFull, StoreNewer
 from proa.ports import Committed, Terms
 
@@ -144,6 +145,20 @@ def test_versions_go_on_rising_after_a_restart_under_a_clock_that_was_set_back(b
             await store.commit(batch("u2", put("a")))
             (committed,) = await store.read([("t", "a")])
             assert before.version < applied.version < committed.version
+
+    asyncio.run(scenario())
+
+
+def test_expired_outcomes_are_swept_while_units_commit_and_others_stay(backend):
+    async def scenario():
+        async with backend.open("region") as store:
+            units = [batch(f"u{i}", put("a"), key=f"old{i}") for i in range(Sweep.EVERY - 10)]
+            await asyncio.gather(*map(store.commit, units))
+            backend.clock.time = 2_000_000.0  # all of them expire
+            fresh = [batch(f"v{i}", put("a")) for i in range(20)]
+            fresh[0].outcome = outcome("fresh", expires_at=3_000_000.0)
+            await asyncio.gather(*map(store.commit, fresh))
+            assert store._reader.execute("SELECT key FROM outcomes").fetchall() == [("fresh",)]
 
     asyncio.run(scenario())
 
