@@ -16,7 +16,7 @@ import msgspec
 
 from proa.core.replicate.journal import FORMAT
 from proa.core.replicate.stamp import Versions, covers, region_of
-from proa.core.time import wall_of
+from proa.core.time import out_of_bound, wall_of
 from proa.errors import LinkDown, LinkRefused, LinkTimeout
 from proa.ports import Clock, Link, Method, RegionStore, Telemetry, Terms
 from proa.runtime.events import ClockSkewSeen, CommitsApplied, PeerBack, PeerLost
@@ -162,9 +162,8 @@ class Replicator:
         now = self._clock.now()
         for index, entry in enumerate(entries):
             head = _decode_head(entry)
-            ahead = wall_of(head.stamp) - now
-            if ahead > self._clock_bound_s:
-                self._telemetry.emit(ClockSkewSeen(head.origin, ahead))
+            if out_of_bound(head.stamp, now, self._clock_bound_s):
+                self._telemetry.emit(ClockSkewSeen(head.origin, wall_of(head.stamp) - now))
                 return entries[:index]
         return entries
 

@@ -68,9 +68,6 @@ SELECT entry FROM journal WHERE origin = ? AND seq > ? ORDER BY seq LIMIT ?;
 -- name: all_entries
 SELECT origin, seq, entry FROM journal;
 
--- name: entry
-SELECT entry FROM journal WHERE origin = ? AND seq = ?;
-
 -- name: put_cursor
 INSERT INTO cursors (origin, seq) VALUES (?, ?) ON CONFLICT (origin) DO UPDATE SET seq = excluded.seq;
 
