@@ -9,6 +9,7 @@ import pytest
 
 from proa import AlreadyExists, App, Context, NotFound, Response
 from proa.core.roles import Assignment, Cut
+from proa.errors import StoreFull
 from support.inproc import system
 
 REGIONS = ["eu", "us", "ap"]
@@ -536,5 +537,26 @@ def test_a_key_from_before_a_restart_is_replayed_even_where_its_handler_now_fail
         await s.start("eu")
         again = await s.request("eu", "POST", "/orders", {"id": "a"}, key="k1")
         assert (again.body, dict(again.headers)["idempotency-replayed"]) == (first.body, "true")
+
+    run(tmp_path, scenario)
+
+
+def test_replication_goes_on_after_a_store_without_room_has_room_again(tmp_path):
+    async def scenario(s):
+        await s.settled()
+        apply, refused = s["us"].store.apply, []
+
+        async def full(entries, terms):
+            refused.append(len(entries))
+            raise StoreFull("no room")
+
+        s["us"].store.apply = full
+        await s.request("eu", "POST", "/orders", {"id": "a"}, key="k")
+        async with asyncio.timeout(10):
+            while len(refused) < 2:
+                await asyncio.sleep(0.01)
+        s["us"].store.apply = apply
+        await s.settled()
+        assert (await s.request("us", "GET", "/orders/a")).status == 200
 
     run(tmp_path, scenario)

@@ -17,7 +17,7 @@ import msgspec
 from proa.core.replicate.journal import FORMAT
 from proa.core.replicate.stamp import Versions, covers, region_of
 from proa.core.time import out_of_bound, wall_of
-from proa.errors import LinkDown, LinkRefused, LinkTimeout
+from proa.errors import LinkDown, LinkRefused, LinkTimeout, StoreFull
 from proa.ports import Clock, Link, Method, RegionStore, Telemetry, Terms
 from proa.runtime.events import ClockSkewSeen, CommitsApplied, PeerBack, PeerLost
 
@@ -125,6 +125,9 @@ class Replicator:
             except (LinkDown, LinkTimeout, LinkRefused) as error:
                 self._lost(peer, error.detail)
                 await self._clock.sleep(RETRY_S)
+                continue
+            except StoreFull:
+                await self._clock.sleep(RETRY_S)  # the commits are the peer's still: they are pulled again
                 continue
             self._back(peer)
             if self.peers[peer].busy:
