@@ -560,3 +560,26 @@ def test_replication_goes_on_after_a_store_without_room_has_room_again(tmp_path)
         assert (await s.request("us", "GET", "/orders/a")).status == 200
 
     run(tmp_path, scenario)
+
+
+def test_late_commits_are_set_aside_even_where_the_disk_had_no_room_at_first(tmp_path):
+    async def scenario(s):
+        region, tries = s["eu"], []
+        region.assume(active_in("eu", 1), s.clock.monotonic() + 60)
+        await s.request("eu", "POST", "/sessions", {"id": "late", "user": "u"}, key="k")
+        set_aside = region.store.set_aside
+
+        async def full_at_first(cuts):
+            tries.append(cuts)
+            if len(tries) == 1:
+                raise StoreFull("no room")
+            return await set_aside(cuts)
+
+        region.store.set_aside = full_at_first
+        region.assume(active_in("us", 2, [Cut(2, "eu/1", 0)]), 0.0)
+        async with asyncio.timeout(10):
+            while not await region.store.parked():
+                await asyncio.sleep(0.01)
+        assert len(tries) == 2
+
+    run(tmp_path, scenario, gate())

@@ -18,6 +18,7 @@ from proa.core.roles import Assignment
 from proa.declare.http import Answer
 from proa.engines.sqlite.group import RunBlocking
 from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
+from proa.errors import StoreFull
 from proa.observe.hub import Hub
 from proa.observe.metrics import Registry
 from proa.ports import Clock, Entropy, GlobalStore, HealthReport, Link, Method
@@ -36,6 +37,7 @@ Register = Callable[[], Awaitable[Identity]]
 CATCH_UP_S = 30.0
 CONTACT_S = 2.0
 START_WAIT_S = 1.0
+SET_ASIDE_RETRY_S = 0.1
 STORE_FILE = "region.db"
 
 
@@ -227,7 +229,13 @@ class Region:
         return furthest
 
     async def _set_aside(self, assignment: Assignment) -> None:
-        parked = await self.store.set_aside(assignment.cuts)
+        """Park what came too late for the cuts, however long the disk has no room for it."""
+        while True:
+            try:
+                parked = await self.store.set_aside(assignment.cuts)
+                break
+            except StoreFull:
+                await self._ports.clock.sleep(SET_ASIDE_RETRY_S)
         if parked:
             self._ports.hub.emit(CommitsParked(parked, assignment.epoch))
 
