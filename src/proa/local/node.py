@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -37,8 +38,16 @@ async def run(config: ClusterConfig, name: str, announce: Announce) -> None:
         case "edge":
             from proa.local.edge import serve
     async with serve(config, name) as boot:
+        _settle_memory()
         announce(name, boot)
         await asyncio.Event().wait()
+
+
+def _settle_memory() -> None:
+    """What start-up made stays for ever: the collector need not look at it again, nor stop requests so often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
 
 
 async def _process(config: ClusterConfig, name: str, announce: Announce, *, supervised: bool) -> None:
