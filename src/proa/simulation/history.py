@@ -1,0 +1,76 @@
+"""What clients saw, and what contradicts it: the material of every checker.
+
+A history holds each operation with the instants at which its client sent it and heard of it, in the world's true time,
+which no node can read. An operation that nobody answered may have happened at any moment after it was sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from proa.core.dedupe import Outcome
+from proa.core.replicate.journal import Commit, Row
+
+NEVER = float("inf")
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """One operation of a client.
+
+    `action` and `key` are the workload's words for what was done to which object. `ok` was answered with a result,
+    `failed` surely had no effect, `unknown` may have happened (`ended` is then `NEVER`). `region` and `epoch` are those
+    of the answer; `epoch` is 0 unless it acknowledged an `active` row. `idempotency_key` is shared by repeats.
+    """
+
+    number: int
+    client: str
+    workload: str
+    action: str
+    key: str
+    argument: Any
+    outcome: Literal["ok", "failed", "unknown"]
+    result: Any
+    began: float
+    ended: float
+    region: str = ""
+    epoch: int = 0
+    idempotency_key: str = ""
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """One contradiction. `invariant` is the checker's short name; `operations` are the numbers of those involved."""
+
+    invariant: str
+    detail: str
+    operations: tuple[int, ...] = ()
+
+
+class StoreState(msgspec.Struct, frozen=True):
+    """What one store holds at the end. `rows` and `decoded` are by (table, key), tombstones only in `rows`."""
+
+    rows: Mapping[tuple[str, str], Row]
+    decoded: Mapping[tuple[str, str], Any]
+    cursors: Mapping[str, int] = {}
+    outcomes: Mapping[tuple[str, str], Outcome] = {}
+    parked: Sequence[Commit] = ()
+    duplicates: Sequence[tuple[Outcome, Outcome]] = ()
+    journal: Mapping[tuple[str, int], Commit] = {}
+
+
+class Final(msgspec.Struct, frozen=True):
+    """The world after it was healed and has settled. `lost_disks` are the origins whose disk is gone for good."""
+
+    regions: Mapping[str, StoreState]
+    global_store: StoreState
+    lost_disks: frozenset[str] = frozenset()
+
+    def table(self, region: str, name: str) -> dict[str, Any]:
+        """The living rows of a regional table as `region` has them, by key."""
+        return {key: value for (table, key), value in self.regions[region].decoded.items() if table == name}
+
+    def strong(self, name: str) -> dict[str, Any]:
+        """The living rows of a strong table, by key."""
+        return {key: value for (table, key), value in self.global_store.decoded.items() if table == name}
