@@ -16,7 +16,8 @@ LAYERS = [
     {"observe"},
     {"runtime"},
     {"edge", "control", "chaos"},
-    {"local"},
+    {"nodes"},
+    {"local", "simulation"},
     {"cli"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -23,7 +23,8 @@ from proa.cli.output import OK, print_line
 from proa.cli.reload import reloads
 from proa.cli.watch import watched
 from proa.local.cluster import Cluster
-from proa.local.plane import background, declared
+from proa.local.plane import declared
+from proa.nodes.plane import background
 
 PORT = 8080
 

@@ -99,7 +99,8 @@ async def global_store(config: ClusterConfig) -> AsyncGenerator[GlobalStore]:
 async def look(config: ClusterConfig) -> dict[str, Any]:
     """The control plane's status, read from the control tables themselves."""
     from proa.control.desk import Desk
-    from proa.local.plane import declared, ends, rules_of, shared_parts
+    from proa.local.plane import declared, ends, rules_of
+    from proa.nodes.site import shared_parts
 
     async with global_store(config) as store:
         await store.scan(NODES)  # raises where the store does not answer; the view would only go on waiting

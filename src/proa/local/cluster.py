@@ -27,8 +27,9 @@ from proa.control.parts import Parts
 from proa.errors import NodeFailed, ProaError
 from proa.local.layout import CLIENT, Layout, Options, lay_out
 from proa.local.lock import StateLock
-from proa.local.plane import declared, ends, rules_of, shared_parts
+from proa.local.plane import declared, ends, rules_of
 from proa.local.process import Child, python
+from proa.nodes.site import shared_parts
 from proa.ports import GlobalStore
 from proa.runtime.clock import SystemClock, SystemEntropy
 from proa.runtime.config import Address, ClusterConfig, save

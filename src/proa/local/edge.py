@@ -6,26 +6,18 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from proa.app import App
 from proa.control.parts import Parts
 from proa.control.wake import Wake
 from proa.core.route import Endpoint, RouteRule
 from proa.edge.agent import EdgeAgent, RoutingApplied
 from proa.edge.envoy import Bootstrap
-from proa.local.plane import (
-    Ends,
-    background,
-    declared,
-    ends,
-    eyes_and_beat,
-    http_probe,
-    life_of,
-    rules_of,
-    shared_parts,
-)
+from proa.local.plane import declared
+from proa.local.site import TcpSite
+from proa.nodes.plane import background, eyes_and_beat, life_of
+from proa.nodes.site import shared_parts
+from proa.ports import Clock
 from proa.runtime.config import ClusterConfig
 from proa.runtime.global_client import GlobalClient
-from proa.runtime.link import TcpLink
 
 LOOK_AGAIN_S = 5.0
 EVERY_TARGET_WITHIN_S = 2.0
@@ -36,28 +28,26 @@ TARGET_PAUSE_S = 0.02
 @asynccontextmanager
 async def serve(config: ClusterConfig, name: str) -> AsyncGenerator[str]:
     """Run Envoy in front of the regions; yields this boot's id once a client can be served."""
-    app, own = declared(config.app), ends()
-    link = TcpLink(name, config.secret, lambda target: config.link_address(name, target), own.entropy)
-    store = GlobalClient(link, own.clock, config.node("witness"))
-    shared = shared_parts(store, rules_of(app, config), own)
-    agent = _agent(config, name, app, own)
-    boot = own.entropy.token(8)
+    site = TcpSite(config, name, declared(config.app))
+    store = GlobalClient(site.link, site.clock, site.rules.witness)
+    shared = shared_parts(store, site.rules, site)
+    agent = _agent(config, site)
+    life = life_of(site, "edge")
     try:
         await agent.start()
-        async with http_probe(config, name, shared.rules) as probe:
-            life = life_of(app, config, name, boot)
+        async with site.probing() as probe:
             observer, member = eyes_and_beat(life, probe, shared, acting=lambda: (agent.epoch, agent.revision))
-            own.hub.subscribe(lambda event: member.poke() if isinstance(event, RoutingApplied) else None)
+            site.hub.subscribe(lambda event: member.poke() if isinstance(event, RoutingApplied) else None)
             async with background([shared.view.run(), observer.run(), member.run(), _follow(shared, agent)]):
-                await _first_targets(agent, own)
-                yield boot
+                await _first_targets(agent, site.clock)
+                yield life.boot
     finally:
         await agent.stop()
-        await link.close()
+        await site.link.close()
 
 
-def _agent(config: ClusterConfig, name: str, app: App, own: Ends) -> EdgeAgent:
-    node = config.nodes[name]
+def _agent(config: ClusterConfig, site: TcpSite) -> EdgeAgent:
+    app, node = site.app, config.nodes[site.name]
     assert node.http
     assert node.admin
     rules = [
@@ -73,9 +63,9 @@ def _agent(config: ClusterConfig, name: str, app: App, own: Ends) -> EdgeAgent:
         rules=tuple(rules),
         linux=sys.platform == "linux",
     )
-    addresses = {region: config.http_address(name, region) for region in app.regions}
+    addresses = {region: config.http_address(site.name, region) for region in app.regions}
     endpoints = [Endpoint(region, address.host, address.port) for region, address in addresses.items()]
-    return EdgeAgent(spec, endpoints, clock=own.clock, telemetry=own.hub)
+    return EdgeAgent(spec, endpoints, clock=site.clock, telemetry=site.hub)
 
 
 async def _follow(shared: Parts, agent: EdgeAgent) -> None:
@@ -88,11 +78,11 @@ async def _follow(shared: Parts, agent: EdgeAgent) -> None:
         await wake.wait(LOOK_AGAIN_S)
 
 
-async def _first_targets(agent: EdgeAgent, own: Ends) -> None:
+async def _first_targets(agent: EdgeAgent, clock: Clock) -> None:
     """Wait until Envoy has found every region well; for a region that is not, only for a while."""
-    began = own.clock.monotonic()
-    while (waited_s := own.clock.monotonic() - began) < ANY_TARGET_WITHIN_S:
+    began = clock.monotonic()
+    while (waited_s := clock.monotonic() - began) < ANY_TARGET_WITHIN_S:
         well = [traffic.healthy for traffic in (await agent.stats()).regions.values()]
         if agent.revision >= 0 and (all(well) or waited_s > EVERY_TARGET_WITHIN_S) and any(well):
             return
-        await own.clock.sleep(TARGET_PAUSE_S)
+        await clock.sleep(TARGET_PAUSE_S)

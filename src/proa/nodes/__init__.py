@@ -1,0 +1,1 @@
+"""Nodes: how a region and a witness are put together, whatever world they stand in."""

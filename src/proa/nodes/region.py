@@ -1,0 +1,72 @@
+"""A region: the runtime, the control plane's region side, and one front door for both."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from proa.control.api import ControlApi
+from proa.control.bootstrap import bootstrap
+from proa.control.controller import Controller
+from proa.control.incarnation import register
+from proa.control.member import Life
+from proa.control.parts import Parts
+from proa.core.incarnation import Disk
+from proa.engines.sqlite.region_store import Identity
+from proa.nodes.plane import background, eyes_and_beat, life_of, until_reached
+from proa.nodes.site import Running, Site, shared_parts
+from proa.runtime.global_client import GlobalClient
+from proa.runtime.region import Ports, Region
+
+CONTROL = "/_proa/control"
+
+
+@asynccontextmanager
+async def serve(site: Site) -> AsyncGenerator[Running]:
+    """Serve the app as the region at `site`; yields once clients and peers are answered."""
+    store = GlobalClient(site.link, site.clock, site.rules.witness)
+    async with site.blocking() as run_blocking:
+        ports = Ports(site.clock, site.entropy, site.link, store, site.hub, run_blocking)
+        region = Region(site.app, site.name, site.data_dir, ports)
+        shared = shared_parts(store, site.rules, site)
+        life = life_of(site, "region")
+        region.gateway.mounts[CONTROL] = ControlApi(site.name, shared, lost=region.store.parked)
+        try:
+            async with site.serve_http(region.gateway):
+                await until_reached(site.clock, lambda: bootstrap(store, shared.rules, shared.entropy, by=site.name))
+                await _take_identity(region, shared)
+                async with site.serve_link(region.methods()), _governed(site, life, region, shared):
+                    yield Running(life.boot, shared, region)
+        finally:
+            await region.stop()
+
+
+async def _take_identity(region: Region, shared: Parts) -> None:
+    """Learn which life of its disk this is, and keep it durably; the same way again for each rejoining."""
+    region.register = _registrar(region, shared, fresh=True)
+    rolled_back = await region.rolled_back()
+    await region.store.assume(await until_reached(shared.clock, _registrar(region, shared, fresh=rolled_back)))
+
+
+def _registrar(region: Region, shared: Parts, *, fresh: bool) -> Callable[[], Awaitable[Identity]]:
+    async def registered() -> Identity:
+        known = region.store.identity
+        disk = Disk(known.incarnation, known.nonce, region.store.head) if known else None
+        return Identity(*await register(shared.store, region.name, disk, shared.entropy, fresh=fresh))
+
+    return registered
+
+
+@asynccontextmanager
+async def _governed(site: Site, life: Life, region: Region, shared: Parts) -> AsyncGenerator[None]:
+    """Replicate and beat, observe the others, and carry plans forward."""
+    while shared.view.situation.assignment is None:
+        await shared.view.poll(0)
+    async with site.probing() as probe:
+        observer, member = eyes_and_beat(life, probe, shared, region=region)
+        controller = Controller(region.name, shared)
+        shared.view.subscribe(lambda: region.note_store_time(shared.view.situation.store_s))
+        await member.beat()  # roles, holds and cuts must be known before peers' commits are applied
+        await region.start()
+        async with background([shared.view.run(), observer.run(), member.run(), controller.run()]):
+            yield
