@@ -93,7 +93,7 @@ class _Caller(_Frames):
             if ok:
                 future.set_result(value)
             else:
-                future.set_exception(_error_of(self._node, value))
+                future.set_exception(error_of(self._node, value))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self.closed = True
@@ -227,6 +227,7 @@ class LinkServer:
             connection.abort()
 
 
-def _error_of(node: str, value: Any) -> ProaError:
+def error_of(node: str, value: Any) -> ProaError:
+    """The error that another node answered with, as (code, detail)."""
     code, detail = value
     return BY_CODE.get(code, LinkRefused)(f"{detail} (from {node})")
