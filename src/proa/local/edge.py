@@ -1,25 +1,21 @@
-"""The edge: Envoy's agent, fed with every new assignment, and one more pair of eyes."""
+"""The edge as a process: Envoy and its agent."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
-from proa.control.parts import Parts
-from proa.control.wake import Wake
 from proa.core.route import Endpoint, RouteRule
 from proa.edge.agent import EdgeAgent, RoutingApplied
 from proa.edge.envoy import Bootstrap
 from proa.local.plane import declared
 from proa.local.site import TcpSite
-from proa.nodes.plane import background, eyes_and_beat, life_of
-from proa.nodes.site import shared_parts
+from proa.nodes import edge
+from proa.observe.hub import Hub
 from proa.ports import Clock
 from proa.runtime.config import ClusterConfig
-from proa.runtime.global_client import GlobalClient
 
-LOOK_AGAIN_S = 5.0
 EVERY_TARGET_WITHIN_S = 2.0
 ANY_TARGET_WITHIN_S = 10.0
 TARGET_PAUSE_S = 0.02
@@ -29,21 +25,20 @@ TARGET_PAUSE_S = 0.02
 async def serve(config: ClusterConfig, name: str) -> AsyncGenerator[str]:
     """Run Envoy in front of the regions; yields this boot's id once a client can be served."""
     site = TcpSite(config, name, declared(config.app))
-    store = GlobalClient(site.link, site.clock, site.rules.witness)
-    shared = shared_parts(store, site.rules, site)
     agent = _agent(config, site)
-    life = life_of(site, "edge")
     try:
         await agent.start()
-        async with site.probing() as probe:
-            observer, member = eyes_and_beat(life, probe, shared, acting=lambda: (agent.epoch, agent.revision))
-            site.hub.subscribe(lambda event: member.poke() if isinstance(event, RoutingApplied) else None)
-            async with background([shared.view.run(), observer.run(), member.run(), _follow(shared, agent)]):
-                await _first_targets(agent, site.clock)
-                yield life.boot
+        async with edge.serve(site, agent, lambda poke: _tell(site.hub, poke)) as running:
+            await _first_targets(agent, site.clock)
+            yield running.boot
     finally:
         await agent.stop()
         await site.link.close()
+
+
+def _tell(hub: Hub, poke: Callable[[], None]) -> None:
+    """Envoy confirms a plan in its own time."""
+    hub.subscribe(lambda event: poke() if isinstance(event, RoutingApplied) else None)
 
 
 def _agent(config: ClusterConfig, site: TcpSite) -> EdgeAgent:
@@ -66,16 +61,6 @@ def _agent(config: ClusterConfig, site: TcpSite) -> EdgeAgent:
     addresses = {region: config.http_address(site.name, region) for region in app.regions}
     endpoints = [Endpoint(region, address.host, address.port) for region, address in addresses.items()]
     return EdgeAgent(spec, endpoints, clock=site.clock, telemetry=site.hub)
-
-
-async def _follow(shared: Parts, agent: EdgeAgent) -> None:
-    """Give the agent each assignment; it takes what is newer than what it has."""
-    wake = Wake(shared.clock)
-    shared.view.subscribe(wake.ring)
-    while True:
-        if assignment := shared.view.situation.assignment:
-            await agent.apply(assignment)
-        await wake.wait(LOOK_AGAIN_S)
 
 
 async def _first_targets(agent: EdgeAgent, clock: Clock) -> None:
