@@ -594,3 +594,17 @@ class ReloadRefused(ProaError):
 
     code = "PROA-L005"
     title = "Reload refused"
+
+
+# Worlds (W): the simulation itself.
+
+
+class SimulationFailed(ProaError):
+    """A simulated world came to no end, so nothing can be said about its seed.
+
+    Cause: the process that ran it died or hangs, or code outside the handlers raised; its traceback is above.
+    Fix: run that seed alone: `proa sim run APP --seeds 1 --from-seed SEED`.
+    """
+
+    code = "PROA-W001"
+    title = "Simulation failed"
