@@ -198,9 +198,12 @@ def _pydantic_decoder(kind: Any) -> Callable[[bytes], Any]:
 
 def to_json(value: Any) -> bytes:
     """A handler's result as a response body."""
-    if is_pydantic(type(value)):
-        return value.model_dump_json().encode()
-    return _encode_json(value)
+    return _json_encoder(value.__class__)(value)
+
+
+@cache
+def _json_encoder(kind: type) -> Callable[[Any], bytes]:
+    return (lambda value: value.model_dump_json().encode()) if is_pydantic(kind) else _encode_json
 
 
 class RowCodec(Generic[T]):

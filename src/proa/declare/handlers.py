@@ -23,10 +23,14 @@ TIMEOUT_S = 5.0
 
 
 class Route(msgspec.Struct):
-    """One declared route. `unit` is where its units commit; None until it is inferred, at first use."""
+    """One declared route.
+
+    `scope` is the name under which its idempotency keys are kept, and by which logs and metrics call it.
+    """
 
     method: str
     path: str
+    scope: str
     handler: Callable[..., Any]
     getters: dict[str, Getter]
     idempotent: Idempotent
@@ -39,13 +43,11 @@ class Route(msgspec.Struct):
     _needs_role: bool | None = None
 
     @property
-    def scope(self) -> str:
-        """The name under which the route's idempotency keys are kept, and by which logs and metrics call it."""
-        return f"{self.method} {self.path}"
-
-    @property
     def unit(self) -> UnitClass:
-        """The class of its units: read-only, committed in the region, or committed in the global store."""
+        """The class of its units: read-only, committed in the region, or committed in the global store.
+
+        It is inferred at first use.
+        """
         if self._class is None:
             self._class = self._classify()
         return self._class
@@ -106,6 +108,7 @@ def route(method: str, path: str, handler: Callable[..., Any], options: ReadOpti
     return Route(
         method=method,
         path=path,
+        scope=f"{method} {path}",
         handler=handler,
         getters=bind(handler, method, path),
         idempotent=options.get("idempotent", False),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from typing import Any
 
@@ -40,6 +40,7 @@ from proa.errors import (
     Unavailable,
 )
 from proa.ports import (
+    Batch,
     Clock,
     Committed,
     Conflict,
@@ -141,15 +142,19 @@ class Invoker:
     # Admission.
 
     async def _admit(self, call: Invocation) -> Answer:
-        if call.route.needs_role and not self._authority.may_write_active():
-            await self._authority.settled(min(ROLE_WAIT_S, call.route.timeout_s * ROLE_WAIT_SHARE))
-        self._require_role(call.route)
+        if call.route.needs_role:
+            await self._wait_for_role(call.route)
         call.key = _idempotency_key(call.route, call.request)
         if call.key is None:
             return await self._attempt_all(call)
         request = call.request
         call.digest = fingerprint(request.method, request.path, request.query, request.body)
         return await self._once(call, call.key)
+
+    async def _wait_for_role(self, route: Route) -> None:
+        if not self._authority.may_write_active():
+            await self._authority.settled(min(ROLE_WAIT_S, route.timeout_s * ROLE_WAIT_SHARE))
+        self._require_role(route)
 
     def _require_role(self, route: Route) -> None:
         if route.needs_role and not self._authority.may_write_active():
@@ -216,7 +221,8 @@ class Invoker:
         if store is None:
             return answer
         outcome = self._outcome(call, answer) if call.key and answer.status < 500 else None
-        result = await self._commit(unit, store, outcome, keep_writes=keep_writes)
+        batch = unit.batch(store, outcome, self._authority.epoch, keep_writes=keep_writes)
+        result = await (self._regional.commit(batch) if store == "regional" else self._commit_globally(batch))
         match result:
             case Committed():
                 if unit.fenced_rows and not self._authority.may_write_active():
@@ -238,9 +244,11 @@ class Invoker:
     async def _handle(self, call: Invocation, unit: Unit) -> tuple[Answer, bool]:
         """The handler's answer, and whether its writes stand (a typed 4xx drops them)."""
         arguments = call.route.arguments(call.request, call.path, unit)
+        handler = call.route.handler
         token = CURRENT.set(unit)
         try:
-            result = await within(unit.remaining_s, self._call(call.route, arguments))
+            work = handler(**arguments) if call.route.is_async else self._in_thread(handler, arguments)
+            result = await within(unit.remaining_s, work)
         except HttpError as error:
             if error.status >= 500 or not call.key:
                 raise
@@ -256,11 +264,9 @@ class Invoker:
             CURRENT.reset(token)
         return answer_of(result, call.route.status), True
 
-    async def _call(self, route: Route, arguments: dict[str, Any]) -> Any:
-        if route.is_async:
-            return await route.handler(**arguments)
+    async def _in_thread(self, handler: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         run = copy_context().run
-        return await asyncio.get_running_loop().run_in_executor(None, lambda: run(route.handler, **arguments))
+        return await asyncio.get_running_loop().run_in_executor(None, lambda: run(handler, **arguments))
 
     async def _recorded(self, call: Invocation) -> Outcome | None:
         """A unit whose handler failed may be a repeat of one that succeeded: then its answer stands."""
@@ -301,10 +307,7 @@ class Invoker:
             expires_at,
         )
 
-    async def _commit(self, unit: Unit, store: Store, outcome: Outcome | None, *, keep_writes: bool) -> Result:
-        batch = unit.batch(store, outcome, self._authority.epoch, keep_writes=keep_writes)
-        if store == "regional":
-            return await self._regional.commit(batch)
+    async def _commit_globally(self, batch: Batch) -> Result:
         if refused := self._authority.refusal():
             return refused
         # The roles are part of what a global commit rests on: a region that was fenced since cannot commit.

@@ -32,7 +32,10 @@ class Frame(msgspec.Struct, frozen=True):
 
 
 class Unit:
-    """One run of a handler. Created anew for each attempt, so that a re-run sees fresh reads."""
+    """One run of a handler. Created anew for each attempt, so that a re-run sees fresh reads.
+
+    `fenced_rows` says whether it wrote rows that only the active region may write.
+    """
 
     __slots__ = (
         "_clock",
@@ -42,6 +45,7 @@ class Unit:
         "_reads",
         "_regional",
         "_rows",
+        "fenced_rows",
         "headers",
         "idempotency_key",
         "region",
@@ -75,6 +79,7 @@ class Unit:
         self._reads: dict[Store, dict[Key, int]] = {}
         self.writes: dict[Key, Write] = {}
         self.store: Store | None = None
+        self.fenced_rows = False
 
     # `declare.context.Context`.
 
@@ -115,27 +120,22 @@ class Unit:
         store: Store = "global" if table.mode == "strong" else "regional"
         if self.store != store:
             self._choose(store, table)
+        if table.mode == "active" and self.route:
+            self.fenced_rows = self.route.needs_role = True
         self.writes[table.name, key] = Write(table.name, key, value, table.mode)
 
     def _choose(self, store: Store, table: Table[Any]) -> None:
         """Settle on the store that this unit commits in, at its first write."""
-        name = self.route.scope if self.route else "a health check"
-        if self.route is None or self.route.unit == "read":
-            raise ReadOnlyUnit(f"{name} wrote {table.name}")
+        route = self.route
+        if route is None or route.unit == "read":
+            raise ReadOnlyUnit(f"{route.scope if route else 'a health check'} wrote {table.name}")
         if self.store is not None:
-            raise MixedUnit(f"{name} writes {table.name} ({table.mode}) besides the {self.store} store")
-        if store != self.route.unit:
-            raise UnitMisclassified(f"{name} is classified {self.route.unit} but wrote {table.name} ({table.mode})")
-        if table.mode == "active":
-            self.route.needs_role = True
+            raise MixedUnit(f"{route.scope} writes {table.name} ({table.mode}) besides the {self.store} store")
+        if store != route.unit:
+            raise UnitMisclassified(f"{route.scope} is classified {route.unit} but wrote {table.name} ({table.mode})")
         self.store = store
 
     # What the commit takes.
-
-    @property
-    def fenced_rows(self) -> bool:
-        """Whether it wrote rows that only the active region may write."""
-        return any(write.mode == "active" for write in self.writes.values())
 
     def batch(self, store: Store, outcome: Outcome | None, epoch: int, *, keep_writes: bool) -> Batch:
         """What `store` is asked to commit; without its writes where only the outcome is to be recorded."""
