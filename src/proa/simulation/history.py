@@ -23,6 +23,7 @@ class Operation(msgspec.Struct, frozen=True):
     `action` and `key` are the workload's words for what was done to which object. `ok` was answered with a result,
     `failed` surely had no effect, `unknown` may have happened (`ended` is then `NEVER`). `region` and `epoch` are those
     of the answer; `epoch` is 0 unless it acknowledged an `active` row. `idempotency_key` is shared by repeats.
+    `answered` is the instant at which the answer left the region, where the world saw it.
     """
 
     number: int
@@ -38,6 +39,7 @@ class Operation(msgspec.Struct, frozen=True):
     region: str = ""
     epoch: int = 0
     idempotency_key: str = ""
+    answered: float = NEVER
 
 
 class Violation(msgspec.Struct, frozen=True):
@@ -61,11 +63,16 @@ class StoreState(msgspec.Struct, frozen=True):
 
 
 class Final(msgspec.Struct, frozen=True):
-    """The world after it was healed and has settled. `lost_disks` are the origins whose disk is gone for good."""
+    """The world after it was healed and has settled. `lost_disks` are the origins whose disk is gone for good.
+
+    `lost_at` tells for each of them since when its commits could reach no survivor: cut off, or lost, whichever came
+    first.
+    """
 
     regions: Mapping[str, StoreState]
     global_store: StoreState
     lost_disks: frozenset[str] = frozenset()
+    lost_at: Mapping[str, float] = {}
 
     def table(self, region: str, name: str) -> dict[str, Any]:
         """The living rows of a regional table as `region` has them, by key."""
