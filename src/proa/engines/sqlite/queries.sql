@@ -13,14 +13,14 @@ ON CONFLICT (tbl, key) DO UPDATE SET
     value = excluded.value, stamp = excluded.stamp, origin = excluded.origin, seq = excluded.seq,
     versions = excluded.versions, version = excluded.version, expires_at = excluded.expires_at;
 
--- name: put_own_row
+-- name: put_next_row
 -- The same where no other origin ever wrote the row, so that its version vector is the new dot; the row count tells.
 INSERT INTO rows (tbl, key, value, stamp, origin, seq, versions, version, expires_at)
 VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?)
 ON CONFLICT (tbl, key) DO UPDATE SET
     value = excluded.value, stamp = excluded.stamp, seq = excluded.seq, version = excluded.version,
     expires_at = excluded.expires_at
-WHERE rows.origin = excluded.origin AND rows.versions IS NULL;
+WHERE rows.origin = excluded.origin AND rows.versions IS NULL AND rows.seq < excluded.seq;
 
 -- name: drop_row
 DELETE FROM rows WHERE tbl = ? AND key = ?;

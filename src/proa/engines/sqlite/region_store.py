@@ -24,8 +24,10 @@ from proa.engines.sqlite.files import SQL, get_meta, open_file
 from proa.engines.sqlite.group import GroupCommit, RunBlocking
 from proa.engines.sqlite.rows import (
     Sweep,
+    claim_outcome,
     encode,
     obstacle,
+    put_next_row,
     put_outcome,
     put_row,
     read_outcome,
@@ -240,12 +242,12 @@ class SqliteRegionStore:
 
     def _put(self, write: Write, stamp: int, seq: int) -> Write:
         """Write one row over what is there; the write as the journal tells it, with what it had seen."""
-        table, key, value, expires_at = write.table, write.key, write.value, write.expires_at
-        own = (table, key, value, stamp, self.origin, seq, stamp, expires_at)
-        if self._writer.execute(SQL["put_own_row"], own).rowcount:
+        dot = {self.origin: seq}
+        row = Row(write.table, write.key, write.value, stamp, self.origin, seq, dot, stamp, write.expires_at)
+        if put_next_row(self._writer, row):
             return write
-        versions = self._seen(write) | {self.origin: seq}
-        put_row(self._writer, Row(table, key, value, stamp, self.origin, seq, versions, stamp, expires_at))
+        versions = self._seen(write) | dot
+        put_row(self._writer, msgspec.structs.replace(row, versions=versions))
         return msgspec.structs.replace(write, versions=versions)
 
     def _seen(self, write: Write) -> Versions:
@@ -289,17 +291,19 @@ class SqliteRegionStore:
     def _merge(self, commit: Commit) -> None:
         version = self._version()
         for write in commit.writes:
-            self._merge_row(incoming(commit, write), version)
+            self._merge_row(incoming(commit, write, version))
         if commit.outcome:
             self._merge_outcome(commit.outcome)
 
-    def _merge_row(self, theirs: Row, version: int) -> None:
+    def _merge_row(self, theirs: Row) -> None:
+        if len(theirs.versions) == 1 and put_next_row(self._writer, theirs):
+            return
         ours = read_row(self._writer, (theirs.table, theirs.key))
         policy = self._merges.get(theirs.table, LastWriter())
         kept, rule = resolve(policy, ours, theirs)
         if rule == "older":
             return
-        put_row(self._writer, msgspec.structs.replace(kept, version=version))
+        put_row(self._writer, msgspec.structs.replace(kept, version=theirs.version))
         if rule == "concurrent":
             self._writer.execute(
                 SQL["put_conflict"],
@@ -309,16 +313,12 @@ class SqliteRegionStore:
     def _merge_outcome(self, theirs: Outcome) -> None:
         """Two finished units under one key: all replicas keep the earlier one (unit ids sort by time) and list both."""
         self._recent.add(theirs.scope, theirs.key)
-        found = self._writer.execute(SQL["outcome"], (theirs.scope, theirs.key)).fetchone()
-        ours = _decode_outcome(found[0]) if found else None
-        if ours is None or ours.expires_at <= self._clock.now():
-            put_outcome(self._writer, theirs)
-        elif ours.unit != theirs.unit:
+        now = self._clock.now()
+        ours = claim_outcome(self._writer, theirs, now)
+        if ours and ours.unit != theirs.unit:
             kept, other = sorted((ours, theirs), key=lambda outcome: outcome.unit)
             put_outcome(self._writer, kept)
-            self._writer.execute(
-                SQL["put_duplicate"], (kept.scope, kept.key, encode(kept), encode(other), self._clock.now())
-            )
+            self._writer.execute(SQL["put_duplicate"], (kept.scope, kept.key, encode(kept), encode(other), now))
 
     # Setting a suffix aside.
 
@@ -362,16 +362,16 @@ class SqliteRegionStore:
         version = self._version()
         for key in keys:
             self._writer.execute(SQL["drop_row"], key)
-        for row in sorted(self._history(keys), key=order):
-            self._merge_row(row, version)
+        for row in sorted(self._history(keys, version), key=order):
+            self._merge_row(row)
 
-    def _history(self, keys: set[Key]) -> Iterator[Row]:
+    def _history(self, keys: set[Key], version: int) -> Iterator[Row]:
         for origin, seq, entry in self._writer.execute(SQL["all_entries"]):
             if (origin, seq) not in self._parked:
                 commit = _decode_commit(entry)
                 for write in commit.writes:
                     if (write.table, write.key) in keys:
-                        yield incoming(commit, write)
+                        yield incoming(commit, write, version)
 
     async def close(self) -> None:
         """Finish what was submitted and close the file."""
@@ -400,9 +400,8 @@ class SqliteRegionStore:
         self._load()
 
 
-def incoming(commit: Commit, write: Write) -> Row:
-    """The row that a commit's write makes of its key."""
-    versions = join(write.versions, {commit.origin: commit.seq})
-    return Row(
-        write.table, write.key, write.value, commit.stamp, commit.origin, commit.seq, versions, 0, write.expires_at
-    )
+def incoming(commit: Commit, write: Write, version: int) -> Row:
+    """The row that a commit's write makes of its key, under the local `version` of its application here."""
+    origin, seq = commit.origin, commit.seq
+    versions = join(write.versions, {origin: seq})
+    return Row(write.table, write.key, write.value, commit.stamp, origin, seq, versions, version, write.expires_at)

@@ -61,6 +61,15 @@ def put_row(connection: sqlite3.Connection, row: Row) -> None:
     )
 
 
+def put_next_row(connection: sqlite3.Connection, row: Row) -> bool:
+    """Put a row that only its own origin has written, without a look at what is there; False where others wrote too.
+
+    Such a row has nothing in its version vector but its own dot.
+    """
+    values = (row.table, row.key, row.value, row.stamp, row.origin, row.seq, row.version, row.expires_at)
+    return connection.execute(SQL["put_next_row"], values).rowcount > 0
+
+
 def changed_key(connection: sqlite3.Connection, reads: Mapping[Key, int]) -> Key | None:
     """The first row that is no longer at the version it was read at (absence is version 0)."""
     for key, version in reads.items():
