@@ -33,11 +33,15 @@ CERTAINTY: Mapping[Outcome, int] = {"ok": 0, "unknown": 1, "failed": 2}
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """An answer as it came over the network. Header names are lower-case."""
+    """An answer as it came over the network. Header names are lower-case.
+
+    `left_at` is the world's true time at which a region gave it away; NEVER where no region did.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    left_at: float = NEVER
 
     def json(self) -> Any:
         """The body's value; None where there is no body."""
@@ -189,6 +193,7 @@ class Client:
             region=region,
             epoch=int(headers.get("proa-epoch", 0)),
             idempotency_key=call.request.key,
+            answered=reply.left_at if reply else NEVER,
         )
         self._history.append(operation)
         return operation

@@ -1,0 +1,58 @@
+"""Which workloads fit an app, and the verdict on a run: what each of them finds, and what holds for every app.
+
+The standard apps are put under all workloads of their modes. Few of them act in one run: a hundred requests spread over
+all would rarely meet, while those of two or three collide. Which ones is drawn from the run's seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from proa.app import App
+from proa.chaos import workload
+from proa.simulation.checkers import convergence, fencing
+from proa.simulation.history import Final, Operation, Violation
+from proa.simulation.workloads import standard
+from proa.simulation.workloads.append import Lists
+from proa.simulation.workloads.authored import Authored
+from proa.simulation.workloads.bank import Bank
+from proa.simulation.workloads.counter import Counters
+from proa.simulation.workloads.effects import Charges
+from proa.simulation.workloads.register import Registers
+from proa.simulation.workloads.sets import Sets
+from proa.simulation.workloads.standard import Held
+from proa.simulation.workloads.workload import Workload
+
+AT_ONCE = 3
+
+
+def all_for(app: App, authors: workload.Workload | None = None) -> list[Workload]:
+    """Every workload that fits an app: those of a standard app, or the author's own."""
+    if authors is not None:
+        return [Authored(app, authors)]
+    if app is standard.active_passive:
+        return [*_held(app, "active"), *_held(app, "strong"), *_merged(app)]
+    return [*_held(app, "strong"), *_merged(app)] if app is standard.active_active else []
+
+
+def drawn(workloads: Sequence[Workload], rng: Random) -> list[Workload]:
+    """Those that act in one run."""
+    return rng.sample(list(workloads), min(AT_ONCE, len(workloads)))
+
+
+def verdict(app: App, workloads: Sequence[Workload], history: Sequence[Operation], final: Final) -> list[Violation]:
+    """Everything that contradicts a guarantee, the particular before the general."""
+    merges = {table.name: table.merge for table in app.tables.values() if table.merge}
+    particular = [found for workload in workloads for found in workload.check(history, final)]
+    return [*particular, *fencing.check(history, final), *convergence.check(history, final, merges)]
+
+
+def _held(app: App, mode: Held) -> list[Workload]:
+    rpo_s = app.objectives.rpo_s
+    return [Registers(mode), Bank(mode), Counters(mode), Lists(mode), Sets(mode, rpo_s), Charges(mode, rpo_s)]
+
+
+def _merged(app: App) -> list[Workload]:
+    rpo_s = app.objectives.rpo_s
+    return [Lists("any"), Sets("any", rpo_s), Charges("any", rpo_s)]

@@ -1,0 +1,88 @@
+"""Sets: an element that was added is there, wherever one looks, and on both sides of its pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from random import Random
+
+from proa.core.replicate.journal import Key
+from proa.declare.tables import Mode
+from proa.simulation.checkers import loss, sets
+from proa.simulation.client import Call, Client
+from proa.simulation.history import Final, Operation, Violation
+from proa.simulation.workloads.workload import Workload, own, remaining, request
+
+LATELY = 5
+"""Looks are for one of so many elements added last: those may still be on their way."""
+
+
+class Sets(Workload):
+    """Adds unique elements, each to two tables in one unit, and looks for those added lately, in any region."""
+
+    def __init__(self, mode: Mode, rpo_s: float | None = None) -> None:
+        self._mode: Mode = mode
+        self._rpo_s = rpo_s
+        self._left = f"{mode}_left"
+        self._name = f"{mode} sets"
+        self._last = 0
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    async def act(self, client: Client, rng: Random) -> None:
+        if self._last and rng.random() < 0.3:
+            await self._look(client, rng)
+        else:
+            await self._add(client)
+
+    async def _add(self, client: Client) -> None:
+        self._last += 1
+        element = str(self._last)
+        asked = request("POST", f"/{self._mode}/pairs/{element}", key=client.new_key())
+        await client.ask(Call(self._name, "add", element, element, asked))
+
+    async def _look(self, client: Client, rng: Random) -> None:
+        element = str(max(1, self._last - rng.randrange(LATELY)))
+        asked = request("GET", f"/{self._mode}/pairs/{element}")
+        await client.ask(Call(self._name, "look", element, element, asked, rng.choice(client.regions)))
+
+    def check(self, history: Sequence[Operation], final: Final) -> list[Violation]:
+        attempts = own(history, self._name)
+        operations, end = remaining(attempts, final, self._mode)
+        looks = [one for one in operations if one.action == "look" and one.outcome == "ok"]
+        violations = loss.check(attempts, final, self._mode, row_of=self._row, rpo_s=self._rpo_s)
+        for side in (self._left, f"{self._mode}_right"):
+            violations += sets.check(operations, end, side, self._mode, linearizable=False)
+        if self._mode != "active":  # there the parking of a commit may come between the two halves of a look
+            violations += _halves(looks)
+        if self._mode == "strong":
+            violations += _missed(operations, looks)
+        return violations
+
+    def _row(self, operation: Operation) -> Key | None:
+        return (self._left, operation.argument) if operation.action == "add" else None
+
+    def collisions(self, history: Sequence[Operation]) -> int:
+        """Looks that found what was added."""
+        return sum(1 for operation in own(history, self._name) if operation.action == "look" and any(operation.result))
+
+
+def _halves(looks: Sequence[Operation]) -> Iterator[Violation]:
+    for look in looks:
+        if look.result == [True, False]:
+            yield Violation("atomic", f"look {look.number} saw one half of element {look.argument}", (look.number,))
+
+
+def _missed(operations: Sequence[Operation], looks: Sequence[Operation]) -> Iterator[Violation]:
+    """Looks that did not find what had been there before they began."""
+    since: dict[str, Operation] = {}
+    for one in operations:
+        there = one.outcome == "ok" and (one.action == "add" or one.result[0])
+        if there and (one.argument not in since or one.ended < since[one.argument].ended):
+            since[one.argument] = one
+    for look in looks:
+        witness = since.get(look.argument)
+        if witness and witness.ended < look.began and not look.result[0]:
+            what = f"look {look.number} missed element {look.argument}, there since operation {witness.number}"
+            yield Violation("set", what, (witness.number, look.number))

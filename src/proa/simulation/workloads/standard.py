@@ -1,0 +1,237 @@
+"""The apps on which the framework itself is judged: small routes whose contradictions are easy to see.
+
+Each shape is declared for a mode, under `/MODE/...` and in tables named `MODE_...`: registers, accounts, counters,
+lists, pairs and charges. What may be concluded from an answer differs by mode, so two rules keep every answer strong:
+- Where the mode is `active`, also a read writes its row back. Only a commit of an `active` row is refused to a region
+  that has lost its right, so only that makes a read as good as a write.
+- A read of several rows is a POST with a key: it commits, so that all that it read is validated at one moment.
+Simulate them as `proa.simulation.workloads.standard:active_active` and `...:active_passive`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from proa.app import App
+from proa.core.replicate.merge import last_writer
+from proa.declare.context import Context
+from proa.declare.objectives import Objectives
+from proa.declare.tables import Mode, Table
+from proa.errors import AlreadyExists
+
+REGIONS = ("eu-west-1", "us-east-1", "ap-southeast-1")
+ACCOUNTS = ("a", "b", "c")
+OPENING = 100
+"""What each account holds at first."""
+TIMEOUT_S = 2.0
+Held = Literal["strong", "active"]
+"""The modes in which a row has one value at a time, whichever region is asked to change it."""
+
+
+class Register(msgspec.Struct, frozen=True):
+    id: str
+    value: int | None
+
+
+class Counter(msgspec.Struct, frozen=True):
+    id: str
+    value: int
+
+
+class Items(msgspec.Struct, frozen=True):
+    id: str
+    value: list[int]
+
+
+class Account(msgspec.Struct, frozen=True):
+    id: str
+    balance: int
+
+
+class Element(msgspec.Struct, frozen=True):
+    id: str
+
+
+class Charge(msgspec.Struct, frozen=True):
+    """One effect. Its primary key is the unit's, so that a second effect under one `key` is a second row."""
+
+    id: str
+    key: str
+    amount: int
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """What the charges come to; every charge changes it, so that charges collide."""
+
+    id: str
+    charges: int
+    total: int
+
+
+class Value(msgspec.Struct, frozen=True):
+    value: int
+
+
+class Swap(msgspec.Struct, frozen=True):
+    expected: int | None
+    new: int
+
+
+class Transfer(msgspec.Struct, frozen=True):
+    source: str
+    target: str
+    amount: int
+
+
+def active_passive_app() -> App:
+    """One active region, handed over automatically. Leases are short, so that a hand-over fits into a short run."""
+    app = App(
+        "standard-active-passive",
+        regions=REGIONS,
+        topology="active-passive",
+        failover="automatic",
+        lease_s=3.0,
+        objectives=Objectives(rto_s=10, rpo_s=2),
+    )
+    _held(app, "active")
+    _held(app, "strong")
+    _merged(app)
+    return app
+
+
+def active_active_app() -> App:
+    """Three active regions: `strong` rows, and rows that are merged."""
+    app = App("standard-active-active", regions=REGIONS, lease_s=3.0, objectives=Objectives(rto_s=2, rpo_s=2))
+    _held(app, "strong")
+    _merged(app)
+    return app
+
+
+def _held(app: App, mode: Held) -> None:
+    _registers(app, mode)
+    _accounts(app, mode)
+    _counters(app, mode)
+    _lists(app, app.table(f"{mode}_lists", Items, key="id", mode=mode))
+    _pairs(app, mode)
+    _charges(app, mode)
+
+
+def _merged(app: App) -> None:
+    _lists(app, app.table("any_lists", Items, key="id", mode="any", merge=last_writer()))
+    _pairs(app, "any")
+    _orders(app)
+
+
+def _registers(app: App, mode: Held) -> None:
+    registers = app.table(f"{mode}_registers", Register, key="id", mode=mode)
+    path = f"/{mode}/registers/{{id}}"
+
+    @app.put(path, timeout_s=TIMEOUT_S)
+    async def write(id: str, body: Value) -> None:
+        await registers.put(Register(id, body.value))
+
+    @app.post(path + "/cas", idempotent=True, timeout_s=TIMEOUT_S)
+    async def swap(id: str, body: Swap) -> bool:
+        held = await registers.get(id, Register(id, None))
+        fits = held.value == body.expected
+        await registers.put(Register(id, body.new) if fits else held)
+        return fits
+
+    @app.post(path + "/read", idempotent=True, timeout_s=TIMEOUT_S)
+    async def read(id: str) -> list[int | None]:
+        held = await registers.get(id, Register(id, None))
+        await registers.put(held)
+        return [held.value]
+
+    @app.get(path, timeout_s=TIMEOUT_S)
+    async def look(id: str) -> list[int | None]:
+        return [(await registers.get(id, Register(id, None))).value]
+
+
+def _accounts(app: App, mode: Held) -> None:
+    accounts = app.table(f"{mode}_accounts", Account, key="id", mode=mode)
+
+    @app.post(f"/{mode}/accounts", idempotent=True, timeout_s=TIMEOUT_S)
+    async def open_all() -> None:
+        for name in ACCOUNTS:
+            await accounts.put(await accounts.get(name, Account(name, OPENING)))
+
+    @app.post(f"/{mode}/transfers", idempotent=True, timeout_s=TIMEOUT_S)
+    async def transfer(body: Transfer) -> None:
+        source, target = await accounts.get(body.source), await accounts.get(body.target)
+        if source.balance < body.amount:
+            raise AlreadyExists(f"account {source.id} has {source.balance} left")
+        await accounts.put(Account(source.id, source.balance - body.amount))
+        await accounts.put(Account(target.id, target.balance + body.amount))
+
+    @app.post(f"/{mode}/audit", idempotent=True, unit="global" if mode == "strong" else "regional", timeout_s=TIMEOUT_S)
+    async def audit() -> dict[str, int]:
+        return {name: (await accounts.get(name)).balance for name in ACCOUNTS}
+
+
+def _counters(app: App, mode: Held) -> None:
+    counters = app.table(f"{mode}_counters", Counter, key="id", mode=mode)
+    path = f"/{mode}/counters/{{id}}"
+
+    @app.post(path, idempotent=True, timeout_s=TIMEOUT_S)
+    async def add(id: str, body: Value) -> int:
+        value = (await counters.get(id, Counter(id, 0))).value + body.value
+        await counters.put(Counter(id, value))
+        return value
+
+
+def _lists(app: App, lists: Table[Items]) -> None:
+    """Lists that a handler reads, appends to and writes back. The last writer of a merged one wins."""
+
+    @app.post(f"/{lists.mode}/lists/{{id}}", idempotent=True, timeout_s=TIMEOUT_S)
+    async def append(id: str, body: Value) -> list[int]:
+        items = [*(await lists.get(id, Items(id, []))).value, body.value]
+        await lists.put(Items(id, items))
+        return items
+
+
+def _pairs(app: App, mode: Mode) -> None:
+    """Elements of a set. Each is written to two tables at once, so that half a commit shows."""
+    left = app.table(f"{mode}_left", Element, key="id", mode=mode)
+    right = app.table(f"{mode}_right", Element, key="id", mode=mode)
+    path = f"/{mode}/pairs/{{id}}"
+
+    @app.post(path, idempotent=True, timeout_s=TIMEOUT_S)
+    async def add(id: str) -> None:
+        await left.put(Element(id))
+        await right.put(Element(id))
+
+    @app.get(path, timeout_s=TIMEOUT_S)
+    async def look(id: str) -> list[bool]:
+        """Whether it is on the left, then whether it is on the right: a commit in between can only add the right."""
+        return [await left.get(id, None) is not None, await right.get(id, None) is not None]
+
+
+def _charges(app: App, mode: Held) -> None:
+    charges = app.table(f"{mode}_charges", Charge, key="id", mode=mode)
+    tallies = app.table(f"{mode}_tallies", Tally, key="id", mode=mode)
+
+    @app.post(f"/{mode}/charges", idempotent=True, timeout_s=TIMEOUT_S)
+    async def charge(body: Value, ctx: Context) -> Charge:
+        tally = await tallies.get("all", Tally("all", 0, 0))
+        taken = Charge(ctx.unit, ctx.idempotency_key or "", body.value)
+        await tallies.put(Tally("all", tally.charges + 1, tally.total + body.value))
+        await charges.put(taken)
+        return taken
+
+
+def _orders(app: App) -> None:
+    """Effects that every region makes for itself: one key used in two regions at once makes two, which are listed."""
+    orders = app.table("any_charges", Charge, key="id", mode="any")
+
+    @app.post("/any/charges", idempotent=True, timeout_s=TIMEOUT_S)
+    async def order(body: Value, ctx: Context) -> Charge:
+        taken = Charge(ctx.unit, ctx.idempotency_key or "", body.value)
+        await orders.put(taken)
+        return taken
+
+
+active_active = active_active_app()
+active_passive = active_passive_app()
