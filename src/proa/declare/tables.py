@@ -72,6 +72,10 @@ class Table(Generic[T]):
         """Remove the row under `key`, if there is one."""
         current_unit().delete(self, self.key_of(key))
 
+    def decode(self, data: bytes) -> T:
+        """The row that a store keeps as these bytes."""
+        return self._codec.decode(data)
+
     def key_of(self, key: Any) -> str:
         """A key as stores hold it; Unprocessable where it cannot be one."""
         if isinstance(key, int) and not isinstance(key, bool):

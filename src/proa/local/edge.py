@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
-from proa.core.route import Endpoint, RouteRule
+from proa.core.route import Endpoint
 from proa.edge.agent import EdgeAgent, RoutingApplied
 from proa.edge.envoy import Bootstrap
 from proa.local.plane import declared
@@ -45,17 +45,13 @@ def _agent(config: ClusterConfig, site: TcpSite) -> EdgeAgent:
     app, node = site.app, config.nodes[site.name]
     assert node.http
     assert node.admin
-    rules = [
-        RouteRule(route.method, route.path, route.unit, route.timeout_s, keyed=route.idempotent is not False)
-        for route in app.routes
-    ]
     spec = Bootstrap(
         listen=node.http,
         admin=node.admin,
         directory=node.data_dir,
         topology=app.topology,
         regions=len(app.regions),
-        rules=tuple(rules),
+        rules=edge.route_rules(app),
         linux=sys.platform == "linux",
     )
     addresses = {region: config.http_address(site.name, region) for region in app.regions}

@@ -6,8 +6,10 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
+from proa.app import App
 from proa.control.parts import Parts
 from proa.control.wake import Wake
+from proa.core.route import RouteRule
 from proa.nodes.plane import background, eyes_and_beat, life_of
 from proa.nodes.site import Running, Site, shared_parts
 from proa.ports import Edge
@@ -16,6 +18,14 @@ from proa.runtime.global_client import GlobalClient
 LOOK_AGAIN_S = 5.0
 OnApplied = Callable[[Callable[[], None]], None]
 """Takes what to call whenever the router acts on another assignment."""
+
+
+def route_rules(app: App) -> tuple[RouteRule, ...]:
+    """The app's routes as an edge must know them."""
+    return tuple(
+        RouteRule(route.method, route.path, route.unit, route.timeout_s, keyed=route.idempotent is not False)
+        for route in app.routes
+    )
 
 
 class Router(Edge, Protocol):

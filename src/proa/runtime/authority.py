@@ -33,7 +33,7 @@ class Authority:
         self.expecting = False
         self.fenced = False
         self.clock_off = False
-        self._waiting: set[asyncio.Event] = set()
+        self._waiting: dict[asyncio.Event, None] = {}
 
     @property
     def epoch(self) -> int:
@@ -68,7 +68,7 @@ class Authority:
         if len(self._waiting) >= WAITING_MAX:
             return
         event = asyncio.Event()
-        self._waiting.add(event)
+        self._waiting[event] = None
         try:
             async with asyncio.timeout(timeout_s):
                 while (self.draining or self.expecting) and not self.may_write_active():
@@ -77,7 +77,7 @@ class Authority:
         except TimeoutError:
             pass
         finally:
-            self._waiting.discard(event)
+            del self._waiting[event]
 
     def _tell(self) -> None:
         for event in self._waiting:

@@ -167,7 +167,7 @@ class Region:
         applied = self.store.applied()
         limits = self.replicator.terms.limits
         self.replicator.terms.limits = {
-            origin: limits.get(origin, applied.get(origin, 0)) for origin in origins if origin != self.origin
+            origin: limits.get(origin, applied.get(origin, 0)) for origin in sorted(origins) if origin != self.origin
         }
         self.authority.expect(promotion=bool(origins))
         return dict(self.replicator.terms.limits)

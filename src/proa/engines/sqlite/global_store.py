@@ -44,7 +44,7 @@ class SqliteGlobalStore:
         self._clock = clock
         self._sweep = Sweep()
         self._load()
-        self._waiters: set[asyncio.Event] = set()
+        self._waiters: dict[asyncio.Event, None] = {}  # a set would wake them in an order of its own
         self._group = GroupCommit(self._writer, self, run_blocking)
 
     def _load(self) -> None:
@@ -75,14 +75,14 @@ class SqliteGlobalStore:
 
     async def _changed(self, timeout_s: float) -> bool:
         event = asyncio.Event()
-        self._waiters.add(event)
+        self._waiters[event] = None
         try:
             async with asyncio.timeout(timeout_s):
                 return await event.wait()
         except TimeoutError:
             return False
         finally:
-            self._waiters.discard(event)
+            del self._waiters[event]
 
     async def close(self) -> None:
         """Finish what was submitted and close the file; waiting watchers are sent home."""

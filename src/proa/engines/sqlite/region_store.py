@@ -92,7 +92,7 @@ class SqliteRegionStore:
         self._region = region
         self._permit = permit
         self._merges = dict(merges or {})
-        self._waiters: set[asyncio.Event] = set()
+        self._waiters: dict[asyncio.Event, None] = {}  # a set would wake them in an order of its own
         self._lives = 0
         self._sweep = Sweep()
         self._recent = RecentKeys()
@@ -174,7 +174,7 @@ class SqliteRegionStore:
 
     async def changed(self, after: Versions, timeout_s: float) -> bool:
         event = asyncio.Event()
-        self._waiters.add(event)
+        self._waiters[event] = None
         lives = self._lives
         try:
             async with asyncio.timeout(timeout_s):
@@ -184,7 +184,7 @@ class SqliteRegionStore:
         except TimeoutError:
             return False
         finally:
-            self._waiters.discard(event)
+            del self._waiters[event]
         return True
 
     def _beyond(self, after: Versions) -> bool:

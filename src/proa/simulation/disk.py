@@ -1,0 +1,167 @@
+"""Disks: real SQLite files, in a world where a sync takes time, finds no room, or never returns.
+
+A store's writer runs its COMMIT through the disk. When the process dies, the next one gets a copy of the files as a
+machine would find them after power came back: with everything that was synced, and of a sync under way all, nothing or
+a torn part (the write-ahead log cut somewhere within it, its last page spoilt), which SQLite's recovery must see for
+what it is. The dead process keeps the old files: whatever it still did to them nobody sees.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Literal
+
+from proa.simulation.loop import SimLoop
+from proa.simulation.process import Life
+
+SYNC_S = 0.001
+When = Literal["before", "inside", "after"]
+Work = Callable[[], None]
+
+
+class Disk:
+    """One host's disk. `slow_s` is added to each sync; `full` makes each fail; `crash` kills at the next one."""
+
+    def __init__(self, folder: Path, rng: Random, loop: SimLoop, fired: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._rng = rng
+        self._loop = loop
+        self._fired = fired
+        self._copies = 0
+        self._syncing: Work | None = None
+        self._kept: Path | None = None
+        self.slow_s = 0.0
+        self.full = False
+        self.crash: When | None = None
+        self.on_crash: Callable[[], None] = lambda: None
+        self.path = self._next()
+        self.path.mkdir(parents=True)
+
+    def _next(self) -> Path:
+        self._copies += 1
+        return self._folder / str(self._copies)
+
+    # Syncing.
+
+    def runner(self, life: Life) -> Callable[[Work], asyncio.Future[None]]:
+        """What the stores of one process run their COMMITs with."""
+
+        def run_blocking(work: Work) -> asyncio.Future[None]:
+            life.port()
+            future: asyncio.Future[None] = self._loop.create_future()
+            self._syncing = work
+            took_s = SYNC_S * (0.5 + self._rng.random()) + self.slow_s * self._rng.random()
+            if self.slow_s:
+                self._fired("slow disk")
+            self._loop.call_later(took_s, self._finish, work, future)
+            return future
+
+        return run_blocking
+
+    def _finish(self, work: Work, future: asyncio.Future[None]) -> None:
+        """The sync is over, in the process that asked for it; a dead one never comes here."""
+        if self.crash:
+            self._die(work)
+        self._syncing = None
+        try:
+            if self.full:
+                self._fired("full disk")
+                raise _full()
+            work()
+        except sqlite3.Error as error:
+            future.set_exception(error)
+        else:
+            future.set_result(None)
+
+    def _die(self, work: Work) -> None:
+        when, self.crash = self.crash, None
+        self._fired(f"crash {when} fsync")
+        if when == "before":
+            self._syncing = None
+        elif when == "after":
+            self._syncing = None
+            work()
+        self.on_crash()
+
+    # What is left after a death.
+
+    def crashed(self, *, torn: bool | None = None) -> None:
+        """The process died: put a copy in place of what it had, as it would be found."""
+        work, self._syncing = self._syncing, None
+        keep: int | None = None
+        if work is not None:
+            keep = self._interrupted(work, self._rng.random() < 0.5 if torn is None else torn)
+        old, self.path = self.path, self._next()
+        _copy(old, self.path)
+        if keep is not None:
+            self._tear(keep)
+
+    def _interrupted(self, work: Work, torn: bool) -> int | None:
+        """A sync was under way: half of the times nothing reached the disk; else how much of the log was good."""
+        if not torn:
+            return None
+        before = _log_size(self.path)
+        work()
+        return before
+
+    def _tear(self, good: int) -> None:
+        """Cut the log somewhere after `good` bytes and spoil what is left of the last write; or leave it whole."""
+        log = _log(self.path)
+        size = log.stat().st_size if log and log.exists() else 0
+        if log is None or size <= good or self._rng.random() < 0.3:
+            return
+        self._fired("torn write")
+        cut = self._rng.randrange(good, size)
+        with log.open("r+b") as file:
+            file.truncate(cut)
+            if cut > good:
+                file.seek(self._rng.randrange(good, cut))
+                file.write(self._rng.randbytes(min(64, cut - file.tell())))
+
+    # What may happen to a disk as a whole, while nobody uses it.
+
+    def snapshot(self) -> None:
+        """Keep a copy to put back later."""
+        self._kept = self._next()
+        _copy(self.path, self._kept)
+
+    def restore(self) -> None:
+        """Put the copy back; without one the disk comes back empty."""
+        self.path = self._next()
+        if self._kept is None:
+            self.path.mkdir()
+        else:
+            _copy(self._kept, self.path)
+
+    def lose(self) -> None:
+        """A new, empty disk."""
+        self.path = self._next()
+        self.path.mkdir()
+
+
+def _copy(old: Path, new: Path) -> None:
+    new.mkdir()
+    for file in sorted(old.iterdir()):
+        if not file.name.endswith("-shm"):
+            shutil.copyfile(file, new / file.name)
+
+
+def _log(folder: Path) -> Path | None:
+    return next((file for file in sorted(folder.iterdir()) if file.name.endswith("-wal")), None)
+
+
+def _log_size(folder: Path) -> int:
+    log = _log(folder)
+    return log.stat().st_size if log else 0
+
+
+def _full() -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    error.sqlite_errorname = "SQLITE_FULL"
+    return error

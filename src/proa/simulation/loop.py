@@ -1,0 +1,246 @@
+"""The loop: asyncio in virtual time, one turn after another in an order that a seed decides.
+
+Nothing waits really: where nothing is ready, time jumps to the next timer. Every handle belongs to a process (or to the
+world itself), known by its context; a process reads time on its own clock, does not run while it is paused, and never
+again once it is dead. A process can also be stalled in the middle of a step, as a real one is when the machine is: the
+rest of the world then goes on inside the call, and the step resumes where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from asyncio import Handle, TimerHandle
+from collections.abc import Callable, Coroutine
+from contextvars import Context, ContextVar
+from random import Random
+from typing import Any, NoReturn, Protocol, TypeVar
+
+try:
+    from proa.errors import SimulationEscape
+except ImportError:
+    SimulationEscape = RuntimeError
+
+T = TypeVar("T")
+
+
+class Killed(BaseException):  # noqa: N818 - the end of a process is no error of its code
+    """Raised in the code of a process at the instant of its death, to unwind it."""
+
+
+class Deadlock(RuntimeError):
+    """Nothing in the world can ever happen again, and the coroutine that runs it still waits."""
+
+
+class Process(Protocol):
+    """What the loop must know of the owner of a handle."""
+
+    halted: bool
+    """Paused or dead: its handles do not run."""
+    dead: bool
+    held: list[Handle]
+    """Handles that became ready while it was paused."""
+
+    def local_time(self, true_s: float) -> float: ...
+    def true_time(self, local_s: float) -> float: ...
+
+
+OWNER: ContextVar[Process | None] = ContextVar("owner", default=None)
+_owner = OWNER.get
+
+
+class _Task(asyncio.Task[T]):
+    """A task whose hash is the number of its making, so that sets of tasks are walked in the same order everywhere."""
+
+    def __init__(self, coroutine: Any, loop: Any, context: Context | None) -> None:
+        loop.tasks_made += 1
+        self._number = loop.tasks_made
+        self.owner = OWNER.get() if context is None else context.get(OWNER)
+        super().__init__(coroutine, loop=loop, context=context)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class SimLoop(asyncio.BaseEventLoop):
+    """asyncio's loop in virtual time. `order` permutes the ready tasks of each turn; None leaves them in order."""
+
+    def __init__(self, order: Random | None = None) -> None:
+        super().__init__()
+        self.now_s = 0.0
+        self.current: Process | None = None
+        self.turns = 0
+        self.tasks_made = 0
+        self._order = order
+        self._timers: list[tuple[float, int, Handle]] = []
+        self._count = 0
+        self._ready: Any  # asyncio's own deque
+        self.set_task_factory(_new_task)
+        self.set_exception_handler(_report)
+
+    # Time.
+
+    def time(self) -> float:
+        """The clock of whoever asks: a process's own, or true time for the world."""
+        return self.now_s if self.current is None else self.current.local_time(self.now_s)
+
+    def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
+        handle = TimerHandle(when, callback, args, self, context)
+        true_s = when if self.current is None else self.current.true_time(when)
+        self._count += 1
+        heapq.heappush(self._timers, (true_s, self._count, handle))
+        return handle
+
+    def after(self, true_s: float, context: Context, callback: Callable[..., object], *args: Any) -> Handle:
+        """Call back in `true_s` of true time, whoever asks."""
+        handle = Handle(callback, args, self, context)
+        self._count += 1
+        heapq.heappush(self._timers, (self.now_s + true_s, self._count, handle))
+        return handle
+
+    def retime(self, process: Process) -> None:
+        """The clock of `process` changed its speed: its timers fall due at other true times."""
+        self._timers = [
+            (process.true_time(handle.when()), number, handle)
+            if isinstance(handle, TimerHandle) and handle._context.get(OWNER) is process  # noqa: SLF001 # pyright: ignore
+            else (when, number, handle)
+            for when, number, handle in self._timers
+        ]
+        heapq.heapify(self._timers)
+
+    # Turns.
+
+    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Handle:
+        handle = Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    call_soon_threadsafe = call_soon
+
+    def _run_once(self) -> None:
+        ready = self._ready
+        self.turns += 1
+        if not ready:
+            self._advance()
+        elif self._order is not None and len(ready) > 1:
+            self._permute(self._order)
+        for _ in range(len(ready)):
+            if not ready:
+                break  # a stalled step ran the rest
+            self.run(ready.popleft())
+
+    def run(self, handle: Any) -> None:
+        """Run one handle as its owner, now; it waits where the owner is paused."""
+        if handle._cancelled:
+            return
+        context = handle._context
+        owner = context.get(OWNER)
+        if owner is not None and owner.halted:
+            owner.held.append(handle)
+            return
+        before, self.current = self.current, owner
+        handle._run()
+        self.current = before
+
+    def _advance(self) -> None:
+        """Jump to the next timer that counts; everything due then becomes ready."""
+        timers, ready = self._timers, self._ready
+        while timers and timers[0][2]._cancelled:  # noqa: SLF001 # pyright: ignore
+            heapq.heappop(timers)
+        if not timers:
+            if self._stopping:
+                return
+            raise Deadlock("nothing can happen any more: every task waits and no timer is set")
+        self.now_s = max(self.now_s, timers[0][0])
+        while timers and timers[0][0] <= self.now_s:
+            ready.append(heapq.heappop(timers)[2])
+
+    def _permute(self, order: Random) -> None:
+        """Shuffle the task steps among their places; asyncio promises order only for plain callbacks."""
+        batch = list(self._ready)
+        places = [place for place, handle in enumerate(batch) if _is_step(handle)]
+        steps = [batch[place] for place in places]
+        order.shuffle(steps)
+        for place, step in zip(places, steps, strict=True):
+            batch[place] = step
+        self._ready.clear()
+        self._ready.extend(batch)
+
+    # Processes.
+
+    def stall(self, process: Any, seconds: float) -> None:
+        """Let `process`, which is in the middle of a step, stand still while the rest of the world goes on.
+
+        Raises:
+            Killed: it was killed meanwhile, or the world ended.
+        """
+        until = self.now_s + seconds
+        self.after(seconds, Context(), lambda: None)
+        task = asyncio.current_task(self)
+        if task:
+            asyncio.tasks._leave_task(self, task)  # noqa: SLF001 # pyright: ignore
+        before, process.halted = self.current, True
+        while not process.dead and not self._stopping and self.now_s < until:
+            self._run_once()
+        self.current = before
+        if task:
+            asyncio.tasks._enter_task(self, task)  # noqa: SLF001 # pyright: ignore
+        if process.dead or self._stopping:
+            raise Killed
+        process.resume()
+
+    def requeue(self, handles: list[Handle]) -> None:
+        """Run these before what is ready now: they became so earlier."""
+        self._ready.extendleft(reversed(handles))
+
+    # What would leave the world.
+
+    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # noqa: ARG002  # pyright: ignore
+        """Run at once: there are no threads here."""
+        future: asyncio.Future[T] = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever awaits
+            future.set_exception(error)
+        return future
+
+    async def create_connection(self, *_: Any, **__: Any) -> NoReturn:  # pyright: ignore
+        raise SimulationEscape("a real connection was opened")
+
+    async def create_server(self, *_: Any, **__: Any) -> NoReturn:  # pyright: ignore
+        raise SimulationEscape("a real port was opened")
+
+    async def getaddrinfo(self, *_: Any, **__: Any) -> NoReturn:  # pyright: ignore
+        raise SimulationEscape("a real name was looked up")
+
+    def _process_events(self, event_list: Any) -> None:
+        """There are no events but those of the world."""
+
+    def _write_to_self(self) -> None:
+        """There is nobody to wake from elsewhere."""
+
+    def _asyncgen_finalizer_hook(self, agen: Any) -> None:
+        """A generator that a dead process left behind is not run to its end."""
+
+
+def run(main: Coroutine[Any, Any, T], order: Random | None = None) -> T:
+    """Run a coroutine to its end in virtual time."""
+    loop = SimLoop(order)
+    try:
+        return loop.run_until_complete(main)
+    finally:
+        loop.close()
+
+
+def _new_task(loop: Any, coroutine: Any, context: Context | None = None) -> Any:
+    return _Task(coroutine, loop, context)
+
+
+def _is_step(handle: Any) -> bool:
+    return isinstance(getattr(handle._callback, "__self__", None), asyncio.Task)  # noqa: SLF001
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    abandoned = "was destroyed but it is pending" in context["message"]
+    if not abandoned and not isinstance(context.get("exception"), Killed):
+        loop.default_exception_handler(context)

@@ -1,0 +1,196 @@
+"""The network: every message takes its time, and may be cut, lost, delayed, doubled or overtaken.
+
+A message is a callback at its destination, run as the process that lives there when it arrives; where none does, the
+sender is refused after the way back. Between two nodes messages keep their order, as on a connection, unless reordering
+is on. What is cut is swallowed: nobody hears of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextvars import Context
+from random import Random
+from typing import Any, Protocol
+
+import msgspec
+
+from proa.errors import LinkDown, LinkRefused, LinkTimeout, ProaError
+from proa.ports import Method
+from proa.runtime.link import error_of
+from proa.simulation.loop import SimLoop
+from proa.simulation.process import Life
+
+JITTER = 0.2
+LOCAL_S = 0.0003
+STEP_S = 1e-6
+_encode = msgspec.msgpack.encode
+_decode = msgspec.msgpack.decode
+Way = tuple[str, str]
+
+
+class Host(Protocol):
+    """A place that messages go to: whoever lives there now, if anybody."""
+
+    name: str
+    life: Life | None
+
+
+class Network:
+    """Carries messages between hosts. `fired` is told of each fault that hit one; `traced` of each arrival."""
+
+    def __init__(
+        self,
+        loop: SimLoop,
+        rng: Random,
+        fired: Callable[[str], None],
+        traced: Callable[[float, str, str, str, bytes], None],
+    ) -> None:
+        self._loop = loop
+        self._rng = rng
+        self._fired = fired
+        self._traced = traced
+        self._nobody = Context()
+        self._last: dict[Way, float] = {}
+        self.hosts: dict[str, Any] = {}
+        self.delays: dict[Way, float] = {}
+        self.extra: dict[Way, float] = {}
+        self.cut: dict[Way, str] = {}
+        self.loss = 0.0
+        self.duplicate = 0.0
+        self.reorder = 0.0
+        self.lost_replies: dict[str, float] = {}
+
+    def send(self, source: str, target: str, what: str, payload: bytes, act: Callable[[Any], None]) -> None:
+        """Carry one message; `act` is called with the target host at its arrival."""
+        way = (source, target)
+        rng = self._rng
+        if self.loss and rng.random() < self.loss:
+            self._fired("loss")
+            return
+        copies = 1
+        if self.duplicate and rng.random() < self.duplicate:
+            self._fired("duplicate")
+            copies = 2
+        for _ in range(copies):
+            delay = self.delays.get(way, LOCAL_S) * (1 + JITTER * rng.random())
+            if self.extra and way in self.extra:
+                self._fired("delay")
+                delay += self.extra[way] * (0.5 + rng.random())
+            at = self._loop.now_s + delay
+            if self.reorder and rng.random() < self.reorder:
+                self._fired("reorder")
+                at += delay * 3 * rng.random()
+            else:
+                at = self._last[way] = max(at, self._last.get(way, 0.0) + STEP_S)
+            self._loop.after(at - self._loop.now_s, self._nobody, self._arrive, way, what, payload, act)
+
+    def _arrive(self, way: Way, what: str, payload: bytes, act: Callable[[Any], None]) -> None:
+        if self.cut and way in self.cut:
+            self._fired(self.cut[way])
+            return
+        self._traced(self._loop.now_s, way[0], way[1], what, payload)
+        act(self.hosts[way[1]])
+
+
+    def loses_reply(self, source: str) -> bool:
+        """Whether this reply never leaves, though the call acted."""
+        share = self.lost_replies.get(source)
+        if share is None or self._rng.random() >= share:
+            return False
+        self._fired("lost reply")
+        return True
+
+    def stale_reply(self) -> None:
+        """A reply came for a call that nobody waits for, perhaps of an earlier life."""
+        self._fired("stale reply")
+
+
+class SimLink:
+    """`ports.Link` of one process over the network."""
+
+    def __init__(self, network: Network, life: Life) -> None:
+        self._network = network
+        self._life = life
+        self._loop = asyncio.get_running_loop()
+        self._prefix = life.token(4) + "-"
+        self._count = 0
+        self.waiting: dict[str, asyncio.Future[Any]] = {}
+
+    async def call(self, node: str, method: str, payload: Any, *, timeout_s: float = 1.0) -> Any:
+        self._life.port()
+        self._count += 1
+        call = f"{self._prefix}{self._count}"
+        future = self.waiting[call] = self._loop.create_future()
+        timer = self._loop.call_later(timeout_s, _expire, future, node, method, timeout_s)
+        self._send(node, call, method, payload, timeout_s)
+        try:
+            return await future
+        finally:
+            timer.cancel()
+            del self.waiting[call]
+            self._life.port()
+
+    def _send(self, node: str, call: str, method: str, payload: Any, timeout_s: float) -> None:
+        me, data = self._life.name, payload if payload.__class__ is bytes else _encode(payload)
+
+        def arrive(host: Any) -> None:
+            life = host.life
+            if life is None or life.methods is None:
+                self._reply(node, me, call, None, LinkDown(f"cannot connect to {node}"))
+            else:
+                copy = payload if payload.__class__ is bytes else _decode(data)
+                life.spawn(self._serve(life, me, call, method, copy, timeout_s))
+
+        self._network.send(me, node, method, data, arrive)
+
+    async def _serve(self, life: Any, caller: str, call: str, method: str, payload: Any, deadline_s: float) -> None:
+        """The answering end, in the process that was asked."""
+        try:
+            async with asyncio.timeout(deadline_s):
+                value = await _method(life, method)(caller, payload)
+        except TimeoutError:
+            return  # the caller has given up
+        except ProaError as error:
+            self._reply(life.name, caller, call, None, error_of(life.name, [error.code, error.detail]))
+        except Exception as error:  # noqa: BLE001 - a defect here must not take the node down
+            self._reply(life.name, caller, call, None, LinkRefused(f"{life.name} failed in {method}: {error!r}"))
+        else:
+            self._reply(life.name, caller, call, value, None)
+
+    def _reply(self, source: str, target: str, call: str, value: Any, error: ProaError | None) -> None:
+        network = self._network
+        if network.loses_reply(source):
+            return
+        data = value if value.__class__ is bytes else _encode(value)
+
+        def arrive(host: Any) -> None:
+            life = host.life
+            future = life.link.waiting.get(call) if life is not None and life.link is not None else None
+            if future is None:
+                network.stale_reply()  # of a call that nobody waits for, perhaps of an earlier life
+            else:
+                settle(future, value if value.__class__ is bytes else _decode(data), error)
+
+        network.send(source, target, "reply", data, arrive)
+
+
+def settle(future: asyncio.Future[Any], value: Any, error: Exception | None) -> None:
+    """Give whoever waits what came; a second copy changes nothing."""
+    if not future.done():
+        if error is None:
+            future.set_result(value)
+        else:
+            future.set_exception(error)
+
+
+def _expire(future: asyncio.Future[Any], node: str, method: str, timeout_s: float) -> None:
+    if not future.done():
+        future.set_exception(LinkTimeout(f"{node} did not answer {method} within {timeout_s:g} s"))
+
+
+def _method(life: Any, name: str) -> Method:
+    methods: Mapping[str, Method] = life.methods
+    if name not in methods:
+        raise LinkRefused(f"{life.name} serves no method {name!r}")
+    return methods[name]

@@ -1,0 +1,155 @@
+"""Hosts and the processes that live on them: clocks that are wrong, pauses anywhere, deaths that undo nothing.
+
+A host outlives its processes: it has the clock and the disk. A process is one life of a node's program. Every port call
+of its code passes `Life.port`, where a trap set by a fault may stop it, jump its clock or kill it: whatever lies between
+a check and an act can be hit there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Handle
+from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
+from random import Random
+from typing import Any, Literal
+
+from proa.simulation.loop import OWNER, Killed, SimLoop
+
+EPOCH_S = 1_700_000_000.0
+"""The wall clock at the beginning of every world."""
+Trap = Literal["pause", "jump", "kill"]
+
+
+class HostClock:
+    """A host's two clocks: a wall clock that may be anywhere, and a monotonic one that may run fast or slow."""
+
+    __slots__ = ("offset_s", "rate", "_local_s", "_true_s")
+
+    def __init__(self) -> None:
+        self.offset_s = 0.0
+        self.rate = 1.0
+        self._true_s = 0.0
+        self._local_s = 0.0
+
+    def monotonic(self, true_s: float) -> float:
+        return self._local_s + (true_s - self._true_s) * self.rate
+
+    def true_of(self, local_s: float) -> float:
+        return self._true_s + (local_s - self._local_s) / self.rate
+
+    def wall(self, true_s: float) -> float:
+        return EPOCH_S + self.offset_s + self.monotonic(true_s)
+
+    def run_at(self, rate: float, true_s: float) -> None:
+        """From now on run `rate` times as fast as true time."""
+        self._local_s, self._true_s, self.rate = self.monotonic(true_s), true_s, rate
+
+
+class Life:
+    """One process on a host. `loop.Process` for the loop; `proa.ports.Clock` and `Entropy` for its code."""
+
+    def __init__(self, name: str, loop: SimLoop, clock: HostClock, rng: Random, on_trap: Callable[[Life, Trap, float], None]) -> None:
+        self.name = name
+        self.halted = False
+        self.dead = False
+        self.held: list[Handle] = []
+        self._loop = loop
+        self._clock = clock
+        self._rng = rng
+        self._on_trap = on_trap
+        self._trap: list[Any] | None = None
+        self.context = copy_context()
+        self.context.run(OWNER.set, self)
+        self.link: Any = None
+        self.methods: Any = None
+        self.http: Any = None
+        self.running: Any = None
+        """What the node's composition yielded, once it serves."""
+
+    # For the loop.
+
+    def local_time(self, true_s: float) -> float:
+        return self._clock.monotonic(true_s)
+
+    def true_time(self, local_s: float) -> float:
+        return self._clock.true_of(local_s)
+
+    # Ports.
+
+    def now(self) -> float:
+        self.port()
+        return self._clock.wall(self._loop.now_s)
+
+    def monotonic(self) -> float:
+        self.port()
+        return self._clock.monotonic(self._loop.now_s)
+
+    async def sleep(self, seconds: float) -> None:
+        self.port()
+        await asyncio.sleep(seconds)
+
+    def random(self) -> float:
+        return self._rng.random()
+
+    def token(self, size: int = 16) -> str:
+        return self._rng.randbytes(size).hex()
+
+    def port(self) -> None:
+        """A port is called: the place where a trap springs."""
+        if self._trap is not None:
+            self._count_down(self._trap)
+
+    def _count_down(self, trap: list[Any]) -> None:
+        if self._loop.current is not self:
+            return  # the world looks, not the process
+        trap[0] -= 1
+        if trap[0] <= 0:
+            self._trap = None
+            self._on_trap(self, trap[1], trap[2])
+
+    def set_trap(self, nth: int, trap: Trap, amount: float) -> None:
+        """Spring at the `nth` port call from now."""
+        self._trap = [nth, trap, amount]
+
+    # What is done to it.
+
+    def run(self, work: Callable[..., Any], *args: Any) -> Any:
+        """Run `work` as this process, now."""
+        before, self._loop.current = self._loop.current, self
+        try:
+            return self.context.copy().run(work, *args)
+        finally:
+            self._loop.current = before
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Begin a task of this process."""
+        return self._loop.create_task(work, context=self.context.copy())
+
+    def stall(self, seconds: float) -> None:
+        """Stand still in the middle of this step."""
+        self._loop.stall(self, seconds)
+
+    def pause(self) -> None:
+        self.halted = True
+
+    def resume(self) -> None:
+        """Go on with everything that became ready meanwhile."""
+        if not self.dead:
+            self.halted = False
+            held, self.held = self.held, []
+            self._loop.requeue(held)
+
+    def kill(self) -> None:
+        """End it: nothing of it runs any more, no `finally` either."""
+        self.dead = self.halted = True
+        self.held = []
+
+    def die(self) -> None:
+        """End it from within its own code.
+
+        Raises:
+            Killed: always, to unwind that code.
+        """
+        self.kill()
+        raise Killed

@@ -1,0 +1,72 @@
+"""The simulated site of a node: `nodes.Site` over a life, its links, the network and the disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from proa.app import App
+from proa.control.probe import Prober
+from proa.core.situation import Rules
+from proa.declare.http import Request
+from proa.engines.sqlite.group import RunBlocking
+from proa.observe.hub import Hub
+from proa.ports import Method
+from proa.runtime.gateway import Asgi
+from proa.simulation.disk import Disk
+from proa.simulation.http import Door, Http, door_of
+from proa.simulation.network import Network, SimLink
+from proa.simulation.process import Life
+
+NO_HEADERS: Mapping[str, str] = {}
+
+
+class SimSite:
+    """What one life of a node is given."""
+
+    def __init__(self, app: App, rules: Rules, life: Life, disk: Disk, network: Network, http: Http) -> None:
+        self.name, self.app, self.rules = life.name, app, rules
+        self.clock = self.entropy = life
+        self.hub = Hub()
+        self.link = life.link = SimLink(network, life)
+        self.data_dir: Path = disk.path
+        self._life = life
+        self._disk = disk
+        self._http = http
+
+    @asynccontextmanager
+    async def blocking(self) -> AsyncGenerator[RunBlocking]:
+        """Syncs take the disk's time."""
+        yield self._disk.runner(self._life)
+
+    @asynccontextmanager
+    async def serve_link(self, methods: Mapping[str, Method]) -> AsyncGenerator[None]:
+        self._life.methods = methods
+        try:
+            yield
+        finally:
+            self._life.methods = None
+
+    @asynccontextmanager
+    async def serve_http(self, app: Asgi) -> AsyncGenerator[None]:
+        self._life.http = door_of(app)
+        try:
+            yield
+        finally:
+            self._life.http = None
+
+    def serve_requests(self, door: Door) -> None:
+        """Answer clients with `door`."""
+        self._life.http = door
+
+    @asynccontextmanager
+    async def probing(self) -> AsyncGenerator[Prober]:
+        """A probe of every region over the network."""
+        yield Prober(self._get)
+
+    async def _get(self, region: str, path: str) -> tuple[int, bytes]:
+        async with asyncio.timeout(self.rules.health.timeout_s):
+            reply = await self._http.request(self.name, region, Request("GET", path, "", NO_HEADERS, b""))
+        return reply.status, reply.body
