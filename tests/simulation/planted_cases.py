@@ -99,3 +99,11 @@ def printing(app, case, *, timeline=False):
     sys.stdout.write("a handler's own words\n")
     sys.stdout.flush()
     return run_of(case)
+
+
+def interrupting(app, case, *, timeline=False):
+    """In the middle of seed 7, somebody presses Ctrl-C."""
+    if case.seed == 7:
+        os.kill(os.getppid(), signal.SIGINT)
+        signal.pause()
+    return run_of(case)

@@ -26,6 +26,8 @@ from proa.simulation.case import Case, Run
 
 STUCK_S = 60.0
 """A case takes milliseconds. Where no worker has said anything for this long, one of them hangs."""
+GRACE_S = 1.0
+"""How long a worker has for the rest of its case, so that its world removes its files."""
 _SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -92,10 +94,11 @@ class Worker:
         return SimulationFailed(f"{self._where()} has not ended within {STUCK_S:g} s")
 
     def close(self) -> None:
-        """End the process, whatever it does."""
+        """End the process: it leaves when its case is over, and is made to where that does not come to an end."""
+        self.pipe.close()
+        self._process.join(GRACE_S)
         self._process.terminate()
         self._process.join()
-        self.pipe.close()
 
     def _answer(self) -> Run | None:
         try:
@@ -113,7 +116,7 @@ class Worker:
 
 @contextmanager
 def crew(app: str, jobs: int, run_case: RunCase) -> Generator[list[Worker]]:
-    """As many workers as `jobs`, ready to run; ended on leaving, also in the middle of a case."""
+    """As many workers as `jobs`, ready to run; ended on leaving, whatever is under way."""
     workers: list[Worker] = []
     try:
         workers += (Worker(app, run_case) for _ in range(jobs))
