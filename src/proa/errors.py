@@ -608,3 +608,14 @@ class SimulationFailed(ProaError):
 
     code = "PROA-W001"
     title = "Simulation failed"
+
+
+class SimulationEscape(ProaError):
+    """Code of the app reached out of the simulated world: to a real clock, thread, process or socket.
+
+    Cause: the line that the message names; what it does would make each run of a seed another one.
+    Fix: use the seam that the message names: `ctx.now()`, `asyncio.sleep`, or a dependency that is passed in.
+    """
+
+    code = "PROA-W002"
+    title = "Escape from the simulation"
