@@ -63,6 +63,7 @@ BACKOFF_S = 0.002
 ROLE_WAIT_S = 1.5
 ROLE_WAIT_SHARE = 0.4
 """How much of a request's time may pass waiting for roles that are changing hands, in each of two regions."""
+EPOCH_HEADER = "proa-epoch"
 ROLES_ADDRESS = (ROLES, ROLES_KEY)
 _decode_roles = msgspec.msgpack.Decoder(Assignment).decode
 
@@ -225,16 +226,20 @@ class Invoker:
         result = await (self._regional.commit(batch) if store == "regional" else self._commit_globally(batch))
         match result:
             case Committed():
-                if unit.fenced_rows and not self._authority.may_write_active():
-                    raise OutcomeUnknown("the commit is durable here, but the lease ran out before the answer")
                 call.outcome = outcome
-                return answer
+                return self._acknowledged(answer, batch.epoch) if unit.fenced_rows else answer
             case Conflict():
                 return None
             case Found(outcome):
                 return self._found(call, outcome)
             case Fenced(code, detail):
                 raise BY_CODE.get(code, Unavailable)(detail)
+
+    def _acknowledged(self, answer: Answer, epoch: int) -> Answer:
+        """The answer to a durable commit of `active` rows: given only while the lease lasts, and naming the epoch."""
+        if not self._authority.may_write_active():
+            raise OutcomeUnknown("the commit is durable here, but the lease ran out before the answer")
+        return Answer(answer.status, [*answer.headers, (EPOCH_HEADER, str(epoch))], answer.body)
 
     def _unit(self, call: Invocation) -> Unit:
         unit = call.unit if call.attempts == 1 else self.unit_id()
