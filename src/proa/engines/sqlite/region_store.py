@@ -265,31 +265,31 @@ class SqliteRegionStore:
         return dict(self._cursors)
 
     def _apply_all(self, entries: Sequence[bytes], terms: Terms) -> None:
+        version = self._version()
         for entry in entries:
             commit = _decode_commit(entry)
             if self._due(commit, terms.limits) and not missing(commit, self._cursors):
-                self._apply(commit, entry, terms.cuts)
+                self._apply(commit, entry, terms.cuts, version)
 
     def _due(self, commit: Commit, limits: Versions) -> bool:
         """Whether it is the next of its origin (not this region's own), and within the limit if that is held."""
         origin, seq = commit.origin, commit.seq
         return origin != self.origin and seq == self._cursors.get(origin, 0) + 1 and seq <= limits.get(origin, seq)
 
-    def _apply(self, commit: Commit, entry: bytes, cuts: Sequence[Cut]) -> None:
+    def _apply(self, commit: Commit, entry: bytes, cuts: Sequence[Cut], version: int) -> None:
         self._writer.execute(SQL["put_entry"], (commit.origin, commit.seq, entry))
         self._cursors[commit.origin] = commit.seq
         self._stamps.observe(commit.stamp)
         if cut := parks(commit, cuts, self._parked):
             self._park(commit, cut)
         else:
-            self._merge(commit)
+            self._merge(commit, version)
 
     def _park(self, commit: Commit, cut: Cut) -> None:
         self._writer.execute(SQL["park"], (commit.origin, commit.seq, cut.epoch, self._clock.now()))
         self._parked[commit.origin, commit.seq] = None
 
-    def _merge(self, commit: Commit) -> None:
-        version = self._version()
+    def _merge(self, commit: Commit, version: int) -> None:
         for write in commit.writes:
             self._merge_row(incoming(commit, write, version))
         if commit.outcome:
