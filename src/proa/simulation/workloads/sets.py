@@ -65,7 +65,8 @@ class Sets(Workload):
 
     def collisions(self, history: Sequence[Operation]) -> int:
         """Looks that found what was added."""
-        return sum(1 for operation in own(history, self._name) if operation.action == "look" and any(operation.result))
+        looks = (one for one in own(history, self._name) if one.action == "look" and one.outcome == "ok")
+        return sum(1 for look in looks if any(look.result))
 
 
 def _halves(looks: Sequence[Operation]) -> Iterator[Violation]:

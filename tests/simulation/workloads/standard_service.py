@@ -1,0 +1,173 @@
+"""A standard app on one store that clients share: linearizable, or with one of several defects planted."""
+
+import asyncio
+from random import Random
+
+import msgspec
+
+from proa.core.dedupe import Outcome
+from proa.core.replicate.journal import Commit, Row, Write
+from proa.declare.context import CURRENT
+from proa.declare.http import Request
+from proa.errors import HttpError
+from proa.runtime.answers import answer_of, problem
+from proa.runtime.gateway import Router
+from proa.simulation.client import Client, Habits, Reply
+from proa.simulation.history import Final, StoreState
+from proa.simulation.loop import run
+from proa.simulation.workloads.catalogue import verdict
+
+ORIGIN = "eu-west-1/1"
+LATENCY_S = 0.05
+
+
+class FakeUnit:
+    """The handler's context, and what it read and wrote."""
+
+    def __init__(self, unit, key, rows):
+        self.unit = unit
+        self.idempotency_key = key
+        self.reads = {}
+        self.writes = {}
+        self._rows = rows
+
+    async def get(self, table, key):
+        address = (table.name, key)
+        if address in self.writes:
+            return self.writes[address].value
+        row = self._rows.get(address)
+        self.reads[address] = row.seq if row else 0
+        return row.value if row else None
+
+    def put(self, table, key, value):
+        self.writes[table.name, key] = Write(table.name, key, value, table.mode)
+
+
+class Service:
+    """`send` for clients. `defect` names what is wrong with it."""
+
+    def __init__(self, app, defect="", seed=0):
+        self.app = app
+        self.defect = defect
+        self.rows = {}
+        self.commits = []
+        self.seen_via = []
+        self.history = []
+        self._outcomes = {}
+        self._router = Router(app.routes)
+        self._rng = Random(f"service {seed}")
+        self._old_rows = {}
+        self._units = 0
+
+    def client(self, number=0, **habits):
+        return Client(
+            f"client{number}",
+            self.app.regions[number % 3],
+            self.send,
+            asyncio.get_running_loop().time,
+            self.history,
+            regions=self.app.regions,
+            rng=Random(f"client {number}"),
+            habits=Habits(**habits),
+        )
+
+    async def send(self, via, request):
+        self.seen_via.append(via)
+        await asyncio.sleep(self._rng.random() * LATENCY_S)
+        route, path = self._router.find(request.method, request.path)
+        address = (route.scope, request.key)
+        region = self.app.regions[0] if via == "edge" else via
+        while True:
+            if request.key and address in self._outcomes and self.defect != "forgets keys":
+                outcome = self._outcomes[address]
+                await asyncio.sleep(self._rng.random() * LATENCY_S)
+                return self._reply(outcome, region)
+            answer, unit = await self._handled(route, path, request)
+            if answer.status >= 400:
+                unit.writes.clear()
+            if route.method != "GET":
+                await asyncio.sleep(self._rng.random() * LATENCY_S)
+                if self._changed(unit) or (address in self._outcomes and self.defect != "forgets keys"):
+                    continue
+                self._commit(address, answer, unit)
+            await asyncio.sleep(self._rng.random() * LATENCY_S)
+            return self._reply(answer, region)
+
+    async def _handled(self, route, path, request):
+        rows = self._old_rows if route.method == "GET" and self.defect == "reads the past" else self.rows
+        self._units += 1
+        unit = FakeUnit(f"{self._units:032x}", request.key, rows)
+        arguments = route.arguments(Request(request.method, request.path, "", {}, request.body), path, unit)
+        token = CURRENT.set(unit)
+        try:
+            return answer_of(await route.handler(**arguments), route.status), unit
+        except HttpError as error:
+            return problem(error, unit.unit), unit
+        finally:
+            CURRENT.reset(token)
+
+    def _changed(self, unit):
+        if self.defect == "validates nothing":
+            return False
+        seqs = {address: self.rows[address].seq if address in self.rows else 0 for address in unit.reads}
+        return seqs != unit.reads
+
+    def _commit(self, address, answer, unit):
+        seq = len(self.commits) + 1
+        outcome = Outcome(*address, b"", answer.status, answer.headers, answer.body, unit.unit, "eu-west-1", 1e9)
+        self._outcomes[address] = outcome
+        self.commits.append(Commit(ORIGIN, seq, seq << 16, 0, {}, list(unit.writes.values()), [], outcome, unit.unit))
+        if seq % 20 == 0:
+            self._old_rows = dict(self.rows)
+        for number, write in enumerate(unit.writes.values()):
+            if (self.defect == "forgets commits" and seq % 5 == 0) or (self.defect == "commits halves" and number):
+                continue
+            row = Row(write.table, write.key, write.value, seq << 16, ORIGIN, seq, {ORIGIN: seq}, seq)
+            self.rows[write.table, write.key] = row
+
+    def _reply(self, answer, region):
+        headers = {"proa-region": region, "content-type": "application/json"}
+        return Reply(answer.status, headers, answer.body, asyncio.get_running_loop().time())
+
+    def final(self):
+        """The store as if all regions and the witness had it, each its own tables."""
+        regional = self._state(lambda mode: mode != "strong")
+        return Final(dict.fromkeys(self.app.regions, regional), self._state(lambda mode: mode == "strong"))
+
+    def _state(self, wanted):
+        tables = {name: table for name, table in self.app.tables.items() if wanted(table.mode)}
+        rows = {address: row for address, row in self.rows.items() if address[0] in tables}
+        decoded = {address: tables[address[0]].decode(row.value) for address, row in rows.items()}
+        return StoreState(
+            rows,
+            decoded,
+            cursors={ORIGIN: len(self.commits)},
+            outcomes=self._outcomes,
+            journal={(ORIGIN, commit.seq): only(commit, tables) for commit in self.commits},
+        )
+
+
+def only(commit, tables):
+    """A commit as the store of these tables has it."""
+    return msgspec.structs.replace(commit, writes=[write for write in commit.writes if write.table in tables])
+
+
+def violations(service, workloads, acts=40, **habits):
+    """What the workloads find in a service after each acted `acts` times, through three clients at once."""
+
+    async def session(client, workload, seed):
+        rng = Random(f"{seed} {workload.name}")
+        for _ in range(acts // 3):
+            await asyncio.sleep(rng.random() * LATENCY_S)
+            await workload.act(client, rng)
+
+    async def main():
+        clients = [service.client(number, **habits) for number in range(3)]
+        for workload in workloads:
+            await workload.setup(clients[0])
+        await asyncio.gather(*(session(client, one, n) for n, client in enumerate(clients) for one in workloads))
+        for workload in workloads:
+            await workload.finish(clients[0], service.final())
+
+    run(main())
+    return verdict(service.app, workloads, service.history, service.final())
