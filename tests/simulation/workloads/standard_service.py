@@ -58,6 +58,7 @@ class Service:
         self._rng = Random(f"service {seed}")
         self._old_rows = {}
         self._units = 0
+        self._acknowledged = 0
 
     def client(self, number=0, **habits):
         return Client(
@@ -114,6 +115,9 @@ class Service:
 
     def _commit(self, address, answer, unit):
         seq = len(self.commits) + 1
+        self._acknowledged += 1
+        if self.defect == "loses commits" and self._acknowledged % 5 == 0:
+            return
         outcome = Outcome(*address, b"", answer.status, answer.headers, answer.body, unit.unit, "eu-west-1", 1e9)
         self._outcomes[address] = outcome
         self.commits.append(Commit(ORIGIN, seq, seq << 16, 0, {}, list(unit.writes.values()), [], outcome, unit.unit))

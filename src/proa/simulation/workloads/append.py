@@ -15,37 +15,29 @@ from proa.simulation.checkers import append
 from proa.simulation.client import Call, Client
 from proa.simulation.history import Final, Operation, Violation
 from proa.simulation.workloads.standard import Items
-from proa.simulation.workloads.workload import Workload, overlaps, own, remaining, request
+from proa.simulation.workloads.workload import Standard, request
 
 KEYS = ("log", "news")
 
 
-class Lists(Workload):
+class Lists(Standard):
     """Appends of unique elements to few lists; each is answered with the whole list."""
 
-    def __init__(self, mode: Mode) -> None:
-        self._mode: Mode = mode
-        self._name = f"{mode} lists"
-        self._last = 0
+    kind = "lists"
 
-    @property
-    def name(self) -> str:
-        return self._name
+    def __init__(self, mode: Mode, rpo_s: float | None = None) -> None:
+        super().__init__(mode, rpo_s)
+        self._last = 0
 
     async def act(self, client: Client, rng: Random) -> None:
         self._last += 1
         key, element = rng.choice(KEYS), self._last
-        asked = request("POST", f"/{self._mode}/lists/{key}", {"value": element}, client.new_key())
-        via = rng.choice(client.regions) if self._mode == "any" else ""
-        await client.ask(Call(self._name, "append", key, element, asked, via))
+        asked = request("POST", f"/{self.mode}/lists/{key}", {"value": element}, client.new_key())
+        via = rng.choice(client.regions) if self.mode == "any" else ""
+        await client.ask(Call(self.name, "append", key, element, asked, via))
 
-    def check(self, history: Sequence[Operation], final: Final) -> list[Violation]:
-        operations, end = remaining(own(history, self._name), final, self._mode)
-        return append.check(operations, end, f"{self._mode}_lists", self._mode, items_of=_items)
-
-    def collisions(self, history: Sequence[Operation]) -> int:
-        """Appends to one list under way at the same time."""
-        return overlaps(own(history, self._name))
+    def judged(self, attempts: Sequence[Operation], final: Final) -> list[Violation]:
+        return append.check(attempts, final, f"{self.mode}_lists", self.mode, items_of=_items)
 
 
 def _items(row: Items) -> Sequence[int]:

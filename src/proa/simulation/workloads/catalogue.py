@@ -50,9 +50,8 @@ def verdict(app: App, workloads: Sequence[Workload], history: Sequence[Operation
 
 def _held(app: App, mode: Held) -> list[Workload]:
     rpo_s = app.objectives.rpo_s
-    return [Registers(mode), Bank(mode), Counters(mode), Lists(mode), Sets(mode, rpo_s), Charges(mode, rpo_s)]
+    return [Registers(mode, rpo_s), *(kind(mode, rpo_s) for kind in (Bank, Counters, Lists, Sets, Charges))]
 
 
 def _merged(app: App) -> list[Workload]:
-    rpo_s = app.objectives.rpo_s
-    return [Lists("any"), Sets("any", rpo_s), Charges("any", rpo_s)]
+    return [kind("any", app.objectives.rpo_s) for kind in (Lists, Sets, Charges)]

@@ -10,45 +10,36 @@ from collections.abc import Sequence
 from random import Random
 
 from proa.core.replicate.journal import Key
-from proa.declare.tables import Mode
 from proa.simulation.checkers import effects, loss
 from proa.simulation.client import Call, Client
 from proa.simulation.history import Final, Operation, Violation
 from proa.simulation.workloads.standard import Charge
-from proa.simulation.workloads.workload import Workload, own, request
+from proa.simulation.workloads.workload import Standard, own, request
 
 AMOUNT_MAX = 50
 
 
-class Charges(Workload):
+class Charges(Standard):
     """Charges that all change one tally, in the modes that have one."""
 
-    def __init__(self, mode: Mode, rpo_s: float | None = None) -> None:
-        self._mode: Mode = mode
-        self._rpo_s = rpo_s
-        self._table = f"{mode}_charges"
-        self._name = f"{mode} charges"
-
-    @property
-    def name(self) -> str:
-        return self._name
+    kind = "charges"
 
     async def act(self, client: Client, rng: Random) -> None:
         amount, key = rng.randint(1, AMOUNT_MAX), client.new_key()
-        asked = request("POST", f"/{self._mode}/charges", {"value": amount}, key)
-        await client.ask(Call(self._name, "charge", key, amount, asked))
+        asked = request("POST", f"/{self.mode}/charges", {"value": amount}, key)
+        await client.ask(Call(self.name, "charge", key, amount, asked))
 
     def check(self, history: Sequence[Operation], final: Final) -> list[Violation]:
-        attempts = own(history, self._name)
-        doubled = effects.check(attempts, final, self._table, self._mode, key_of=_key)
-        return doubled + loss.check(attempts, final, self._mode, row_of=self._row, rpo_s=self._rpo_s)
+        attempts = own(history, self.name)
+        doubled = effects.check(attempts, final, f"{self.mode}_charges", self.mode, key_of=_key)
+        return doubled + loss.check(attempts, final, self.mode, row_of=self._row, rpo_s=self._rpo_s)
 
     def _row(self, charge: Operation) -> Key:
-        return self._table, charge.result["id"]
+        return f"{self.mode}_charges", charge.result["id"]
 
     def collisions(self, history: Sequence[Operation]) -> int:
         """Attempts that repeated a key."""
-        keys = [operation.idempotency_key for operation in own(history, self._name)]
+        keys = [operation.idempotency_key for operation in own(history, self.name)]
         return len(keys) - len(set(keys))
 
 

@@ -10,52 +10,49 @@ from proa.simulation.checkers import register
 from proa.simulation.client import Call, Client, Reply
 from proa.simulation.history import Final, Operation, Violation
 from proa.simulation.workloads.standard import Held, Register
-from proa.simulation.workloads.workload import Workload, own, remaining, request
+from proa.simulation.workloads.workload import Standard, own, request
 
 KEYS = ("x", "y")
 
 
-class Registers(Workload):
+class Registers(Standard):
     """Reads, writes and swaps; a swap expects what anybody saw last, so of two at once one must fail."""
 
-    def __init__(self, mode: Held) -> None:
-        self._mode: Held = mode
-        self._name = f"{mode} registers"
+    kind = "registers"
+
+    def __init__(self, mode: Held, rpo_s: float | None = None) -> None:
+        super().__init__(mode, rpo_s)
         self._seen: dict[str, int | None] = dict.fromkeys(KEYS)
         self._last = 0
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     async def act(self, client: Client, rng: Random) -> None:
         key, kind = rng.choice(KEYS), rng.random()
         if kind < 0.4:
-            await self._read(client, key, committing=self._mode == "active" or kind < 0.2)
+            await self._read(client, key, committing=self.mode == "active" or kind < 0.2)
         elif kind < 0.55:
             await self._write(client, key)
         else:
             await self._swap(client, key)
 
     async def _read(self, client: Client, key: str, *, committing: bool) -> None:
-        path = f"/{self._mode}/registers/{key}"
+        path = f"/{self.mode}/registers/{key}"
         asked = request("POST", f"{path}/read", key=client.new_key()) if committing else request("GET", path)
-        done = await client.ask(Call(self._name, "read", key, None, asked, read=_only))
+        done = await client.ask(Call(self.name, "read", key, None, asked, read=_only))
         if done.outcome == "ok":
             self._seen[key] = done.result
 
     async def _write(self, client: Client, key: str) -> None:
         value = self._value()
-        asked = request("PUT", f"/{self._mode}/registers/{key}", {"value": value}, client.new_key())
-        done = await client.ask(Call(self._name, "write", key, value, asked))
+        asked = request("PUT", f"/{self.mode}/registers/{key}", {"value": value}, client.new_key())
+        done = await client.ask(Call(self.name, "write", key, value, asked))
         if done.outcome == "ok":
             self._seen[key] = value
 
     async def _swap(self, client: Client, key: str) -> None:
         expected, new = self._seen[key], self._value()
         body = {"expected": expected, "new": new}
-        asked = request("POST", f"/{self._mode}/registers/{key}/cas", body, client.new_key())
-        done = await client.ask(Call(self._name, "cas", key, (expected, new), asked))
+        asked = request("POST", f"/{self.mode}/registers/{key}/cas", body, client.new_key())
+        done = await client.ask(Call(self.name, "cas", key, (expected, new), asked))
         if done.result is True:
             self._seen[key] = new
 
@@ -63,13 +60,12 @@ class Registers(Workload):
         self._last += 1
         return self._last
 
-    def check(self, history: Sequence[Operation], final: Final) -> list[Violation]:
-        operations, end = remaining(own(history, self._name), final, self._mode)
-        return register.check(operations, end, f"{self._mode}_registers", self._mode, _value)
+    def judged(self, attempts: Sequence[Operation], final: Final) -> list[Violation]:
+        return register.check(attempts, final, f"{self.mode}_registers", self.mode, _value)
 
     def collisions(self, history: Sequence[Operation]) -> int:
         """Swaps that somebody else forestalled."""
-        return sum(1 for operation in own(history, self._name) if operation.result is False)
+        return sum(1 for operation in own(history, self.name) if operation.result is False)
 
 
 def _only(reply: Reply) -> Any:

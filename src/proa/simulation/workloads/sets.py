@@ -5,30 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from proa.core.replicate.journal import Key
 from proa.declare.tables import Mode
-from proa.simulation.checkers import loss, sets
+from proa.simulation.checkers import sets
 from proa.simulation.client import Call, Client
 from proa.simulation.history import Final, Operation, Violation
-from proa.simulation.workloads.workload import Workload, own, remaining, request
+from proa.simulation.workloads.workload import Standard, own, request
 
 LATELY = 5
 """Looks are for one of so many elements added last: those may still be on their way."""
 
 
-class Sets(Workload):
+class Sets(Standard):
     """Adds unique elements, each to two tables in one unit, and looks for those added lately, in any region."""
 
-    def __init__(self, mode: Mode, rpo_s: float | None = None) -> None:
-        self._mode: Mode = mode
-        self._rpo_s = rpo_s
-        self._left = f"{mode}_left"
-        self._name = f"{mode} sets"
-        self._last = 0
+    kind = "sets"
 
-    @property
-    def name(self) -> str:
-        return self._name
+    def __init__(self, mode: Mode, rpo_s: float | None = None) -> None:
+        super().__init__(mode, rpo_s)
+        self._last = 0
 
     async def act(self, client: Client, rng: Random) -> None:
         if self._last and rng.random() < 0.3:
@@ -39,33 +33,28 @@ class Sets(Workload):
     async def _add(self, client: Client) -> None:
         self._last += 1
         element = str(self._last)
-        asked = request("POST", f"/{self._mode}/pairs/{element}", key=client.new_key())
-        await client.ask(Call(self._name, "add", element, element, asked))
+        asked = request("POST", f"/{self.mode}/pairs/{element}", key=client.new_key())
+        await client.ask(Call(self.name, "add", element, element, asked))
 
     async def _look(self, client: Client, rng: Random) -> None:
         element = str(max(1, self._last - rng.randrange(LATELY)))
-        asked = request("GET", f"/{self._mode}/pairs/{element}")
-        await client.ask(Call(self._name, "look", element, element, asked, rng.choice(client.regions)))
+        asked = request("GET", f"/{self.mode}/pairs/{element}")
+        await client.ask(Call(self.name, "look", element, element, asked, rng.choice(client.regions)))
 
-    def check(self, history: Sequence[Operation], final: Final) -> list[Violation]:
-        attempts = own(history, self._name)
-        operations, end = remaining(attempts, final, self._mode)
-        looks = [one for one in operations if one.action == "look" and one.outcome == "ok"]
-        violations = loss.check(attempts, final, self._mode, row_of=self._row, rpo_s=self._rpo_s)
-        for side in (self._left, f"{self._mode}_right"):
-            violations += sets.check(operations, end, side, self._mode, linearizable=False)
-        if self._mode != "active":  # there the parking of a commit may come between the two halves of a look
+    def judged(self, attempts: Sequence[Operation], final: Final) -> list[Violation]:
+        looks = [one for one in attempts if one.action == "look" and one.outcome == "ok"]
+        violations: list[Violation] = []
+        for side in (f"{self.mode}_left", f"{self.mode}_right"):
+            violations += sets.check(attempts, final, side, self.mode, linearizable=False)
+        if self.mode != "active":  # there the parking of a commit may come between the two halves of a look
             violations += _halves(looks)
-        if self._mode == "strong":
-            violations += _missed(operations, looks)
+        if self.mode == "strong":
+            violations += _missed(attempts, looks)
         return violations
-
-    def _row(self, operation: Operation) -> Key | None:
-        return (self._left, operation.argument) if operation.action == "add" else None
 
     def collisions(self, history: Sequence[Operation]) -> int:
         """Looks that found what was added."""
-        looks = (one for one in own(history, self._name) if one.action == "look" and one.outcome == "ok")
+        looks = (one for one in own(history, self.name) if one.action == "look" and one.outcome == "ok")
         return sum(1 for look in looks if any(look.result))
 
 

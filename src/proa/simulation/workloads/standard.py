@@ -22,7 +22,7 @@ from proa.declare.tables import Mode, Table
 from proa.errors import AlreadyExists
 
 REGIONS = ("eu-west-1", "us-east-1", "ap-southeast-1")
-ACCOUNTS = ("a", "b", "c")
+ACCOUNTS: tuple[str, ...] = ("a", "b", "c")
 OPENING = 100
 """What each account holds at first."""
 TIMEOUT_S = 2.0

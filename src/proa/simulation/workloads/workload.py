@@ -8,13 +8,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from random import Random
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from proa.chaos.workload import Request
 from proa.declare.tables import Mode
 from proa.errors import NodeFailed
+from proa.simulation.checkers import loss
 from proa.simulation.client import Call, Client
 from proa.simulation.history import NEVER, Final, Operation, Violation
 
@@ -49,6 +51,34 @@ class Workload(Protocol):
         ...
 
 
+class Standard(Workload):
+    """A workload of the standard apps on the tables of one mode. `rpo_s` is the app's objective."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, mode: Mode, rpo_s: float | None = None) -> None:
+        self.mode: Mode = mode
+        self._rpo_s = rpo_s
+        self._name = f"{mode} {self.kind}"
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def check(self, history: Sequence[Operation], final: Final) -> list[Violation]:
+        attempts = own(history, self._name)
+        lost = loss.check(attempts, final, self.mode, rpo_s=self._rpo_s)
+        return lost + self.judged(*remaining(attempts, final, self.mode))
+
+    def judged(self, attempts: Sequence[Operation], final: Final) -> list[Violation]:
+        """What is wrong with the history that remained, and its end."""
+        raise NotImplementedError
+
+    def collisions(self, history: Sequence[Operation]) -> int:
+        """How often something was done to what somebody else was at work on."""
+        return overlaps(own(history, self._name))
+
+
 def request(method: Method, path: str, body: Mapping[str, Any] | None = None, key: str = "") -> Request:
     """A request with a JSON body."""
     return Request(method, path, b"" if body is None else _encode(body), key)
@@ -73,33 +103,39 @@ def own(history: Sequence[Operation], name: str) -> list[Operation]:
     return [operation for operation in history if operation.workload == name]
 
 
-def standing(final: Final, mode: Mode) -> frozenset[str]:
-    """The Idempotency-Keys of the units that did something and stand at the end, where rows of `mode` live."""
+def standing(final: Final, mode: Mode) -> dict[str, int]:
+    """The Idempotency-Keys of the units that did something and stand at the end, each with its commit's epoch."""
     if mode == "strong":
-        return frozenset(outcome.key for outcome in final.global_store.outcomes.values() if outcome.status < 400)
+        return {outcome.key: 0 for outcome in final.global_store.outcomes.values() if outcome.status < 400}
     parked = {(commit.origin, commit.seq) for state in final.regions.values() for commit in state.parked}
     commits = {dot: commit for state in final.regions.values() for dot, commit in state.journal.items()}
-    outcomes = (commit.outcome for dot, commit in commits.items() if dot not in parked)
-    return frozenset(outcome.key for outcome in outcomes if outcome and outcome.status < 400)
+    return {
+        commit.outcome.key: commit.epoch
+        for dot, commit in commits.items()
+        if commit.outcome and commit.outcome.status < 400 and dot not in parked
+    }
 
 
-def remaining(history: Sequence[Operation], final: Final, mode: Mode) -> tuple[list[Operation], Final]:
+def remaining(attempts: Sequence[Operation], final: Final, mode: Mode) -> tuple[list[Operation], Final]:
     """The history and the end without what was lost on the way: what remains owes nothing to anybody.
 
-    A region that was promoted goes on from the cut as if nothing had happened beyond it. So an operation whose unit
-    does not stand has not happened: an acknowledged one is a lost write, which `loss` judges, and one of unknown fate
-    was not carried out. Only on `strong` rows an acknowledged operation must stand.
+    A region that was promoted goes on from the cut as if nothing had happened beyond it. So an attempt whose unit does
+    not stand has not happened: an acknowledged one is a lost write, one of unknown fate was not carried out. Where a
+    unit of a later epoch stands in its place, that one has happened. Only on `strong` rows an acknowledgement binds.
     """
     stands = standing(final, mode)
-    firm = mode == "strong"
-    kept = [
-        operation
-        if not operation.idempotency_key or operation.idempotency_key in stands or (firm and operation.outcome == "ok")
-        else msgspec.structs.replace(operation, outcome="failed")
-        for operation in history
-    ]
-    regions = {name: msgspec.structs.replace(state, parked=()) for name, state in final.regions.items()}
-    return kept, msgspec.structs.replace(final, regions=regions, lost_disks=frozenset())
+    kept = [one if _stands(one, stands, mode) else replace(one, outcome="failed") for one in attempts]
+    if mode != "active":
+        return kept, final
+    regions = {name: replace(state, parked=()) for name, state in final.regions.items()}
+    return kept, replace(final, regions=regions, lost_disks=frozenset[str]())
+
+
+def _stands(one: Operation, stands: Mapping[str, int], mode: Mode) -> bool:
+    if not one.idempotency_key or (mode == "strong" and one.outcome == "ok"):
+        return True
+    epoch = stands.get(one.idempotency_key)
+    return epoch is not None and not 0 < one.epoch < epoch
 
 
 def overlaps(operations: Sequence[Operation]) -> int:
