@@ -178,6 +178,17 @@ def test_an_outcome_that_may_have_expired_need_not_be_there():
     assert check(HISTORY, end(applied([old]), replace(applied([old]), outcomes={}))) == []
 
 
+def test_a_stamp_that_is_not_later_than_what_its_region_had_seen_is_a_violation():
+    early = commit("us/1", 1, {"c": b"3"}, stamp=10, deps={"eu/1": 1})
+    assert details(end(applied([C1, early]), applied([C1, early]))) == [
+        "1 times a commit is stamped before one that its region had seen: us/1:1 before eu/1:1"
+    ]
+    second = commit("eu/1", 2, {"c": b"3"}, stamp=9)
+    assert details(end(applied([C1, second]), applied([C1, second]))) == [
+        "1 times a commit is stamped before one that its region had seen: eu/1:2 before eu/1:1"
+    ]
+
+
 class Longest:
     """A policy that keeps the longer value."""
 

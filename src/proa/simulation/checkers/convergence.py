@@ -6,7 +6,8 @@ shows, or what came after it. Nothing parked shows. And what an application of c
 does not matter.
 
 For a `last_writer` table the row is found without the framework's help: the write with the largest (stamp, region,
-incarnation), because stamps respect causality. For another policy it is the fold of `core.replicate.merge.resolve`.
+incarnation). That is the causally last one because a commit's stamp is larger than those of all that its region had
+seen, which is looked at too. For another policy the row is the fold of `core.replicate.merge.resolve`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from proa.core.dedupe import Outcome
-from proa.core.replicate.journal import Commit, Key, Row, Write
+from proa.core.replicate.journal import Commit, Dot, Key, Row, Write
 from proa.core.replicate.merge import LastWriter, Merge, resolve
 from proa.core.replicate.stamp import Origin, join
 from proa.core.time import wall_of
@@ -52,7 +53,7 @@ def check(history: Sequence[Operation], final: Final, merges: Mapping[str, Merge
     commits = [commit for state in states.values() for commit in state.journal.values()]
     at = wall_of(max((commit.stamp for commit in commits), default=0))
     held = {region: _held(state, at) for region, state in states.items()}
-    violations: list[Violation] = []
+    violations = list(_uncausal({(commit.origin, commit.seq): commit for commit in commits}))
     first, *others = states
     for other in others:
         violations += _differences(f"{first} and {other} differ", held[first], held[other], history, commits)
@@ -140,6 +141,19 @@ def _gaps(region: str, state: StoreState) -> Iterable[Violation]:
         if missing := [seq for seq in range(1, cursor + 1) if (origin, seq) not in state.journal]:
             detail = f"{region} has applied {origin} up to {cursor}, but its journal lacks {missing[:NAMED_MAX]}"
             yield Violation("convergence", detail)
+
+
+def _uncausal(journal: Mapping[Dot, Commit]) -> Iterable[Violation]:
+    """Commits whose stamp is not larger than all stamps that their region had seen."""
+    early = [
+        f"{commit.origin}:{commit.seq} before {dot[0]}:{dot[1]}"
+        for commit in journal.values()
+        for dot in [*commit.deps.items(), (commit.origin, commit.seq - 1)]
+        if dot in journal and journal[dot].stamp >= commit.stamp
+    ]
+    if early:
+        detail = f"{len(early)} times a commit is stamped before one that its region had seen: "
+        yield Violation("convergence", detail + ", ".join(early[:NAMED_MAX]))
 
 
 # The account of a violation.
