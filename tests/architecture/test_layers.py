@@ -9,7 +9,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "proa"
 LAYERS = [
     {"errors"},
     {"core"},
-    {"ports"},
+    {"ports", "bell"},
     {"declare"},
     {"app"},
     {"engines"},

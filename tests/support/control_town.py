@@ -315,8 +315,8 @@ class Town:
         await self._settle(task)
         if name == EDGE and self.assignment and EDGE not in self.cut:
             self.edge_acts = max(self.edge_acts, (self.assignment.epoch, self.assignment.revision))
-        if self.clock.at >= self.due[name] or member._wake._event.is_set():
-            member._wake._event.clear()
+        if self.clock.at >= self.due[name] or member._wake._rung:
+            member._wake._rung = False
             self.due[name] = self.clock.at + self.rules.beat_s
             await member.beat()
             for _ in range(3):

@@ -21,7 +21,7 @@ class Controller:
     def __init__(self, me: str, parts: Parts) -> None:
         self._me = me
         self._parts = parts
-        self._wake = Wake(parts.clock)
+        self._wake = Wake()
         self._due: tuple[object, float] = ((), 0.0)
         self._lost = False
 

@@ -142,7 +142,7 @@ class Desk:
             "failover": s.rules.failover,
             "preferred": s.rules.preferred,
             "assignment": s.assignment,
-            "verdicts": s.verdicts(now),
+            "verdicts": dict(s.verdicts(now)),
             "nodes": {name: _node(s, known, now) for name, known in sorted(s.nodes.items())},
             "plan": None,
         }

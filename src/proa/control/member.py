@@ -62,7 +62,7 @@ class Member:
         self._seen = seen
         self._acting = acting
         self._obedience = Obedience(region, parts, self.poke) if region else None
-        self._wake = Wake(parts.clock)
+        self._wake = Wake()
         self._version = 0
         self._lost = False
         self._lease_until = 0.0

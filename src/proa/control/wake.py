@@ -1,35 +1,25 @@
-"""A bell: whoever waits for it wakes when it rings, or when the time is up, by the clock of the port."""
+"""A wake-up call that is kept until somebody waited for it, so that none is missed."""
 
 from __future__ import annotations
 
-import asyncio
-
-from proa.ports import Clock
+from proa.bell import Bell
 
 
 class Wake:
-    """Rings stay until somebody waited for them, so that none is missed."""
+    """Whoever waits for it wakes when it rings, or at once if it rang before, or when the time is up."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._event = asyncio.Event()
+    def __init__(self) -> None:
+        self._bell = Bell()
+        self._rung = False
 
     def ring(self) -> None:
         """Wake the waiter, or the next one to come."""
-        self._event.set()
+        self._rung = True
+        self._bell.ring()
 
     async def wait(self, timeout_s: float) -> bool:
         """Wait for a ring, at most `timeout_s`; whether it rang."""
-        if not self._event.is_set() and timeout_s > 0:
-            await self._race(timeout_s)
-        rang = self._event.is_set()
-        self._event.clear()
+        if not self._rung and timeout_s > 0:
+            await self._bell.wait(timeout_s)
+        rang, self._rung = self._rung, False
         return rang
-
-    async def _race(self, timeout_s: float) -> None:
-        tasks = {asyncio.ensure_future(self._event.wait()), asyncio.ensure_future(self._clock.sleep(timeout_s))}
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()

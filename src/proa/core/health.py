@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
@@ -71,12 +73,25 @@ def quorum(observers: int) -> int:
     return observers // 2 + 1
 
 
-def verdicts(observers: Mapping[str, Iterable[str]], seen: Seen) -> dict[str, Verdict]:
+def verdicts(observers: Mapping[str, Iterable[str]], seen: Seen) -> Mapping[str, Verdict]:
     """The verdict on every region. `observers` names, for each region, all nodes configured to judge it."""
-    votes = {region: _votes(region, names, seen) for region, names in observers.items()}
-    needed = {region: quorum(len(set(names))) for region, names in observers.items()}
+    return _judged(
+        tuple((region, tuple(names)) for region, names in observers.items()),
+        tuple((name, tuple(opinions.items())) for name, opinions in seen.items()),
+    )
+
+
+@lru_cache(maxsize=64)
+def _judged(
+    observers: tuple[tuple[str, tuple[str, ...]], ...],
+    opinions: tuple[tuple[str, tuple[tuple[str, Observation], ...]], ...],
+) -> Mapping[str, Verdict]:
+    """Kept, because every beat asks and opinions hardly ever change."""
+    seen = {name: dict(pairs) for name, pairs in opinions}
+    votes = {region: _votes(region, names, seen) for region, names in observers}
+    needed = {region: quorum(len(set(names))) for region, names in observers}
     shared = shared_failures(votes, needed)
-    return {region: _verdict(votes[region], needed[region], shared) for region in observers}
+    return MappingProxyType({region: _verdict(votes[region], needed[region], shared) for region, _ in observers})
 
 
 def shared_failures(votes: Mapping[str, list[Observation]], needed: Mapping[str, int]) -> frozenset[str]:

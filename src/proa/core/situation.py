@@ -6,7 +6,7 @@ can be replayed from a list of rows and times. Times named `*_at` here are the r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -120,7 +120,7 @@ class Situation(msgspec.Struct, frozen=True):
         known = self.nodes.get(name)
         return known is not None and not known.node.ended and now - known.heard_at <= self.rules.fresh_s
 
-    def verdicts(self, now: float) -> dict[str, Verdict]:
+    def verdicts(self, now: float) -> Mapping[str, Verdict]:
         """What the quorum of fresh observers says of each region."""
         observers = {region: self.rules.observers(region) for region in self.rules.regions}
         seen = {name: known.node.seen for name, known in self.nodes.items() if self.fresh(name, now)}

@@ -54,7 +54,7 @@ async def serve(
 
 async def _follow(shared: Parts, router: Router) -> None:
     """Give the router each assignment; it takes what is newer than what it has."""
-    wake = Wake(shared.clock)
+    wake = Wake()
     shared.view.subscribe(wake.ring)
     while True:
         if assignment := shared.view.situation.assignment:

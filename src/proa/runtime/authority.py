@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
+from proa.bell import Bell
 from proa.core.roles import Assignment
 from proa.errors import ClockOutOfBound, NotActive, RegionFenced
 from proa.ports import Batch, Clock, Fenced
@@ -33,7 +34,7 @@ class Authority:
         self.expecting = False
         self.fenced = False
         self.clock_off = False
-        self._waiting: dict[asyncio.Event, None] = {}
+        self._changes = Bell()
 
     @property
     def epoch(self) -> int:
@@ -56,32 +57,22 @@ class Authority:
             self.draining = False
         self.assignment = assignment
         self.lease_until = lease_until
-        self._tell()
+        self._changes.ring()
 
     def expect(self, *, promotion: bool) -> None:
         """Whether the roles are about to change hands, so that it is worth waiting for them."""
         self.expecting = promotion
-        self._tell()
+        self._changes.ring()
 
     async def settled(self, timeout_s: float) -> None:
         """Wait, while the roles are changing hands, until this region may write `active` rows or they have changed."""
-        if len(self._waiting) >= WAITING_MAX:
+        if len(self._changes) >= WAITING_MAX:
             return
-        event = asyncio.Event()
-        self._waiting[event] = None
-        try:
-            async with asyncio.timeout(timeout_s):
-                while (self.draining or self.expecting) and not self.may_write_active():
-                    event.clear()
-                    await event.wait()
-        except TimeoutError:
-            pass
-        finally:
-            del self._waiting[event]
-
-    def _tell(self) -> None:
-        for event in self._waiting:
-            event.set()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        while (self.draining or self.expecting) and not self.may_write_active():
+            if not await self._changes.wait(deadline - loop.time()):
+                return
 
     def lease_left_s(self) -> float:
         """Seconds left of the lease; 0 where it has run out."""

@@ -7,12 +7,12 @@ store) rises with every commit; it is the version of the rows that the commit wr
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+from proa.bell import Bell
 from proa.core.dedupe import Outcome
 from proa.core.replicate.journal import Key, Row
 from proa.core.time import HybridClock, wall_of
@@ -44,7 +44,7 @@ class SqliteGlobalStore:
         self._clock = clock
         self._sweep = Sweep()
         self._load()
-        self._waiters: dict[asyncio.Event, None] = {}  # a set would wake them in an order of its own
+        self._news = Bell()
         self._group = GroupCommit(self._writer, self, run_blocking)
 
     def _load(self) -> None:
@@ -69,25 +69,13 @@ class SqliteGlobalStore:
 
     async def watch(self, prefix: str, after: int, timeout_s: float) -> Changes:
         changes = self._changes(prefix, after)
-        if not changes.rows and await self._changed(timeout_s):
+        if not changes.rows and await self._news.wait(timeout_s):
             return self._changes(prefix, after)
         return changes
 
-    async def _changed(self, timeout_s: float) -> bool:
-        event = asyncio.Event()
-        self._waiters[event] = None
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await event.wait()
-        except TimeoutError:
-            return False
-        finally:
-            del self._waiters[event]
-
     async def close(self) -> None:
         """Finish what was submitted and close the file; waiting watchers are sent home."""
-        for event in self._waiters:
-            event.set()
+        self._news.ring()
         await self._group.idle()
         self._reader.close()
         self._writer.close()
@@ -132,8 +120,7 @@ class SqliteGlobalStore:
     def publish(self) -> None:
         if self._control_changed:
             self._control_changed = False
-            for event in self._waiters:
-                event.set()
+            self._news.ring()
 
     def reset(self) -> None:
         self._load()

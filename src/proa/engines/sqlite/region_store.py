@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from proa.bell import Bell
 from proa.core.dedupe import Outcome, RecentKeys
 from proa.core.replicate.journal import Commit, Dot, Key, Row, Write, missing, parks
 from proa.core.replicate.merge import LastWriter, Merge, order, resolve
@@ -92,7 +93,7 @@ class SqliteRegionStore:
         self._region = region
         self._permit = permit
         self._merges = dict(merges or {})
-        self._waiters: dict[asyncio.Event, None] = {}  # a set would wake them in an order of its own
+        self._news = Bell()
         self._lives = 0
         self._sweep = Sweep()
         self._recent = RecentKeys()
@@ -173,18 +174,11 @@ class SqliteRegionStore:
         return dict(self._durable_cursors)
 
     async def changed(self, after: Versions, timeout_s: float) -> bool:
-        event = asyncio.Event()
-        self._waiters[event] = None
-        lives = self._lives
-        try:
-            async with asyncio.timeout(timeout_s):
-                while not self._beyond(after) and self._lives == lives:
-                    event.clear()
-                    await event.wait()
-        except TimeoutError:
-            return False
-        finally:
-            del self._waiters[event]
+        loop, lives = asyncio.get_running_loop(), self._lives
+        deadline = loop.time() + timeout_s
+        while not self._beyond(after) and self._lives == lives:
+            if not await self._news.wait(deadline - loop.time()):
+                return False
         return True
 
     def _beyond(self, after: Versions) -> bool:
@@ -375,8 +369,7 @@ class SqliteRegionStore:
 
     async def close(self) -> None:
         """Finish what was submitted and close the file."""
-        for event in self._waiters:
-            event.set()
+        self._news.ring()
         await self._group.idle()
         self._reader.close()
         self._writer.close()
@@ -393,8 +386,7 @@ class SqliteRegionStore:
 
     def publish(self) -> None:
         self._durable_cursors = dict(self._cursors)
-        for event in self._waiters:
-            event.set()
+        self._news.ring()
 
     def reset(self) -> None:
         self._load()
