@@ -1,0 +1,117 @@
+"""Profiles: which kinds of faults a run meets, and a seed's own choice of them.
+
+Each fault is drawn from a stream of its own, so that a run with more faults begins with the same ones, and the same
+seed breaks the same things whatever clients do. Every fault is over within the run. None lasts so long that all of them
+together could keep a majority of regions out for half of it: there must be progress to contradict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from random import Random
+
+from proa.app import CLOCK_BOUND_MS
+from proa.simulation.case import Fault, ProfileName
+from proa.simulation.faults import KINDS, Scene
+
+COUNT = 3
+LONGEST_SHARE = 0.3
+"""A fault lasts so much of a run at most."""
+LOST_SHARE = 0.9
+"""All faults of a run last so much of it at most: two at a time, no more than half of that."""
+
+OUTAGE = {
+    "kill": 3,
+    "pause": 3,
+    "region outage": 3,
+    "witness kill": 2,
+    "witness pause": 2,
+    "throttle": 2,
+    "stale routing": 2,
+    "pause at a port call": 3,
+    "kill at a port call": 3,
+    "crash before fsync": 2,
+    "crash inside fsync": 2,
+    "crash after fsync": 2,
+    "stale reply": 2,
+}
+PARTITION = {
+    "partition one": 3,
+    "partition majority": 3,
+    "partition one way": 3,
+    "partition bridge": 3,
+    "partition rolling": 3,
+    "global store unreachable": 3,
+    "delay": 2,
+    "loss": 2,
+    "duplicate": 2,
+    "reorder": 2,
+    "lost reply": 2,
+    "stale reply": 2,
+    "stale routing": 2,
+}
+CLOCK = {
+    "clock bump": 3,
+    "clock strobe": 3,
+    "clock skew": 3,
+    "jump at a port call": 3,
+    "pause": 2,
+    "pause at a port call": 2,
+    "delay": 2,
+}
+DISK = {
+    "slow disk": 3,
+    "full disk": 3,
+    "crash before fsync": 3,
+    "crash inside fsync": 3,
+    "crash after fsync": 3,
+    "lost disk": 3,
+    "old disk": 3,
+    "kill at a port call": 2,
+}
+PROFILES: Mapping[ProfileName, Mapping[str, int]] = {
+    "outage": OUTAGE,
+    "partition": PARTITION,
+    "clock": CLOCK,
+    "disk": DISK,
+    "everything": {**OUTAGE, **PARTITION, **CLOCK, **DISK},
+}
+"""The weight of each kind of a profile."""
+
+
+def kinds(profile: ProfileName) -> tuple[str, ...]:
+    """The kinds of faults of a profile."""
+    return tuple(PROFILES[profile])
+
+
+def draw(
+    profile: ProfileName,
+    seed: int,
+    regions: Sequence[str],
+    duration_s: float,
+    *,
+    count: int = COUNT,
+    clock_bound_ms: float = CLOCK_BOUND_MS,
+) -> tuple[Fault, ...]:
+    """The faults of a seed, in the order in which they begin."""
+    longest_s = duration_s * min(LONGEST_SHARE, LOST_SHARE / max(count, 1))
+    scene = Scene(tuple(regions), longest_s, clock_bound_ms / 1000)
+    faults: list[Fault] = []
+    for number in range(count):
+        rng = Random(f"{seed}/fault {number}")  # noqa: S311 - to be repeated, never a secret
+        faults.append(_fault(rng, _allowed(PROFILES[profile], faults), scene, duration_s))
+    return tuple(sorted(faults, key=lambda fault: fault.at_s))
+
+
+def _allowed(weights: Mapping[str, int], before: Sequence[Fault]) -> Mapping[str, int]:
+    """One loss of data a run: the guarantees are for the loss of one region."""
+    if not any(KINDS[fault.kind].destroys for fault in before):
+        return weights
+    return {kind: weight for kind, weight in weights.items() if not KINDS[kind].destroys}
+
+
+def _fault(rng: Random, weights: Mapping[str, int], scene: Scene, duration_s: float) -> Fault:
+    kind = rng.choices(list(weights), list(weights.values()))[0]
+    at_s = rng.uniform(0, duration_s - scene.longest_s)
+    nodes, for_s, amount = KINDS[kind].draw(rng, scene)
+    return Fault(kind, round(at_s, 3), round(for_s, 3), nodes, round(amount, 6))
