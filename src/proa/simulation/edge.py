@@ -188,71 +188,67 @@ class _Exchange:
         self._route = route
         self._cluster = cluster
         self._request = request
-        self._first: Host | None = None
+        self._last: Host | None = None
         self._hedge: asyncio.Task[Reply | Loss] | None = None
         self._limit = asyncio.timeout(route.timeout_s)
 
     async def run(self) -> Reply:
         """The answer for the client."""
-        self._first = host = self._cluster.choose()
+        self._last = host = self._cluster.choose()
         if host is None:
             return _own_answer(503, "no_healthy_upstream")
-        hedging = self._hedge_later()
+        hedging = self._hedge_later(host)
         try:
             async with self._limit:
-                outcome = await self._raced(host, hedging)
+                return _told(await self._raced(host, hedging))
         except TimeoutError:
-            outcome = self._overtaken()
+            return self._overtaken()
         finally:
             if hedging:
                 hedging.cancel()
             if self._hedge:
-                self._cluster.retrying -= 1
                 self._hedge.cancel()
-        return _told(outcome)
+                self._hedge = None
 
-    def _hedge_later(self) -> asyncio.TimerHandle | None:
+    def _hedge_later(self, host: Host) -> asyncio.TimerHandle | None:
         after_s = self._route.hedge_after_s
-        return asyncio.get_running_loop().call_later(after_s, self._start_hedge) if after_s else None
+        return asyncio.get_running_loop().call_later(after_s, self._start_hedge, host) if after_s else None
 
     async def _raced(self, host: Host, hedging: asyncio.TimerHandle | None) -> Reply | Loss:
         outcome = await self._cluster.attempt(host, self._request)
         if hedging:
             hedging.cancel()
-        if self._hedge and not self._hedge.done() and self._route.repeats(outcome):
-            return await self._hedge
-        if self._hedge or not self._route.repeats(outcome) or not self._cluster.may_retry():
+        if not self._route.repeats(outcome):
             return outcome
-        self._cluster.retrying += 1
-        try:
-            return await self._again()
-        finally:
-            self._cluster.retrying -= 1
+        if self._hedge:
+            return await self._hedge if not self._hedge.done() or self._hedge_won() else outcome
+        return await self._again(host) if self._cluster.may_retry() else outcome
 
-    def _start_hedge(self) -> None:
-        assert self._first
-        self._cluster.failed(self._first)
+    def _start_hedge(self, first: Host) -> None:
+        self._cluster.failed(first)
         if self._cluster.may_retry():
-            self._cluster.retrying += 1
-            self._hedge = asyncio.get_running_loop().create_task(self._again())
+            self._hedge = asyncio.get_running_loop().create_task(self._again(first))
             self._hedge.add_done_callback(self._overtake)
 
-    async def _again(self) -> Reply | Loss:
-        host = self._cluster.choose(self._first)
-        return "connect-failure" if host is None else await self._cluster.attempt(host, self._request)
+    async def _again(self, first: Host) -> Reply | Loss:
+        self._last = host = self._cluster.choose(first)
+        return "connect-failure" if host is None else await self._cluster.attempt(host, self._request, retry=True)
 
     def _overtake(self, hedge: asyncio.Task[Reply | Loss]) -> None:
         """A good answer to the hedge ends the wait for the first attempt, by way of the time-out."""
-        if not hedge.cancelled() and not self._route.repeats(hedge.result()):
+        if hedge is self._hedge and self._hedge_won() and not self._limit.expired():
             self._limit.reschedule(0.0)
 
-    def _overtaken(self) -> Reply | Loss:
-        """What ended the wait: the hedge's answer, or the route's time-out."""
+    def _hedge_won(self) -> bool:
         hedge = self._hedge
-        if hedge and hedge.done() and not self._route.repeats(hedge.result()):
-            return hedge.result()
-        assert self._first
-        self._cluster.failed(self._first)
+        return hedge is not None and hedge.done() and not hedge.cancelled() and not self._route.repeats(hedge.result())
+
+    def _overtaken(self) -> Reply:
+        """What ended the wait: the hedge's answer, or the route's time-out."""
+        if self._hedge and self._hedge_won():
+            return _told(self._hedge.result())
+        assert self._last
+        self._cluster.failed(self._last)
         return _own_answer(504, "response_timeout")
 
 

@@ -178,10 +178,11 @@ class Cluster:
 
     # What comes of it.
 
-    async def attempt(self, host: Host, request: Request) -> Reply | Loss:
+    async def attempt(self, host: Host, request: Request, *, retry: bool = False) -> Reply | Loss:
         """One attempt at one region, without a time-out of its own."""
         streak = host.failures
         self.active += 1
+        self.retrying += retry
         try:
             reply = await self._sent(host, request)
         except ConnectionRefusedError:
@@ -194,6 +195,7 @@ class Cluster:
             return "reset"
         finally:
             self.active -= 1
+            self.retrying -= retry
         host.idle.append(self._loop.time() + self._idle_s)
         return reply
 
