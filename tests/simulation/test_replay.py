@@ -175,9 +175,13 @@ def test_progress_is_told_now_and_then_where_there_is_no_terminal():
         narrator.counted(tally_of(RUN, holding(None, Case("shop", 6, faults=()))))
         narrator.found(Failing(5, "loss", "", "shop.json"))
         narrator.shrinking(Shrinking(CASE, 4))
+        narrator.shrinking(Shrinking(CASE, 5))
     lines = captured.get().splitlines()
     assert lines[0].startswith("2 of 10 seeds, ")
-    assert lines[1:] == ["seed 5 violates loss: shop.json", "seed 5: run 4 fails with 3 faults, 30 requests, 10 s"]
+    assert lines[1:] == [
+        "seed 5 violates loss: shop.json",
+        "seed 5 still fails with 3 faults, 30 requests, 10 s (run 4)",
+    ]
 
 
 def test_on_a_terminal_progress_is_a_bar():

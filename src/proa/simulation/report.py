@@ -20,6 +20,7 @@ from proa.simulation.shrink import Shrinking, Shrunk
 
 TOLD_EVERY_S = 5.0
 FAILING_SHOWN = 10
+VIOLATIONS_SHOWN = 5
 
 
 class Narrator:
@@ -32,6 +33,7 @@ class Narrator:
         columns = (TextColumn("seeds"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
         self._bar = Progress(*columns, console=self._out, transient=True, disable=not self._out.is_terminal)
         self._seeds = self._bar.add_task("")
+        self._size = ""
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -54,7 +56,10 @@ class Narrator:
 
     def shrinking(self, progress: Shrinking) -> None:
         """A smaller case violates it, too."""
-        self._say(f"seed {progress.case.seed}: run {progress.runs} fails with {size(progress.case)}")
+        left = f"seed {progress.case.seed} still fails with {size(progress.case)}"
+        if left != self._size:
+            self._size = left
+            self._say(f"{left} (run {progress.runs})")
 
     def _say(self, text: str) -> None:
         self._out.print(Text(text, style="dim"), soft_wrap=True)
@@ -63,7 +68,11 @@ class Narrator:
 def size(case: Case) -> str:
     """How large a case is."""
     faults = len(case.faults or ())
-    return f"{faults} fault{'s'[: faults != 1]}, {case.requests} requests, {case.duration_s:g} s"
+    return f"{_count(faults, 'fault')}, {_count(case.requests, 'request')}, {case.duration_s:g} s"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def show_batch(report: BatchReport, out: Console | None = None) -> None:
@@ -74,7 +83,7 @@ def show_batch(report: BatchReport, out: Console | None = None) -> None:
     out.print(f"[bold]{report.app}[/]: {worlds}: [bold {colour}]{verdict}[/]")
     out.print(Padding(_figures(report), (0, 2)))
     for said in (*_violated(report), *report.complaints):
-        out.print(Padding(Text(said, style="red"), (0, 2)))
+        out.print(Text(f"  {said}", style="red"), soft_wrap=True)
 
 
 def _figures(report: BatchReport) -> Table:
@@ -88,7 +97,7 @@ def _figures(report: BatchReport) -> Table:
         ("faults fired", fired or "none"),
         ("trace hash", report.trace_hash),
     ):
-        table.add_row(f"[dim]{name}[/]", Text(value))
+        table.add_row(f"[dim]{name}[/]", Text(value, overflow="fold"))
     return table
 
 
@@ -105,14 +114,14 @@ def show_account(account: Account, out: Console | None = None) -> None:
     out.print()
     show_shrunk(account.was, account.shrunk, out)
     show_run(account.run, out)
-    out.print(Padding(Text(f"again: proa sim replay {account.file}"), (1, 2, 0, 2)), soft_wrap=True)
+    out.print(Text(f"\n  again: proa sim replay {account.file}"), soft_wrap=True)
 
 
 def show_shrunk(was: Case, shrunk: Shrunk, out: Console | None = None) -> None:
     """Print what shrinking a case came to."""
     out = out or console()
     out.print(f"[bold]seed {was.seed}[/] violates [bold red]{shrunk.invariant}[/]")
-    out.print(Padding(Text(_shrunk(was, shrunk)), (0, 2)))
+    out.print(Text(f"  {_shrunk(was, shrunk)}"), soft_wrap=True)
 
 
 def _shrunk(was: Case, shrunk: Shrunk) -> str:
@@ -125,15 +134,17 @@ def _shrunk(was: Case, shrunk: Shrunk) -> str:
 def show_run(run: Run, out: Console | None = None) -> None:
     """Print a run's faults, its timeline, and what was violated."""
     out = out or console()
-    out.print(Padding(_faults(run.case.faults or ()), (1, 2, 0, 2)))
+    if run.case.faults:
+        out.print(Padding(_faults(run.case.faults), (1, 2, 0, 2)))
     if run.timeline:
         out.print(Padding(_timeline(run.timeline), (1, 2, 0, 2)))
-    for violation in run.violations:
+    out.print()
+    for violation in run.violations[:VIOLATIONS_SHOWN]:
         operations = ", ".join(map(str, violation.operations))
         named = f" (operations {operations})" if operations else ""
-        out.print(
-            Padding(Text(f"violated {violation.invariant}: {violation.detail}{named}", style="red"), (1, 2, 0, 2))
-        )
+        out.print(Text(f"  violated {violation.invariant}: {violation.detail}{named}", style="red"), soft_wrap=True)
+    if len(run.violations) > VIOLATIONS_SHOWN:
+        out.print(f"  and {len(run.violations) - VIOLATIONS_SHOWN} more")
 
 
 def _faults(faults: Sequence[Fault]) -> Table:
@@ -158,5 +169,5 @@ def show_verdict(verdict: Verdict, run: Run, out: Console | None = None) -> None
     colour, said = ("red", "violated") if verdict.violated else ("green", "held")
     out.print(f"[bold]seed {run.case.seed}[/] with {size(run.case)}: {verdict.invariant} [bold {colour}]{said}[/]")
     same = "the same course as in the file" if verdict.same_trace else "another course than in the file"
-    out.print(Padding(Text(f"{same} (trace hash {run.trace_hash})"), (0, 2)))
+    out.print(Text(f"  {same} (trace hash {run.trace_hash})"), soft_wrap=True)
     show_run(run, out)
