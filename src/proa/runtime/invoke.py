@@ -110,7 +110,7 @@ class Invoker:
         self._entropy = entropy
         self._telemetry = telemetry
         self._in_flight: dict[tuple[str, str], Invocation] = {}
-        self._mark = entropy.token(5)
+        self._mark = int(entropy.token(5), 16)
         self._units = 0
         self._roles_version = 0
 
@@ -120,7 +120,7 @@ class Invoker:
         Milliseconds come first, so that ids sort by time; then this process's random mark, and its count of units.
         """
         self._units += 1
-        return f"{int(self._clock.now() * 1000):012x}{self._mark}{self._units:010x}"
+        return (int(self._clock.now() * 1000) << 80 | self._mark << 40 | self._units).to_bytes(16).hex()
 
     async def invoke(self, route: Route, request: Request, path: Mapping[str, str]) -> Answer:
         """The answer to a request; every error is an answer too."""

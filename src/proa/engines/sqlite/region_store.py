@@ -377,8 +377,8 @@ class SqliteRegionStore:
     # The in-memory side of a batch (`group.BatchState`).
 
     def seal(self) -> None:
-        for origin, seq in self._cursors.items() - self._durable_cursors.items():
-            if origin != self.origin:
+        for origin, seq in self._cursors.items():
+            if origin != self.origin and seq != self._durable_cursors.get(origin):
                 self._writer.execute(SQL["put_cursor"], (origin, seq))
         if self._unjournaled:
             self._writer.execute(SQL["put_counters"], (0, self._stamps.last))
