@@ -5,9 +5,10 @@ nor did an attempt that reached nobody. A region's mark `proa-not-started` prove
 answered; behind the edge a keyed request may be running in a second region at that moment, so there it proves nothing.
 Everything else may have happened: `unknown`.
 
-Clients behave as badly as real ones. Some requests skip the edge and go to the region that answered last, as a stale
-route or an open connection would. A share of the keyed ones is repeated on purpose, and one whose fate is unknown is
-sent again, always under the same Idempotency-Key, so every attempt must be given the same answer.
+Clients behave as badly as real ones. Some requests skip the edge: as an open connection or a stale route would, they
+stay with one region until it gives no success any more, however long the edge has known better. A share of the keyed
+ones is repeated on purpose, and one whose fate is unknown is sent again, always under the same Idempotency-Key, so
+every attempt must be given the same answer.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class Habits(msgspec.Struct, frozen=True):
     """
 
     timeout_s: float = 3.0
-    direct_share: float = 0.3
+    direct_share: float = 0.4
     repeat_share: float = 0.2
     repeat_within_s: float = 0.2
     impatient_s: float = 0.1
@@ -104,6 +105,7 @@ class Client:
     ) -> None:
         self.name = name
         self.regions = tuple(regions)
+        self._near = home
         self._answered_last = home
         self._send = send
         self._now = now
@@ -131,7 +133,7 @@ class Client:
         return best
 
     def _way(self) -> str:
-        return self._answered_last if self._rng.random() < self._habits.direct_share else EDGE
+        return self._near if self._rng.random() < self._habits.direct_share else EDGE
 
     async def _attempts(self, call: Call, via: str) -> list[Operation]:
         """The first attempt, and mostly nothing else."""
@@ -169,6 +171,7 @@ class Client:
             pass
         finally:
             operation = self._record(call, began, outcome, reply)
+            self._hold_on(via, operation)
         return operation
 
     async def _sent(self, via: str, request: Request) -> Reply:
@@ -176,9 +179,6 @@ class Client:
 
     def _record(self, call: Call, began: float, outcome: Outcome, reply: Reply | None) -> Operation:
         headers: Mapping[str, str] = reply.headers if reply else {}
-        region = headers.get("proa-region", "")
-        if outcome == "ok":
-            self._answered_last = region or self._answered_last
         operation = Operation(
             number=len(self._history),
             client=self.name,
@@ -190,13 +190,20 @@ class Client:
             result=call.read(reply) if reply and outcome == "ok" else None,
             began=began,
             ended=NEVER if outcome == "unknown" else self._now(),
-            region=region,
+            region=headers.get("proa-region", ""),
             epoch=int(headers.get("proa-epoch", 0)),
             idempotency_key=call.request.key,
             answered=reply.left_at if reply else NEVER,
         )
         self._history.append(operation)
         return operation
+
+    def _hold_on(self, via: str, operation: Operation) -> None:
+        """Leave the region that was reached past the edge only when it fails, for the one that answered last."""
+        if operation.outcome == "ok":
+            self._answered_last = operation.region or self._answered_last
+        elif via == self._near:
+            self._near = self._answered_last
 
 
 def judged(reply: Reply, *, exact: bool) -> Outcome:

@@ -121,22 +121,23 @@ def test_a_share_of_the_keys_is_repeated_in_every_way():
     assert {way for _, way, _ in went} == {True, False}, "elsewhere"
 
 
-def test_a_client_that_skips_the_edge_goes_to_whoever_answered_last():
-    ways, history = [], []
+def test_a_client_that_skips_the_edge_stays_with_a_region_until_it_fails():
+    ways, history, fresh = [], [], Reply(200, {"proa-region": "us-east-1"}, b"")
+    answers = [Reply(200, {"proa-region": "eu-west-1"}, b""), fresh, Reply(503, NOT_STARTED, b""), fresh, fresh]
 
     async def send(via, request):
         ways.append(via)
-        return Reply(200, {"proa-region": "us-east-1"}, b"")
+        return answers.pop(0)
 
     async def main():
         now = asyncio.get_running_loop().time
         habits = Habits(direct_share=1)
         client = Client("c", "eu-west-1", send, now, history, regions=REGIONS, rng=Random(1), habits=habits)
-        for _ in range(3):
-            await client.ask(Call("orders", "look", "1", None, PLAIN))
+        for via in ("", "edge", "", "", ""):
+            await client.ask(Call("orders", "look", "1", None, PLAIN, via))
 
     run(main())
-    assert ways == ["eu-west-1", "us-east-1", "us-east-1"]
+    assert ways == ["eu-west-1", "edge", "eu-west-1", "us-east-1", "us-east-1"]
 
 
 def test_an_attempt_that_is_cancelled_is_accounted_for():
