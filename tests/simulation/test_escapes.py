@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import uuid
+from collections import defaultdict
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
@@ -25,11 +26,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from proa import App
+from proa import App, Context
 from proa.errors import SimulationEscape
 from proa.runtime.clock import SystemClock
 from proa.simulation.escapes import _SWAPS, guarded
 from proa.simulation.loop import run
+from proa.simulation.world import World
 
 HERE = __file__
 
@@ -368,3 +370,62 @@ def test_what_is_documented_as_not_caught():
     early = partial(time.time)
     with a_node(app_with(lambda: early())) as node, node():
         assert early() > 0
+
+
+# In a world.
+
+
+def shop():
+    app = App("shop", regions=["eu-west-1", "us-east-1"], lease_s=2)
+
+    @app.post("/clock")
+    async def clock() -> float:
+        return time.time()
+
+    @app.post("/pool")
+    def pool() -> None:
+        threading.Thread(target=print).start()
+
+    @app.post("/lot")
+    async def lot() -> list[str]:
+        return [str(each) for each in draws()]
+
+    @app.get("/seams")
+    async def seams(ctx: Context) -> list[float]:
+        began = asyncio.get_running_loop().time()
+        await asyncio.sleep(0.5)
+        return [ctx.now(), asyncio.get_running_loop().time() - began, await asyncio.to_thread(lambda: 7)]
+
+    return app
+
+
+def visit(*requests):
+    """What a region answers in a guarded world, and the escapes that were seen."""
+    app = shop()
+
+    async def course():
+        async with World(app, seed=5) as world:
+            streams = defaultdict(lambda: Random(11))
+            with guarded(lambda: world.loop.current is not None, lambda: streams[world.loop.current], app) as seen:
+                return [await world["eu-west-1"].request(method, path) for method, path in requests], seen
+
+    return run(course())
+
+
+def test_a_handler_is_refused_its_escapes_and_the_world_goes_on():
+    replies, seen = visit(("POST", "/clock"), ("POST", "/pool"), ("GET", "/seams"))
+    assert [reply.status for reply in replies] == [500, 500, 200]
+    assert [reply.json()["code"] for reply in replies[:2]] == ["PROA-W002", "PROA-W002"]
+    assert [reply.json()["detail"] for reply in replies[:2]] == [escape.detail for escape in seen]
+    lines = [int(escape.detail.removeprefix(f"{HERE}:").partition(":")[0]) - line_of(shop) for escape in seen]
+    assert lines == [5, 9]
+
+
+def test_the_seams_work_in_a_world():
+    ((reply,), seen) = visit(("GET", "/seams"))
+    _, took_s, seven = reply.json()
+    assert (round(took_s, 6), seven, seen) == (0.5, 7, [])
+
+
+def test_a_handler_draws_the_same_in_the_same_world():
+    assert visit(("POST", "/lot"))[0][0].body == visit(("POST", "/lot"))[0][0].body
