@@ -5,7 +5,8 @@ number stands here a second time, and moved by the same `core.route.plan`. What 
 them; traces recorded from the real one hold it to that (tests/simulation/edge).
 
 Left out: HTTP itself (paths come normalized), limits on connections and requests, the few milliseconds before a retry,
-and the time to open a connection.
+and the time to open a connection. A second attempt counts against its region when the route's time is over, for Envoy
+already when a hedge would be due.
 """
 
 from __future__ import annotations
