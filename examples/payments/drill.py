@@ -14,6 +14,7 @@ from proa.chaos import workload
 from proa.chaos.workload import Request, Rows, Send
 
 ACCOUNTS = 300
+FEW_ACCOUNTS = 5
 LIMIT = 10**9
 
 
@@ -23,16 +24,20 @@ class Workload(workload.Workload):
     counted: ClassVar[Mapping[str, str]] = {"charges": "reference"}
     kept: ClassVar[Sequence[str]] = ("accounts",)
 
+    @property
+    def _accounts(self) -> int:
+        return FEW_ACCOUNTS if self.small else ACCOUNTS
+
     async def setup(self, send: Send) -> None:
         """Open the accounts."""
         terms = msgspec.json.encode({"currency": "EUR", "limit": LIMIT})
-        await asyncio.gather(*(send(Request("PUT", f"/accounts/{_account(n)}", terms)) for n in range(ACCOUNTS)))
+        await asyncio.gather(*(send(Request("PUT", f"/accounts/{_account(n)}", terms)) for n in range(self._accounts)))
 
     def request(self, number: int, rng: Random) -> Request:
         """One charge."""
         key = f"charge-{number}-{rng.getrandbits(48):012x}"
         body = {
-            "account": _account(rng.randrange(ACCOUNTS)),
+            "account": _account(rng.randrange(self._accounts)),
             "amount": rng.randint(1, 100),
             "currency": "EUR",
             "reference": key,

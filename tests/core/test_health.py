@@ -10,7 +10,7 @@ from proa.core.roles import Observation
 WELL, DEAD, FAILING = Observation(True, "pass"), Observation(live=False), Observation(True, "fail", ("db",))
 SURE = Track(WELL)
 POLICY = HealthPolicy(fail_after=3, pass_after=2)
-OBSERVERS = {"eu": ("us", "witness", "edge"), "us": ("eu", "witness", "edge")}
+OBSERVERS = (("eu", ("us", "witness", "edge")), ("us", ("eu", "witness", "edge")))
 
 
 def after(*samples, track=SURE):

@@ -54,6 +54,8 @@ class Workload(Protocol):
     counted: ClassVar[Mapping[str, str]] = {}
     """Table -> the field that holds the Idempotency-Key of the request that made the row. Two rows with one key are a
     duplicate."""
+    small: bool = False
+    """Set where a run is short (a simulation of a hundred requests): prepare accordingly little."""
     kept: ClassVar[Sequence[str]] = ()
     """Further tables that `check` wants to see."""
 

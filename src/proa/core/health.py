@@ -23,6 +23,10 @@ Seen = Mapping[str, Mapping[str, Observation]]
 """What each fresh observer published: observer -> region -> observation."""
 
 
+Juries = tuple[tuple[str, tuple[str, ...]], ...]
+"""Each region with the nodes that are configured to judge it."""
+
+
 class HealthPolicy(msgspec.Struct, frozen=True):
     """How often to probe, how long to wait, and how many samples in a row change an observer's mind."""
 
@@ -73,17 +77,14 @@ def quorum(observers: int) -> int:
     return observers // 2 + 1
 
 
-def verdicts(observers: Mapping[str, Iterable[str]], seen: Seen) -> Mapping[str, Verdict]:
+def verdicts(observers: Juries, seen: Seen) -> Mapping[str, Verdict]:
     """The verdict on every region. `observers` names, for each region, all nodes configured to judge it."""
-    return _judged(
-        tuple((region, tuple(names)) for region, names in observers.items()),
-        tuple((name, tuple(opinions.items())) for name, opinions in seen.items()),
-    )
+    return _judged(observers, tuple((name, tuple(opinions.items())) for name, opinions in seen.items()))
 
 
 @lru_cache(maxsize=64)
 def _judged(
-    observers: tuple[tuple[str, tuple[str, ...]], ...],
+    observers: Juries,
     opinions: tuple[tuple[str, tuple[tuple[str, Observation], ...]], ...],
 ) -> Mapping[str, Verdict]:
     """Kept, because every beat asks and opinions hardly ever change."""

@@ -7,6 +7,7 @@ can be replayed from a list of rows and times. Times named `*_at` here are the r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -59,7 +60,20 @@ class Rules(msgspec.Struct, frozen=True):
 
     def observers(self, region: str) -> tuple[str, ...]:
         """The nodes that judge `region`: every other one."""
-        return (*(name for name in self.regions if name != region), self.witness, *self.edges)
+        return dict(self.juries)[region]
+
+    @property
+    def juries(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Each region with its observers."""
+        return _juries(self.regions, self.witness, self.edges)
+
+
+@lru_cache(maxsize=16)
+def _juries(
+    regions: tuple[str, ...], witness: str, edges: tuple[str, ...]
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Kept: it does not change while a system lives."""
+    return tuple((region, (*(name for name in regions if name != region), witness, *edges)) for region in regions)
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -118,13 +132,17 @@ class Situation(msgspec.Struct, frozen=True):
     def fresh(self, name: str, now: float) -> bool:
         """Whether the node's last beat is recent."""
         known = self.nodes.get(name)
-        return known is not None and not known.node.ended and now - known.heard_at <= self.rules.fresh_s
+        return known is not None and _fresh(known, now, self.rules.fresh_s)
 
     def verdicts(self, now: float) -> Mapping[str, Verdict]:
         """What the quorum of fresh observers says of each region."""
-        observers = {region: self.rules.observers(region) for region in self.rules.regions}
-        seen = {name: known.node.seen for name, known in self.nodes.items() if self.fresh(name, now)}
-        return judge(observers, seen)
+        fresh_s = self.rules.fresh_s
+        seen = {name: known.node.seen for name, known in self.nodes.items() if _fresh(known, now, fresh_s)}
+        return judge(self.rules.juries, seen)
+
+
+def _fresh(known: Known, now: float, fresh_s: float) -> bool:
+    return not known.node.ended and now - known.heard_at <= fresh_s
 
 
 def fold(before: Situation, rows: Sequence[Row], revision: int, store_s: float, now: float) -> Situation:
@@ -138,11 +156,13 @@ def fold(before: Situation, rows: Sequence[Row], revision: int, store_s: float, 
 
 def judged(situation: Situation, now: float) -> Situation:
     """The same with each region's standing brought up to `now`."""
-    standing = dict(situation.standing)
-    for region, verdict in situation.verdicts(now).items():
-        if region not in standing or standing[region].verdict != verdict:
-            standing[region] = Standing(verdict, now)
-    return msgspec.structs.replace(situation, standing=standing)
+    before = situation.standing
+    changed = {
+        region: Standing(verdict, now)
+        for region, verdict in situation.verdicts(now).items()
+        if region not in before or before[region].verdict != verdict
+    }
+    return msgspec.structs.replace(situation, standing=before | changed) if changed else situation
 
 
 def _fold_row(situation: Situation, row: Row, now: float) -> Situation:

@@ -134,9 +134,13 @@ class Gateway:
             if path.startswith(prefix):
                 await mounted(scope, receive, send)
                 return
-        page = self._pages.get(path)
-        answer = page() if page else problem(NotFound(f"{path} is no page of this region"), "")
+        answer = self.page(path) or problem(NotFound(f"{path} is no page of this region"), "")
         await self._send(send, answer, scope["method"])
+
+    def page(self, path: str) -> Answer | None:
+        """One of Proa's own pages, as it is now."""
+        page = self._pages.get(path)
+        return page() if page else None
 
     async def _send(self, send: Send, answer: Answer, method: str) -> None:
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]

@@ -120,6 +120,9 @@ class Account(msgspec.Struct, frozen=True):
 class Listener(Protocol):
     """Hears of a batch's progress."""
 
+    def begun(self, tally: Tally) -> None:
+        """The workers are ready."""
+
     def counted(self, tally: Tally) -> None:
         """One more case is over."""
 
@@ -134,7 +137,7 @@ class Tally:
     """What has come of a batch up to now."""
 
     def __init__(self, app: str, options: SimOptions, kinds: Sequence[str]) -> None:
-        self._app, self.options = app, options
+        self.app, self.options = app, options
         self._hashes: dict[int, str] = {}
         self._coverage = Counter(dict.fromkeys(kinds, 0))
         self._operations = self._ok = 0
@@ -168,7 +171,7 @@ class Tally:
     def keep(self, run: Run, invariant: str, folder: Path) -> Failing:
         """Write a failing run's file, over the one of a longer case with this seed."""
         replay = replay_of(run, invariant)
-        file = folder / f"{self._app}-{self.options.profile}-{replay.seed}.json"
+        file = folder / f"{self.app}-{self.options.profile}-{replay.seed}.json"
         save(replay, file)
         self.failing[replay.seed] = Failing(replay.seed, invariant, replay.detail, str(file))
         return self.failing[replay.seed]
@@ -176,7 +179,7 @@ class Tally:
     def report(self) -> BatchReport:
         """All of it."""
         return BatchReport(
-            app=self._app,
+            app=self.app,
             profile=self.options.profile,
             from_seed=self.options.from_seed,
             seeds=self.done,
@@ -217,6 +220,7 @@ def run_batch(
     failing: dict[int, Run] = {}
     with crew(target, tally.options.workers, run_case) as workers:
         tally.begin()
+        listener.begun(tally)
         for run in spread(workers, cases):
             tally.add(run)
             if run.violations:

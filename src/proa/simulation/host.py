@@ -20,7 +20,9 @@ Serve = Callable[[SimSite], AbstractAsyncContextManager[Running]]
 class Host:
     """Where node `name` runs. `life` is its present process, if any; `wanted` whether it should have one."""
 
-    def __init__(self, name: str, kind: NodeKind, disk: Disk, serve: Serve) -> None:
+    def __init__(
+        self, name: str, kind: NodeKind, disk: Disk, serve: Serve, rng: Random, fired: Callable[[str], None]
+    ) -> None:
         self.name = name
         self.kind: NodeKind = kind
         self.clock = HostClock()
@@ -30,6 +32,8 @@ class Host:
         self.boots = 0
         self.wanted = False
         self.throttled = 0.0
+        self._rng = rng
+        self._fired = fired
 
     def boot(
         self,
@@ -45,6 +49,13 @@ class Host:
         main = life.run(lambda: life.spawn(self._live(life, site_of)))
         main.add_done_callback(lambda task: on_end(self, life, None if task.cancelled() else task.exception()))
         return life
+
+    def refuses(self) -> bool:
+        """Whether this request is turned away because the region is throttled."""
+        refused = self.throttled > 0 and self._rng.random() < self.throttled
+        if refused:
+            self._fired("throttle")
+        return refused
 
     async def _live(self, life: Life, site_of: Callable[[Host, Life], SimSite]) -> None:
         serving = self.serve(site_of(self, life))

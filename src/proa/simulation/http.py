@@ -3,50 +3,81 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
 
 from proa.declare.http import Request
-from proa.runtime.gateway import Asgi
+from proa.edge.routes import NOT_STARTED
+from proa.runtime.gateway import INTERNAL, Gateway
 from proa.simulation.client import Reply
+from proa.simulation.history import NEVER
 from proa.simulation.network import Network, settle
 from proa.simulation.process import Life
 
-Door = Callable[[Request], Awaitable[Reply]]
-"""A host's front door."""
+NO_HEADERS: Mapping[str, str] = {}
+THROTTLED = Reply(503, {NOT_STARTED: "true", "retry-after": "1"}, b"")
+
+
+class Door(Protocol):
+    """A host's front door."""
+
+    def page(self, path: str) -> Reply | None:
+        """What can be answered at once, without a task of its own."""
+        ...
+
+    async def answer(self, request: Request) -> Reply: ...
 
 
 class Http:
     """Requests between hosts: answered, refused where nobody listens, reset where the process dies, else never."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, now: Callable[[], float]) -> None:
         self._network = network
+        self._now = now
         self._loop = asyncio.get_running_loop()
         self._open: dict[Life, dict[asyncio.Future[Reply], str]] = {}
 
-    async def request(self, source: str, target: str, request: Request) -> Reply:
-        """One request to a host's front door; wait for it with a time-out of your own.
+    async def request(self, source: str, target: str, request: Request, timeout_s: float | None = None) -> Reply:
+        """One request to a host's front door.
 
         Raises:
             ConnectionRefusedError: nobody listens there; nothing was sent.
             ConnectionResetError: whoever listened died before it answered.
+            TimeoutError: nothing came within `timeout_s`.
         """
         future: asyncio.Future[Reply] = self._loop.create_future()
+        what = f"{request.method} {request.path}"
+        self._network.send(source, target, what, request.body, lambda host: self._arrive(host, source, request, future))
+        if timeout_s is None:
+            return await future
+        timer = self._loop.call_later(timeout_s, settle, future, None, TimeoutError(f"{target} did not answer"))
+        try:
+            return await future
+        finally:
+            timer.cancel()
 
-        def arrive(host: Any) -> None:
-            life = host.life
-            if life is None or life.http is None:
-                self._fail(target, source, future, ConnectionRefusedError(f"nobody listens at {target}"))
-            else:
-                self._open.setdefault(life, {})[future] = source
-                life.spawn(self._answer(life, source, request, future))
-
-        self._network.send(source, target, request.method + " " + request.path, request.body, arrive)
-        return await future
+    def _arrive(self, host: Any, source: str, request: Request, future: asyncio.Future[Reply]) -> None:
+        life = host.life
+        if life is None or life.http is None:
+            self._fail(host.name, source, future, ConnectionRefusedError(f"nobody listens at {host.name}"))
+        elif host.refuses():
+            self._hand_back(life, source, THROTTLED, future)
+        elif (page := life.http.page(request.path)) and not life.halted:
+            self._hand_back(life, source, page, future)
+        else:
+            self._open.setdefault(life, {})[future] = source
+            life.spawn(self._answer(life, source, request, future))
 
     async def _answer(self, life: Any, source: str, request: Request, future: asyncio.Future[Reply]) -> None:
-        reply = await life.http(request)
+        reply = await life.http.answer(request)
         self._open[life].pop(future, None)
+        if reply.left_at == NEVER:  # the edge hands on when a region gave it away
+            reply = msgspec.structs.replace(reply, left_at=self._now())
+        self._hand_back(life, source, reply, future)
+
+    def _hand_back(self, life: Life, source: str, reply: Reply, future: asyncio.Future[Reply]) -> None:
         self._network.send(life.name, source, f"{reply.status}", reply.body, lambda _: settle(future, reply, None))
 
     def reset(self, life: Life) -> None:
@@ -58,10 +89,17 @@ class Http:
         self._network.send(source, target, type(error).__name__, b"", lambda _: settle(future, None, error))
 
 
-def door_of(app: Asgi) -> Door:
-    """An ASGI application as a door."""
+class RegionDoor:
+    """A region's gateway: its own pages directly, everything else as ASGI."""
 
-    async def door(request: Request) -> Reply:
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def page(self, path: str) -> Reply | None:
+        found = self._gateway.page(path) if path.startswith(INTERNAL) else None
+        return Reply(found.status, NO_HEADERS, found.body) if found else None
+
+    async def answer(self, request: Request) -> Reply:
         answer: dict[str, Any] = {}
 
         async def receive() -> dict[str, Any]:
@@ -70,11 +108,9 @@ def door_of(app: Asgi) -> Door:
         async def send(message: Any) -> None:
             answer.update(message)
 
-        await app(_scope(request), receive, send)
+        await self._gateway(_scope(request), receive, send)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in answer["headers"]}
         return Reply(answer["status"], headers, answer["body"])
-
-    return door
 
 
 def _scope(request: Request) -> dict[str, Any]:

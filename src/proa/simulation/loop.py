@@ -9,17 +9,13 @@ rest of the world then goes on inside the call, and the step resumes where it wa
 from __future__ import annotations
 
 import asyncio
-import heapq
-from asyncio import Handle, TimerHandle
 from collections.abc import Callable, Coroutine
-from contextvars import Context, ContextVar
+from contextvars import Context, ContextVar, copy_context
+from heapq import heapify, heappop, heappush
 from random import Random
 from typing import Any, NoReturn, Protocol, TypeVar
 
-try:
-    from proa.errors import SimulationEscape
-except ImportError:
-    SimulationEscape = RuntimeError
+from proa.errors import SimulationEscape
 
 T = TypeVar("T")
 
@@ -38,7 +34,7 @@ class Process(Protocol):
     halted: bool
     """Paused or dead: its handles do not run."""
     dead: bool
-    held: list[Handle]
+    held: list[Any]
     """Handles that became ready while it was paused."""
 
     def local_time(self, true_s: float) -> float: ...
@@ -46,7 +42,6 @@ class Process(Protocol):
 
 
 OWNER: ContextVar[Process | None] = ContextVar("owner", default=None)
-_owner = OWNER.get
 
 
 class _Task(asyncio.Task[T]):
@@ -62,6 +57,34 @@ class _Task(asyncio.Task[T]):
         return self._number
 
 
+class Alarm:
+    """A callback that is due, as asyncio's Handle and TimerHandle, without what a simulation has no use for.
+
+    `when` is on the clock of `owner`; where that is None it is the world itself that acts.
+    """
+
+    __slots__ = ("_cancelled", "act", "arguments", "context", "owner", "_when")
+
+    def __init__(
+        self, act: Callable[..., object], arguments: tuple[Any, ...], context: Context | None, owner: Any, when: float
+    ) -> None:
+        self.act = act
+        self.arguments = arguments
+        self.context = context
+        self.owner = owner
+        self._when = when
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        self._cancelled = True
+
+    def cancelled(self) -> bool:
+        return self._cancelled
+
+    def when(self) -> float:
+        return self._when
+
+
 class SimLoop(asyncio.BaseEventLoop):
     """asyncio's loop in virtual time. `order` permutes the ready tasks of each turn; None leaves them in order."""
 
@@ -72,7 +95,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self.turns = 0
         self.tasks_made = 0
         self._order = order
-        self._timers: list[tuple[float, int, Handle]] = []
+        self._timers: list[tuple[float, int, Any]] = []
         self._count = 0
         self._ready: Any  # asyncio's own deque
         self.set_task_factory(_new_task)
@@ -85,35 +108,41 @@ class SimLoop(asyncio.BaseEventLoop):
         return self.now_s if self.current is None else self.current.local_time(self.now_s)
 
     def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
-        handle = TimerHandle(when, callback, args, self, context)
-        true_s = when if self.current is None else self.current.true_time(when)
-        self._count += 1
-        heapq.heappush(self._timers, (true_s, self._count, handle))
-        return handle
+        return self._alarm(when, callback, args, context)
 
-    def after(self, true_s: float, context: Context, callback: Callable[..., object], *args: Any) -> Handle:
-        """Call back in `true_s` of true time, whoever asks."""
-        handle = Handle(callback, args, self, context)
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:  # noqa: E501
+        return self._alarm(self.time() + delay, callback, args, context)
+
+    def _alarm(self, when: float, act: Callable[..., object], arguments: tuple[Any, ...], context: Context | None) -> Alarm:
+        owner = self.current
+        alarm = Alarm(act, arguments, context or copy_context(), owner, when)
         self._count += 1
-        heapq.heappush(self._timers, (self.now_s + true_s, self._count, handle))
-        return handle
+        heappush(self._timers, (when if owner is None else owner.true_time(when), self._count, alarm))
+        return alarm
+
+    def after(self, true_s: float, act: Callable[..., object], *arguments: Any) -> None:
+        """Let the world do something in `true_s` of true time."""
+        at = self.now_s + true_s
+        self._count += 1
+        heappush(self._timers, (at, self._count, Alarm(act, arguments, None, None, at)))
 
     def retime(self, process: Process) -> None:
         """The clock of `process` changed its speed: its timers fall due at other true times."""
         self._timers = [
-            (process.true_time(handle.when()), number, handle)
-            if isinstance(handle, TimerHandle) and handle._context.get(OWNER) is process  # noqa: SLF001 # pyright: ignore
-            else (when, number, handle)
-            for when, number, handle in self._timers
+            (process.true_time(alarm.when()), number, alarm) if alarm.owner is process else (when, number, alarm)
+            for when, number, alarm in self._timers
         ]
-        heapq.heapify(self._timers)
+        heapify(self._timers)
 
     # Turns.
 
-    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Handle:
-        handle = Handle(callback, args, self, context)
-        self._ready.append(handle)
-        return handle
+    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
+        if context is None:
+            alarm = Alarm(callback, args, copy_context(), self.current, 0.0)
+        else:
+            alarm = Alarm(callback, args, context, context.get(OWNER), 0.0)
+        self._ready.append(alarm)
+        return alarm
 
     call_soon_threadsafe = call_soon
 
@@ -127,33 +156,41 @@ class SimLoop(asyncio.BaseEventLoop):
         for _ in range(len(ready)):
             if not ready:
                 break  # a stalled step ran the rest
-            self.run(ready.popleft())
+            alarm = ready.popleft()
+            if not alarm._cancelled:
+                self._run(alarm)
 
-    def run(self, handle: Any) -> None:
-        """Run one handle as its owner, now; it waits where the owner is paused."""
-        if handle._cancelled:
-            return
-        context = handle._context
-        owner = context.get(OWNER)
+    def _run(self, alarm: Alarm) -> None:
+        """Act as its owner, now; it waits where the owner is paused."""
+        owner = alarm.owner
         if owner is not None and owner.halted:
-            owner.held.append(handle)
+            owner.held.append(alarm)
             return
         before, self.current = self.current, owner
-        handle._run()
-        self.current = before
+        try:
+            if alarm.context is None:
+                alarm.act(*alarm.arguments)
+            else:
+                alarm.context.run(alarm.act, *alarm.arguments)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - as asyncio does: it belongs to nobody
+            self.call_exception_handler({"message": f"in {alarm.act!r}", "exception": error})
+        finally:
+            self.current = before
 
     def _advance(self) -> None:
         """Jump to the next timer that counts; everything due then becomes ready."""
         timers, ready = self._timers, self._ready
         while timers and timers[0][2]._cancelled:  # noqa: SLF001 # pyright: ignore
-            heapq.heappop(timers)
+            heappop(timers)
         if not timers:
             if self._stopping:
                 return
             raise Deadlock("nothing can happen any more: every task waits and no timer is set")
         self.now_s = max(self.now_s, timers[0][0])
         while timers and timers[0][0] <= self.now_s:
-            ready.append(heapq.heappop(timers)[2])
+            ready.append(heappop(timers)[2])
 
     def _permute(self, order: Random) -> None:
         """Shuffle the task steps among their places; asyncio promises order only for plain callbacks."""
@@ -175,7 +212,7 @@ class SimLoop(asyncio.BaseEventLoop):
             Killed: it was killed meanwhile, or the world ended.
         """
         until = self.now_s + seconds
-        self.after(seconds, Context(), lambda: None)
+        self.after(seconds, lambda: None)
         task = asyncio.current_task(self)
         if task:
             asyncio.tasks._leave_task(self, task)  # noqa: SLF001 # pyright: ignore
@@ -189,7 +226,7 @@ class SimLoop(asyncio.BaseEventLoop):
             raise Killed
         process.resume()
 
-    def requeue(self, handles: list[Handle]) -> None:
+    def requeue(self, handles: list[Any]) -> None:
         """Run these before what is ready now: they became so earlier."""
         self._ready.extendleft(reversed(handles))
 
@@ -237,7 +274,7 @@ def _new_task(loop: Any, coroutine: Any, context: Context | None = None) -> Any:
 
 
 def _is_step(handle: Any) -> bool:
-    return isinstance(getattr(handle._callback, "__self__", None), asyncio.Task)  # noqa: SLF001
+    return isinstance(getattr(handle.act, "__self__", None), asyncio.Task)
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

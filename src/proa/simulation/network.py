@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextvars import Context
 from random import Random
 from typing import Any, Protocol
 
@@ -50,7 +49,6 @@ class Network:
         self._rng = rng
         self._fired = fired
         self._traced = traced
-        self._nobody = Context()
         self._last: dict[Way, float] = {}
         self.hosts: dict[str, Any] = {}
         self.delays: dict[Way, float] = {}
@@ -83,7 +81,7 @@ class Network:
                 at += delay * 3 * rng.random()
             else:
                 at = self._last[way] = max(at, self._last.get(way, 0.0) + STEP_S)
-            self._loop.after(at - self._loop.now_s, self._nobody, self._arrive, way, what, payload, act)
+            self._loop.after(at - self._loop.now_s, self._arrive, way, what, payload, act)
 
     def _arrive(self, way: Way, what: str, payload: bytes, act: Callable[[Any], None]) -> None:
         if self.cut and way in self.cut:
@@ -146,17 +144,16 @@ class SimLink:
 
     async def _serve(self, life: Any, caller: str, call: str, method: str, payload: Any, deadline_s: float) -> None:
         """The answering end, in the process that was asked."""
+        expires_at = self._loop.time() + deadline_s
         try:
-            async with asyncio.timeout(deadline_s):
-                value = await _method(life, method)(caller, payload)
-        except TimeoutError:
-            return  # the caller has given up
+            value = await _method(life, method)(caller, payload)
         except ProaError as error:
             self._reply(life.name, caller, call, None, error_of(life.name, [error.code, error.detail]))
         except Exception as error:  # noqa: BLE001 - a defect here must not take the node down
             self._reply(life.name, caller, call, None, LinkRefused(f"{life.name} failed in {method}: {error!r}"))
         else:
-            self._reply(life.name, caller, call, value, None)
+            if self._loop.time() <= expires_at:  # else the caller has given up
+                self._reply(life.name, caller, call, value, None)
 
     def _reply(self, source: str, target: str, call: str, value: Any, error: ProaError | None) -> None:
         network = self._network

@@ -8,7 +8,6 @@ a check and an act can be hit there.
 from __future__ import annotations
 
 import asyncio
-from asyncio import Handle
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from random import Random
@@ -53,7 +52,7 @@ class Life:
         self.name = name
         self.halted = False
         self.dead = False
-        self.held: list[Handle] = []
+        self.held: list[Any] = []
         self._loop = loop
         self._clock = clock
         self._rng = rng

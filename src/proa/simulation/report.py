@@ -42,6 +42,10 @@ class Narrator:
     def __exit__(self, *exc: object) -> None:
         self._bar.stop()
 
+    def begun(self, tally: Tally) -> None:
+        """The workers are ready."""
+        self._say(f"{tally.options.seeds} worlds of {tally.app}, {tally.options.workers} at a time")
+
     def counted(self, tally: Tally) -> None:
         """One more case is over."""
         figures = f"{tally.per_minute:g} a minute, {len(tally.failing)} violated"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,14 +13,11 @@ from proa.declare.http import Request
 from proa.engines.sqlite.group import RunBlocking
 from proa.observe.hub import Hub
 from proa.ports import Method
-from proa.runtime.gateway import Asgi
+from proa.runtime.gateway import Asgi, Gateway
 from proa.simulation.disk import Disk
-from proa.simulation.http import Door, Http, door_of
+from proa.simulation.http import NO_HEADERS, Door, Http, RegionDoor
 from proa.simulation.network import Network, SimLink
 from proa.simulation.process import Life
-
-NO_HEADERS: Mapping[str, str] = {}
-
 
 class SimSite:
     """What one life of a node is given."""
@@ -51,7 +47,8 @@ class SimSite:
 
     @asynccontextmanager
     async def serve_http(self, app: Asgi) -> AsyncGenerator[None]:
-        self._life.http = door_of(app)
+        assert isinstance(app, Gateway)
+        self._life.http = RegionDoor(app)
         try:
             yield
         finally:
@@ -67,6 +64,6 @@ class SimSite:
         yield Prober(self._get)
 
     async def _get(self, region: str, path: str) -> tuple[int, bytes]:
-        async with asyncio.timeout(self.rules.health.timeout_s):
-            reply = await self._http.request(self.name, region, Request("GET", path, "", NO_HEADERS, b""))
+        request = Request("GET", path, "", NO_HEADERS, b"")
+        reply = await self._http.request(self.name, region, request, self.rules.health.timeout_s)
         return reply.status, reply.body

@@ -135,11 +135,17 @@ class World:
         failover: Literal["approval", "automatic"] | None = None,
         hold_down_s: float | None = None,
         rtt_ms: float = 60.0,
+        probe_every_s: float | None = None,
         timeline: bool = False,
     ) -> None:
         self.app = app
         self.seed = seed
         self.rules = rules_for(app, WITNESS, EDGE, lease_s=lease_s, failover=failover, hold_down_s=hold_down_s)
+        self.policy = RoutePolicy()
+        if probe_every_s is not None:
+            health = msgspec.structs.replace(self.rules.health, interval_s=probe_every_s)
+            self.rules = msgspec.structs.replace(self.rules, health=health)
+            self.policy = RoutePolicy(probe_every_s=probe_every_s)
         self.history: list[Operation] = []
         self.faults_fired: Counter[str] = Counter()
         self.in_flight = 0
@@ -165,14 +171,14 @@ class World:
         self._began_s = loop.now_s
         self._folder = Path(tempfile.mkdtemp(prefix="proa-world-", dir=_quick_folder()))
         self.network = Network(loop, self.stream("network"), self.fired, self._traced)
-        self.http = Http(self.network)
+        self.http = Http(self.network, lambda: self.now)
         self.nodes = {name: self._host(name, kind, serve) for name, kind, serve in self._plan_of_nodes()}
         self.network.hosts = {**self.nodes, CLIENT: _Outside(CLIENT), OPERATOR: _Outside(OPERATOR)}
         self._lay_distances()
         self._begin_operator()
         for name in self.nodes:
             self.start(name)
-        await self.until(self._up, START_WITHIN_S, "the system never came up")
+        await self.until(self._not_up, START_WITHIN_S)
         return self
 
     async def __aexit__(
@@ -204,11 +210,11 @@ class World:
     def _host(self, name: str, kind: NodeKind, serve: Serve) -> Host:
         disk = Disk(self._folder / name, self.stream(f"disk {name}"), self.loop, self.fired)
         disk.on_crash = lambda: self._die(name)
-        return Host(name, kind, disk, serve)
+        return Host(name, kind, disk, serve, self.stream(f"throttle {name}"), self.fired)
 
     def _serve_edge(self, site: SimSite) -> Any:
         self.router = _Router(self, site.rules)
-        site.serve_requests(self.router.model.send)
+        site.serve_requests(self.router)
         return edge.serve(site, self.router, lambda poke: setattr(self.router, "poke", poke))
 
     def _lay_distances(self) -> None:
@@ -350,43 +356,57 @@ class World:
 
     # Waiting.
 
-    async def until(self, came: Callable[[], bool], within_s: float, otherwise: str) -> None:
-        """Wait in virtual time.
+    async def until(self, obstacle: Callable[[], str], within_s: float) -> None:
+        """Wait in virtual time until nothing stands in the way.
 
         Raises:
-            AssertionError: it did not come true in time.
+            AssertionError: something still did; it says what.
         """
         deadline = self.now + within_s
-        while not came():
+        while found := obstacle():
             if self.now > deadline:
-                raise AssertionError(f"{otherwise} within {within_s:g} s") from self.failure
+                raise AssertionError(f"after {within_s:g} s still {found}") from self.failure
             await asyncio.sleep(LOOK_S)
 
     async def settle(self, within_s: float = 60.0) -> None:
-        """Wait until every node runs, no plan is under way, and all regions have each other's commits."""
-        await self.until(self.settled, within_s, "the world did not settle")
+        """Wait until every node runs, no plan is under way, and all regions have each other's commits.
 
-    def settled(self) -> bool:
-        """Whether it has settled."""
-        regions = [self.region(name) for name in self.app.regions]
-        if not self._up() or any(found is None or found.health().status == "fail" for found in regions):
-            return False
+        Raises:
+            AssertionError: they never did; it says what was missing.
+        """
+        await self.until(self.unsettled, within_s)
+
+    def unsettled(self) -> str:
+        """What is not settled yet; empty when everything is."""
+        return self._not_up() or self._plan_under_way() or self._behind()
+
+    def _not_up(self) -> str:
+        for host in self.nodes.values():
+            if host.life is None or host.life.running is None or host.life.halted:
+                return f"{host.name} does not serve"
+            if (found := host.life.running.region) and not (report := found.health()).ready:
+                return f"{host.name} is not ready: {', '.join(report.failing)}"
+        sick = [name for name, role in self.roles.items() if role == "active" and not self.router.model.healthy(name)]
+        return f"the edge takes {sick[0]} for sick" if sick else ""
+
+    def _plan_under_way(self) -> str:
         plan, assignment = self.plan, self._situation.assignment
         if plan and plan.open and plan.step not in ("request", "gate"):
-            return False
-        if any(found and found.authority.epoch != assignment.epoch for found in regions):
-            return False
-        heads = [{origin: seq for origin, seq in found.cursors().items() if seq} for found in regions if found]
-        return all(cursors == heads[0] for cursors in heads)
+            return f"plan {plan.id} is at {plan.step}"
+        for name in self.app.regions:
+            if (found := self.region(name)) and found.authority.epoch != assignment.epoch:
+                return f"{name} acts in epoch {found.authority.epoch}, not {assignment.epoch}"
+        return ""
 
-    def _up(self) -> bool:
-        """Whether every node serves."""
-        for host in self.nodes.values():
-            if host.life is None or host.life.running is None:
-                return False
-            if host.kind == "region" and not host.life.running.region.health().ready:
-                return False
-        return all(self.router.model.healthy(name) for name in self.app.regions)
+    def _behind(self) -> str:
+        heads = {
+            name: {origin: seq for origin, seq in found.cursors().items() if seq}
+            for name in self.app.regions
+            if (found := self.region(name))
+        }
+        first = self.app.regions[0]
+        other = next((name for name in self.app.regions if heads[name] != heads[first]), None)
+        return f"{other} is at {heads[other]} and {first} at {heads[first]}" if other else ""
 
     # Faults: processes.
 
@@ -406,10 +426,10 @@ class World:
             self._bury(host, life)
 
     def _bury(self, host: Host, life: Life) -> None:
+        self._left += [task for task in asyncio.all_tasks(self.loop) if _owner(task) is life]
+        self._ended.append(life)
         life.kill()
         host.life = None
-        self._ended.append(life)
-        self._left += [task for task in asyncio.all_tasks(self.loop) if _owner(task) is life]
         if not any(way[0] == host.name for way in self.network.cut):
             self.http.reset(life)
         host.disk.crashed()
@@ -445,7 +465,7 @@ class World:
 
     def _revive(self, host: Host) -> None:
         host.wanted = True
-        self.loop.after(RESTART_S, _no_owner(), lambda: self.start(host.name) if host.wanted else None)
+        self.loop.after(RESTART_S, lambda: self.start(host.name) if host.wanted else None)
 
     def _site_of(self, host: Host, life: Life) -> SimSite:
         site = SimSite(self.app, self.rules, life, host.disk, self.network, self.http)
@@ -565,7 +585,7 @@ class _Router:
     """The edge's model as the control plane knows an edge."""
 
     def __init__(self, world: World, rules: Rules) -> None:
-        routing = Routing(edge.route_rules(world.app), rules.topology, RoutePolicy())
+        routing = Routing(edge.route_rules(world.app), rules.topology, world.policy)
         endpoints = [Endpoint(name, name, 0) for name in rules.regions]
         self._world = world
         self.poke: Callable[[], None] = lambda: None
@@ -576,6 +596,12 @@ class _Router:
             world.stream("edge"),
             silent=lambda name: (EDGE, name) in world.network.cut,
         )
+
+    def page(self, path: str) -> Reply | None:  # noqa: ARG002 - it serves none of its own
+        return None
+
+    async def answer(self, request: Request) -> Reply:
+        return await self.model.send(request)
 
     @property
     def epoch(self) -> int:
@@ -624,12 +650,6 @@ def _ways(a: str | Collection[str], b: str | Collection[str], *, one_way: bool =
 
 def _owner(task: asyncio.Task[Any]) -> Any:
     return getattr(task, "owner", None)
-
-
-def _no_owner() -> Any:
-    from contextvars import Context
-
-    return Context()
 
 
 def _abandon(life: Life) -> None:

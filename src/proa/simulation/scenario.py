@@ -1,0 +1,137 @@
+"""A scenario: one case from the beginning of its world to the verdict.
+
+Clients near every region act at instants drawn from the seed while faults come and go; then everything is healed, the
+world must settle, and the checkers judge what clients were told against what the stores hold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+
+import msgspec
+
+from proa.app import App
+from proa.chaos import workload
+from proa.errors import AppNotFound, NodeFailed
+from proa.simulation.case import Case, Moment, Run
+from proa.simulation.client import Client
+from proa.simulation.faults import Injector
+from proa.simulation.history import Violation
+from proa.simulation.loop import Deadlock, run
+from proa.simulation.profiles import draw
+from proa.simulation.workloads.catalogue import all_for, drawn, verdict
+from proa.simulation.workloads.workload import Workload
+from proa.simulation.world import World
+
+PROBE_EVERY_S = 1.0
+"""Observers and the edge look less often than they do by default: that halves what a run costs."""
+SETTLE_S = 60.0
+PATIENCE_S = 20.0
+"""How long after the last request the slowest client may still be trying."""
+
+
+def run_case(app: App, case: Case, *, timeline: bool = False) -> Run:
+    """Run one case in a world of its own."""
+    if case.faults is None:
+        faults = draw(case.profile, case.seed, app.regions, case.duration_s)
+        case = msgspec.structs.replace(case, faults=faults)
+    order = Random(f"{case.seed}/order") if case.order == "seeded" else None  # noqa: S311 - to be repeated
+    return run(_Scenario(app, case, timeline=timeline).play(), order)
+
+
+def _authored(app: str) -> workload.Workload:
+    authors = workload.load_workload(workload.drill_file(app))
+    authors.small = True
+    return authors
+
+
+class _Scenario:
+    """The course of one case."""
+
+    def __init__(self, app: App, case: Case, *, timeline: bool) -> None:
+        self._app = app
+        self._case = case
+        self._world = World(app, case.seed, probe_every_s=PROBE_EVERY_S, timeline=timeline)
+        fitting = all_for(app, None) or all_for(app, _authored(case.app))
+        if not fitting:
+            raise AppNotFound(f"{case.app}: no workload fits it")
+        self._workloads = drawn(fitting, self._world.stream("workloads"))
+        self._found: list[Violation] = []
+
+    async def play(self) -> Run:
+        """Everything, in order."""
+        world = self._world
+        try:
+            async with world:
+                await self._acts()
+                await self._ends()
+        except (AssertionError, NodeFailed, Deadlock) as error:
+            self._found.append(Violation("the system comes up and settles", str(error)))
+        return self._account()
+
+    async def _acts(self) -> None:
+        """Clients act while faults happen."""
+        world, case = self._world, self._case
+        self._clients = [self._client(number, region) for number, region in enumerate(self._app.regions)]
+        for each in self._workloads:
+            await each.setup(self._clients[0])
+        rng = world.stream("acts")
+        instants = sorted(rng.random() * case.duration_s for _ in range(case.requests))
+        injector = Injector(world, case.faults or ())
+        faults = asyncio.ensure_future(injector.run())
+        acts = await self._pace(instants, rng)
+        await asyncio.wait([*acts, asyncio.ensure_future(asyncio.sleep(PATIENCE_S))] if not acts else acts, timeout=PATIENCE_S)
+        faults.cancel()
+        for act in acts:
+            act.cancel()
+        await asyncio.gather(*acts, return_exceptions=True)
+
+    async def _pace(self, instants: list[float], rng: Random) -> list[asyncio.Task[None]]:
+        world, began = self._world, self._world.now
+        acts: list[asyncio.Task[None]] = []
+        for number, instant in enumerate(instants):
+            await asyncio.sleep(max(0.0, began + instant - world.now))
+            client = self._clients[number % len(self._clients)]
+            chosen = self._workloads[rng.randrange(len(self._workloads))]
+            acts.append(asyncio.ensure_future(chosen.act(client, rng)))
+        return acts
+
+    async def _ends(self) -> None:
+        """Heal everything; what is then true must stay so."""
+        world = self._world
+        world.note("world", "everything is healed")
+        world.heal()
+        await world.settle(SETTLE_S)
+        final = world.final()
+        for each in self._workloads:
+            await each.finish(self._clients[0], final)
+        self._found += verdict(self._app, self._workloads, world.history, final)
+
+    def _client(self, number: int, region: str) -> Client:
+        world, name = self._world, f"client-{number}"
+        return Client(
+            name,
+            region,
+            world.send,
+            lambda: world.now,
+            world.history,
+            regions=self._app.regions,
+            rng=world.stream(name),
+        )
+
+    def _account(self) -> Run:
+        world = self._world
+        violations = (*world.violations, *self._found)
+        for violation in violations:
+            world.note("verdict", f"{violation.invariant}: {violation.detail}")
+        return Run(
+            case=self._case,
+            violations=violations,
+            operations=len(world.history),
+            operations_ok=sum(operation.outcome == "ok" for operation in world.history),
+            coverage=dict(world.faults_fired),
+            trace_hash=world.trace_hash,
+            simulated_s=round(world.now, 3),
+            timeline=tuple(world.timeline or ()),
+        )
