@@ -171,14 +171,16 @@ def test_progress_is_told_now_and_then_where_there_is_no_terminal():
     out = Console(width=100, no_color=True, force_terminal=False)
     now = iter((0.0, 1.0, 6.0, 6.0))
     with out.capture() as captured, Narrator(out, lambda: next(now)) as narrator:
+        narrator.begun(tally_of())
         narrator.counted(tally_of(RUN))
         narrator.counted(tally_of(RUN, holding(None, Case("shop", 6, faults=()))))
         narrator.found(Failing(5, "loss", "", "shop.json"))
         narrator.shrinking(Shrinking(CASE, 4))
         narrator.shrinking(Shrinking(CASE, 5))
     lines = captured.get().splitlines()
-    assert lines[0].startswith("2 of 10 seeds, ")
-    assert lines[1:] == [
+    assert lines[0].startswith("10 worlds of shop, ")
+    assert lines[1].startswith("2 of 10 seeds, ")
+    assert lines[2:] == [
         "seed 5 violates loss: shop.json",
         "seed 5 still fails with 3 faults, 30 requests, 10 s (run 4)",
     ]

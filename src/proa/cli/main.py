@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "failover": "Ask for, approve, abort and watch fail-overs and fail-backs.",
     "operator": "Add, list and remove the people who may operate a system.",
     "drill": "Take a region away under load, and measure what it costs.",
+    "sim": "Run an app through thousands of simulated outages; replay and shrink a failing one.",
     "demo": "Lose a region in both examples, fail over and back, and print what it cost.",
     "check": "Check an app's declarations: routes, what they promise, and its merges.",
     "doctor": "Check what this machine needs: Python, Envoy, ports, disk, clock.",
