@@ -76,15 +76,25 @@ def unversioned(row):
     return row and msgspec.structs.replace(row, version=0)
 
 
-def test_an_earlier_write_of_the_same_origin_does_not_come_back():
+def merged(*commits):
+    """The row that a store makes of commits, taken in this order whatever they depend on."""
+
     async def scenario():
         store = SqliteRegionStore(in_memory(f"merge-{next(NAMES)}"), "eu", ManualClock(), run_blocking)
-        writers = Writers()
-        first, second = writers.commit("us/1", {}, 1), writers.commit("us/1", {}, 2)
-        store._merge_row(incoming(second, second.writes[0], 1))
-        store._merge_row(incoming(first, first.writes[0], 2))
+        for version, commit in enumerate(commits):
+            store._merge_row(incoming(commit, commit.writes[0], version))
         (row,) = await store.read([KEY])
         await store.close()
         return row
 
-    assert asyncio.run(scenario()).value == b"us/1 2"
+    return asyncio.run(scenario())
+
+
+def test_an_earlier_write_of_the_same_origin_does_not_come_back():
+    writers = Writers()
+    first, second = writers.commit("us/1", {}, 1), writers.commit("us/1", {}, 2)
+    assert merged(second, first).value == b"us/1 2"
+
+
+def test_a_write_over_a_row_that_was_set_aside_here_keeps_what_it_had_seen():
+    assert merged(Writers().commit("us/1", {"ap/1": 4}, 1)).versions == {"ap/1": 4, "us/1": 1}
