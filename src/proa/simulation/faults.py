@@ -389,7 +389,7 @@ def crash(when: When) -> Callable[[Hands, Fault], Coroutine[Any, Any, None]]:
 async def lost_disk(hands: Hands, fault: Fault) -> None:
     """The region dies, and comes back with an empty disk."""
     node = fault.nodes[0]
-    _give_up(hands.world, node)
+    hands.world.give_up(node)
     with hands.down(node):
         hands.world.disk(node).lose()
         await asyncio.sleep(fault.for_s)
@@ -400,16 +400,10 @@ async def old_disk(hands: Hands, fault: Fault) -> None:
     node = fault.nodes[0]
     hands.world.disk(node).snapshot()
     await asyncio.sleep(fault.for_s)
-    _give_up(hands.world, node)
+    hands.world.give_up(node)
     with hands.down(node):
         hands.world.disk(node).restore()
         await asyncio.sleep(RESTART_S)
-
-
-def _give_up(world: World, node: str) -> None:
-    """Note the origin whose disk is about to go."""
-    if region := world.region(node):
-        world.lost_disks.add(region.origin)
 
 
 # How instances are drawn.

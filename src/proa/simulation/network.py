@@ -58,6 +58,8 @@ class Network:
         self.duplicate = 0.0
         self.reorder = 0.0
         self.lost_replies: dict[str, float] = {}
+        self.pulled_s: dict[str, float] = {}
+        """When each region last served a pull whose reply arrived: what it had made durable by then is elsewhere too."""
 
     def send(self, source: str, target: str, what: str, payload: bytes, act: Callable[[Any], None]) -> None:
         """Carry one message; `act` is called with the target host at its arrival."""
@@ -153,9 +155,12 @@ class SimLink:
             self._reply(life.name, caller, call, None, LinkRefused(f"{life.name} failed in {method}: {error!r}"))
         else:
             if self._loop.time() <= expires_at:  # else the caller has given up
-                self._reply(life.name, caller, call, value, None)
+                pulled_s = self._loop.now_s if method == "pull" else None
+                self._reply(life.name, caller, call, value, None, pulled_s)
 
-    def _reply(self, source: str, target: str, call: str, value: Any, error: ProaError | None) -> None:
+    def _reply(
+        self, source: str, target: str, call: str, value: Any, error: ProaError | None, pulled_s: float | None = None
+    ) -> None:
         network = self._network
         if network.loses_reply(source):
             return
@@ -167,6 +172,8 @@ class SimLink:
             if future is None:
                 network.stale_reply()  # of a call that nobody waits for, perhaps of an earlier life
             else:
+                if pulled_s is not None:
+                    network.pulled_s[source] = pulled_s
                 settle(future, value if value.__class__ is bytes else _decode(data), error)
 
         network.send(source, target, "reply", data, arrive)

@@ -56,6 +56,8 @@ class Life:
         self._loop = loop
         self._clock = clock
         self._rng = rng
+        self.authors = Random(rng.random())  # noqa: S311 - to be repeated, never a secret
+        """What an author's own draws come from: a stream apart, so that Proa's do not depend on them."""
         self._on_trap = on_trap
         self._trap: list[Any] | None = None
         self.context = copy_context()

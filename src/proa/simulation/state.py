@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,10 @@ _commit = msgspec.msgpack.Decoder(Commit).decode
 _outcome = msgspec.msgpack.Decoder(Outcome).decode
 
 
-def final_of(app: App, folders: Mapping[str, Path], lost_disks: Collection[str]) -> Final:
+def final_of(app: App, folders: Mapping[str, Path], lost_at: Mapping[str, float]) -> Final:
     """Read all stores."""
     regions = {name: _read(app, folders[name] / STORE_FILE) for name in app.regions}
-    return Final(regions, _read(app, folders["witness"] / STORE), frozenset(lost_disks))
+    return Final(regions, _read(app, folders["witness"] / STORE), frozenset(lost_at), dict(lost_at))
 
 
 def _read(app: App, path: Path) -> StoreState:

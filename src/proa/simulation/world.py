@@ -23,7 +23,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from itertools import permutations, product
 from pathlib import Path
 from random import Random
@@ -54,6 +54,7 @@ from proa.simulation.client import Reply
 from proa.simulation.case import Moment
 from proa.simulation.disk import Disk, When
 from proa.simulation.edge import EdgeModel
+from proa.simulation.escapes import guarded
 from proa.simulation.history import Final, Operation, Violation
 from proa.simulation.host import Host, Serve
 from proa.simulation.http import Http
@@ -151,7 +152,7 @@ class World:
         self.in_flight = 0
         self.timeline: list[Moment] | None = [] if timeline else None
         self.violations: list[Violation] = []
-        self.lost_disks: set[str] = set()
+        self.lost_at: dict[str, float] = {}
         self.failure: BaseException | None = None
         self.stale = False
         self._rtt_s = rtt_ms / 1000
@@ -160,6 +161,7 @@ class World:
         self._trace = hashlib.blake2b(digest_size=16)
         self._ended: list[Life] = []
         self._left: list[asyncio.Task[Any]] = []
+        self._stack = ExitStack()
 
     # Life.
 
@@ -169,6 +171,7 @@ class World:
             raise UsageError("a World runs in virtual time: decorate the test with `simulated`")
         self.loop = loop
         self._began_s = loop.now_s
+        self._guard = self._stack.enter_context(guarded(self._inside, self._author_rng, self.app))
         self._folder = Path(tempfile.mkdtemp(prefix="proa-world-", dir=_quick_folder()))
         self.network = Network(loop, self.stream("network"), self.fired, self._traced)
         self.http = Http(self.network, lambda: self.now)
@@ -190,8 +193,21 @@ class World:
                 self._judge(self._finally)
         finally:
             self._end()
+        if kind is None and self._guard:
+            raise self._guard[0]
+
+    def _inside(self) -> bool:
+        """Whether code of a node is running."""
+        return self.loop.current is not None
+
+    def _author_rng(self) -> Random:
+        """The stream that an author's own draws come from, in the node that is running."""
+        life = self.loop.current
+        assert isinstance(life, Life)
+        return life.authors
 
     def _end(self) -> None:
+        self._stack.close()
         for name in self.nodes:
             self.kill(name)
         for task in self._left:
@@ -290,7 +306,7 @@ class World:
 
     def final(self) -> Final:
         """What every store holds on its disk at this moment."""
-        return final_of(self.app, {name: host.disk.path for name, host in self.nodes.items()}, self.lost_disks)
+        return final_of(self.app, {name: host.disk.path for name, host in self.nodes.items()}, self.lost_at)
 
     # What people do.
 
@@ -544,6 +560,12 @@ class World:
         """The node's disk."""
         return self.nodes[name].disk
 
+    def give_up(self, name: str) -> None:
+        """The region's disk is about to be lost, or put back to an earlier state: what only it holds is lost."""
+        if found := self.region(name):
+            reached_s = self.network.pulled_s.get(name, self._began_s)
+            self.lost_at[found.origin] = reached_s - self._began_s
+
     def heal(self, name: str | None = None) -> None:
         """Undo everything that was done to a node, or to all; what is down starts again."""
         for healed in [name] if name else list(self.nodes):
@@ -594,7 +616,7 @@ class _Router:
             endpoints,
             lambda name, request: world.http.request(EDGE, name, request),
             world.stream("edge"),
-            silent=lambda name: (EDGE, name) in world.network.cut,
+            silent=lambda name: not {(EDGE, name), (name, EDGE)}.isdisjoint(world.network.cut),
         )
 
     def page(self, path: str) -> Reply | None:  # noqa: ARG002 - it serves none of its own
