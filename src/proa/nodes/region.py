@@ -36,7 +36,7 @@ async def serve(site: Site) -> AsyncGenerator[Running]:
                 await until_reached(site.clock, lambda: bootstrap(store, shared.rules, shared.entropy, by=site.name))
                 await _take_identity(region, shared)
                 async with site.serve_link(region.methods()), _governed(site, life, region, shared):
-                    yield Running(life.boot, shared, region)
+                    yield Running(life.boot, shared, region, region.store.abandon)
         finally:
             await region.stop()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -63,11 +63,15 @@ class Site(Ends, Protocol):
 
 
 class Running(msgspec.Struct, frozen=True):
-    """A node that serves: the id of this boot, its part in the control plane and, for a region, the region."""
+    """A node that serves: the id of this boot, its part in the control plane and, for a region, the region.
+
+    `abandon` closes its store as the end of the process would.
+    """
 
     boot: str
     shared: Parts
     region: Region | None = None
+    abandon: Callable[[], None] = lambda: None
 
 
 def shared_parts(store: GlobalStore, rules: Rules, own: Ends) -> Parts:

@@ -24,6 +24,6 @@ async def serve(site: Site) -> AsyncGenerator[Running]:
             async with site.serve_link(serve_global(store)), site.probing() as probe:
                 observer, member = eyes_and_beat(life, probe, shared)
                 async with background([shared.view.run(), observer.run(), member.run()]):
-                    yield Running(life.boot, shared)
+                    yield Running(life.boot, shared, abandon=store.abandon)
         finally:
             await store.close()

@@ -90,20 +90,20 @@ class Disk:
 
     # What is left after a death.
 
-    def crashed(self, *, torn: bool | None = None) -> None:
+    def crashed(self) -> None:
         """The process died: put a copy in place of what it had, as it would be found."""
         work, self._syncing = self._syncing, None
         keep: int | None = None
         if work is not None:
-            keep = self._interrupted(work, self._rng.random() < 0.5 if torn is None else torn)
+            keep = self._interrupted(work)
         old, self.path = self.path, self._next()
         _copy(old, self.path)
         if keep is not None:
             self._tear(keep)
 
-    def _interrupted(self, work: Work, torn: bool) -> int | None:
+    def _interrupted(self, work: Work) -> int | None:
         """A sync was under way: half of the times nothing reached the disk; else how much of the log was good."""
-        if not torn:
+        if self._rng.random() < 0.5:
             return None
         before = _log_size(self.path)
         work()

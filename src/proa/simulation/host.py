@@ -46,8 +46,12 @@ class Host:
         """Begin a new life."""
         self.boots += 1
         life = self.life = Life(self.name, loop, self.clock, rng, on_trap)
-        main = life.run(lambda: life.spawn(self._live(life, site_of)))
-        main.add_done_callback(lambda task: on_end(self, life, None if task.cancelled() else task.exception()))
+        main: asyncio.Task[None] = life.run(lambda: life.spawn(self._live(life, site_of)))
+
+        def ended(task: asyncio.Task[None]) -> None:
+            on_end(self, life, None if task.cancelled() else task.exception())
+
+        main.add_done_callback(ended)
         return life
 
     def refuses(self) -> bool:

@@ -18,9 +18,11 @@ from typing import Any, NoReturn, Protocol, TypeVar
 from proa.errors import SimulationEscape
 
 T = TypeVar("T")
+_leave_task: Any = vars(asyncio.tasks)["_leave_task"]
+_enter_task: Any = vars(asyncio.tasks)["_enter_task"]
 
 
-class Killed(BaseException):  # noqa: N818 - the end of a process is no error of its code
+class Killed(BaseException):
     """Raised in the code of a process at the instant of its death, to unwind it."""
 
 
@@ -63,7 +65,7 @@ class Alarm:
     `when` is on the clock of `owner`; where that is None it is the world itself that acts.
     """
 
-    __slots__ = ("_cancelled", "act", "arguments", "context", "owner", "_when")
+    __slots__ = ("_cancelled", "_when", "act", "arguments", "context", "owner")
 
     def __init__(
         self, act: Callable[..., object], arguments: tuple[Any, ...], context: Context | None, owner: Any, when: float
@@ -97,7 +99,8 @@ class SimLoop(asyncio.BaseEventLoop):
         self._order = order
         self._timers: list[tuple[float, int, Any]] = []
         self._count = 0
-        self._ready: Any  # asyncio's own deque
+        self._ready: Any  # asyncio's own
+        self._stopping: bool
         self.set_task_factory(_new_task)
         self.set_exception_handler(_report)
 
@@ -110,10 +113,14 @@ class SimLoop(asyncio.BaseEventLoop):
     def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
         return self._alarm(when, callback, args, context)
 
-    def call_later(self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:  # noqa: E501
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Any:
         return self._alarm(self.time() + delay, callback, args, context)
 
-    def _alarm(self, when: float, act: Callable[..., object], arguments: tuple[Any, ...], context: Context | None) -> Alarm:
+    def _alarm(
+        self, when: float, act: Callable[..., object], arguments: tuple[Any, ...], context: Context | None
+    ) -> Alarm:
         owner = self.current
         alarm = Alarm(act, arguments, context or copy_context(), owner, when)
         self._count += 1
@@ -157,7 +164,7 @@ class SimLoop(asyncio.BaseEventLoop):
             if not ready:
                 break  # a stalled step ran the rest
             alarm = ready.popleft()
-            if not alarm._cancelled:
+            if not alarm.cancelled():
                 self._run(alarm)
 
     def _run(self, alarm: Alarm) -> None:
@@ -182,7 +189,7 @@ class SimLoop(asyncio.BaseEventLoop):
     def _advance(self) -> None:
         """Jump to the next timer that counts; everything due then becomes ready."""
         timers, ready = self._timers, self._ready
-        while timers and timers[0][2]._cancelled:  # noqa: SLF001 # pyright: ignore
+        while timers and timers[0][2].cancelled():
             heappop(timers)
         if not timers:
             if self._stopping:
@@ -215,13 +222,13 @@ class SimLoop(asyncio.BaseEventLoop):
         self.after(seconds, lambda: None)
         task = asyncio.current_task(self)
         if task:
-            asyncio.tasks._leave_task(self, task)  # noqa: SLF001 # pyright: ignore
+            _leave_task(self, task)
         before, process.halted = self.current, True
         while not process.dead and not self._stopping and self.now_s < until:
             self._run_once()
         self.current = before
         if task:
-            asyncio.tasks._enter_task(self, task)  # noqa: SLF001 # pyright: ignore
+            _enter_task(self, task)
         if process.dead or self._stopping:
             raise Killed
         process.resume()
@@ -232,7 +239,7 @@ class SimLoop(asyncio.BaseEventLoop):
 
     # What would leave the world.
 
-    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # noqa: ARG002  # pyright: ignore
+    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # noqa: ARG002
         """Run at once: there are no threads here."""
         future: asyncio.Future[T] = self.create_future()
         try:
@@ -241,13 +248,13 @@ class SimLoop(asyncio.BaseEventLoop):
             future.set_exception(error)
         return future
 
-    async def create_connection(self, *_: Any, **__: Any) -> NoReturn:  # pyright: ignore
+    async def create_connection(self, *_: Any, **__: Any) -> NoReturn:
         raise SimulationEscape("a real connection was opened")
 
-    async def create_server(self, *_: Any, **__: Any) -> NoReturn:  # pyright: ignore
+    async def create_server(self, *_: Any, **__: Any) -> NoReturn:
         raise SimulationEscape("a real port was opened")
 
-    async def getaddrinfo(self, *_: Any, **__: Any) -> NoReturn:  # pyright: ignore
+    async def getaddrinfo(self, *_: Any, **__: Any) -> NoReturn:
         raise SimulationEscape("a real name was looked up")
 
     def _process_events(self, event_list: Any) -> None:
@@ -270,7 +277,7 @@ def run(main: Coroutine[Any, Any, T], order: Random | None = None) -> T:
 
 
 def _new_task(loop: Any, coroutine: Any, context: Context | None = None) -> Any:
-    return _Task(coroutine, loop, context)
+    return _Task[Any](coroutine, loop, context)
 
 
 def _is_step(handle: Any) -> bool:

@@ -45,7 +45,7 @@ class Network:
         fired: Callable[[str], None],
         traced: Callable[[float, str, str, str, bytes], None],
     ) -> None:
-        self._loop = loop
+        self.loop = loop
         self._rng = rng
         self._fired = fired
         self._traced = traced
@@ -59,7 +59,7 @@ class Network:
         self.reorder = 0.0
         self.lost_replies: dict[str, float] = {}
         self.pulled_s: dict[str, float] = {}
-        """When each region last served a pull whose reply arrived: what it had made durable by then is elsewhere too."""
+        """When each region last served a pull whose reply arrived: what was durable there by then is elsewhere too."""
 
     def send(self, source: str, target: str, what: str, payload: bytes, act: Callable[[Any], None]) -> None:
         """Carry one message; `act` is called with the target host at its arrival."""
@@ -77,21 +77,20 @@ class Network:
             if self.extra and way in self.extra:
                 self._fired("delay")
                 delay += self.extra[way] * (0.5 + rng.random())
-            at = self._loop.now_s + delay
+            at = self.loop.now_s + delay
             if self.reorder and rng.random() < self.reorder:
                 self._fired("reorder")
                 at += delay * 3 * rng.random()
             else:
                 at = self._last[way] = max(at, self._last.get(way, 0.0) + STEP_S)
-            self._loop.after(at - self._loop.now_s, self._arrive, way, what, payload, act)
+            self.loop.after(at - self.loop.now_s, self._arrive, way, what, payload, act)
 
     def _arrive(self, way: Way, what: str, payload: bytes, act: Callable[[Any], None]) -> None:
         if self.cut and way in self.cut:
             self._fired(self.cut[way])
             return
-        self._traced(self._loop.now_s, way[0], way[1], what, payload)
+        self._traced(self.loop.now_s, way[0], way[1], what, payload)
         act(self.hosts[way[1]])
-
 
     def loses_reply(self, source: str) -> bool:
         """Whether this reply never leaves, though the call acted."""
@@ -112,7 +111,7 @@ class SimLink:
     def __init__(self, network: Network, life: Life) -> None:
         self._network = network
         self._life = life
-        self._loop = asyncio.get_running_loop()
+        self._loop = network.loop
         self._prefix = life.token(4) + "-"
         self._count = 0
         self.waiting: dict[str, asyncio.Future[Any]] = {}

@@ -1,15 +1,15 @@
 """Hosts and the processes that live on them: clocks that are wrong, pauses anywhere, deaths that undo nothing.
 
-A host outlives its processes: it has the clock and the disk. A process is one life of a node's program. Every port call
-of its code passes `Life.port`, where a trap set by a fault may stop it, jump its clock or kill it: whatever lies between
-a check and an act can be hit there.
+A host outlives its processes: it has the clock and the disk. A process is one life of a node's program. Every port
+call of its code passes `Life.port`, where a trap set by a fault may stop it, jump its clock or kill it: whatever lies
+between a check and an act can be hit there.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from random import Random
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ Trap = Literal["pause", "jump", "kill"]
 class HostClock:
     """A host's two clocks: a wall clock that may be anywhere, and a monotonic one that may run fast or slow."""
 
-    __slots__ = ("offset_s", "rate", "_local_s", "_true_s")
+    __slots__ = ("_local_s", "_true_s", "offset_s", "rate")
 
     def __init__(self) -> None:
         self.offset_s = 0.0
@@ -48,7 +48,9 @@ class HostClock:
 class Life:
     """One process on a host. `loop.Process` for the loop; `proa.ports.Clock` and `Entropy` for its code."""
 
-    def __init__(self, name: str, loop: SimLoop, clock: HostClock, rng: Random, on_trap: Callable[[Life, Trap, float], None]) -> None:
+    def __init__(
+        self, name: str, loop: SimLoop, clock: HostClock, rng: Random, on_trap: Callable[[Life, Trap, float], None]
+    ) -> None:
         self.name = name
         self.halted = False
         self.dead = False

@@ -21,15 +21,15 @@ LOST_SHARE = 0.9
 """All faults of a run last so much of it at most: two at a time, no more than half of that."""
 
 OUTAGE = {
-    "kill": 3,
+    "kill": 4,
     "pause": 3,
     "region outage": 3,
-    "witness kill": 2,
-    "witness pause": 2,
+    "witness kill": 3,
+    "witness pause": 3,
     "throttle": 2,
     "stale routing": 2,
-    "pause at a port call": 3,
-    "kill at a port call": 3,
+    "pause at a port call": 4,
+    "kill at a port call": 4,
     "crash before fsync": 2,
     "crash inside fsync": 2,
     "crash after fsync": 2,
@@ -51,10 +51,10 @@ PARTITION = {
     "stale routing": 2,
 }
 CLOCK = {
-    "clock bump": 3,
-    "clock strobe": 3,
-    "clock skew": 3,
-    "jump at a port call": 3,
+    "clock bump": 4,
+    "clock strobe": 4,
+    "clock skew": 4,
+    "jump at a port call": 4,
     "pause": 2,
     "pause at a port call": 2,
     "delay": 2,
@@ -69,14 +69,15 @@ DISK = {
     "old disk": 3,
     "kill at a port call": 2,
 }
+EVERYTHING = {kind: max(each.get(kind, 0) for each in (OUTAGE, PARTITION, CLOCK, DISK)) for kind in KINDS}
 PROFILES: Mapping[ProfileName, Mapping[str, int]] = {
     "outage": OUTAGE,
     "partition": PARTITION,
     "clock": CLOCK,
     "disk": DISK,
-    "everything": {**OUTAGE, **PARTITION, **CLOCK, **DISK},
+    "everything": EVERYTHING,
 }
-"""The weight of each kind of a profile."""
+"""The weight of each kind of a profile; more for what strikes at a single instant, since few requests meet it."""
 
 
 def kinds(profile: ProfileName) -> tuple[str, ...]:

@@ -14,14 +14,13 @@ import msgspec
 from proa.app import App
 from proa.chaos import workload
 from proa.errors import AppNotFound, NodeFailed
-from proa.simulation.case import Case, Moment, Run
+from proa.simulation.case import Case, Run
 from proa.simulation.client import Client
 from proa.simulation.faults import Injector
 from proa.simulation.history import Violation
 from proa.simulation.loop import Deadlock, run
 from proa.simulation.profiles import draw
 from proa.simulation.workloads.catalogue import all_for, drawn, verdict
-from proa.simulation.workloads.workload import Workload
 from proa.simulation.world import World
 
 PROBE_EVERY_S = 1.0
@@ -81,7 +80,8 @@ class _Scenario:
         injector = Injector(world, case.faults or ())
         faults = asyncio.ensure_future(injector.run())
         acts = await self._pace(instants, rng)
-        await asyncio.wait([*acts, asyncio.ensure_future(asyncio.sleep(PATIENCE_S))] if not acts else acts, timeout=PATIENCE_S)
+        if acts:
+            await asyncio.wait(acts, timeout=PATIENCE_S)
         faults.cancel()
         for act in acts:
             act.cancel()

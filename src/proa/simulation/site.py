@@ -19,6 +19,7 @@ from proa.simulation.http import NO_HEADERS, Door, Http, RegionDoor
 from proa.simulation.network import Network, SimLink
 from proa.simulation.process import Life
 
+
 class SimSite:
     """What one life of a node is given."""
 

@@ -50,8 +50,8 @@ from proa.nodes.site import shared_parts
 from proa.observe.hub import Hub
 from proa.runtime.global_client import GlobalClient
 from proa.runtime.region import Region
-from proa.simulation.client import Reply
 from proa.simulation.case import Moment
+from proa.simulation.client import Reply
 from proa.simulation.disk import Disk, When
 from proa.simulation.edge import EdgeModel
 from proa.simulation.escapes import guarded
@@ -181,7 +181,7 @@ class World:
         self._begin_operator()
         for name in self.nodes:
             self.start(name)
-        await self.until(self._not_up, START_WITHIN_S)
+        await self._gone(self._not_up, START_WITHIN_S)
         return self
 
     async def __aexit__(
@@ -214,7 +214,8 @@ class World:
             with suppress(BaseException):
                 task.get_coro().close()  # pyright: ignore[reportOptionalMemberAccess]
         for life in self._ended:
-            _abandon(life)
+            if life.running:
+                life.running.abandon()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _plan_of_nodes(self) -> Iterator[tuple[str, NodeKind, Serve]]:
@@ -241,7 +242,7 @@ class World:
     def _begin_operator(self) -> None:
         """A person's own machine: nothing happens to it."""
         host = self.network.hosts[OPERATOR]
-        life = host.life = Life(OPERATOR, self.loop, host.clock, self.stream("operator"), lambda *_: None)
+        life = host.life = Life(OPERATOR, self.loop, host.clock, self.stream("operator"), _nothing)
         life.methods = {}
         life.link = SimLink(self.network, life)
         parts = shared_parts(GlobalClient(life.link, life, WITNESS), self.rules, _Ends(life))
@@ -318,7 +319,9 @@ class World:
         by = Operator(who, "approver", "", "")
         return await self._as_operator(self.desk.approve(by, plan.id, Word(accept_lost=accept_lost)))
 
-    async def request(self, lost: str = "", target: str = "", who: str = "requester", accept_lost: int | None = None) -> Plan:
+    async def request(
+        self, lost: str = "", target: str = "", who: str = "requester", accept_lost: int | None = None
+    ) -> Plan:
         """Ask for a fail-over (active-passive) or an evacuation (active-active)."""
         asked = Asked(lost, target, "asked in a simulation", accept_lost)
         return await self._as_operator(self.desk.request(Operator(who, "operator", "", ""), asked))
@@ -372,16 +375,20 @@ class World:
 
     # Waiting.
 
-    async def until(self, obstacle: Callable[[], str], within_s: float) -> None:
-        """Wait in virtual time until nothing stands in the way.
+    async def until(self, came: Callable[[], object], within_s: float = 60.0) -> None:
+        """Wait in virtual time until `came()` is true.
 
         Raises:
-            AssertionError: something still did; it says what.
+            AssertionError: it was not in time.
         """
+        await self._gone(lambda: "" if came() else "what was waited for has not come", within_s)
+
+    async def _gone(self, obstacle: Callable[[], str], within_s: float) -> None:
+        """Wait until nothing stands in the way; `obstacle` says what does."""
         deadline = self.now + within_s
         while found := obstacle():
             if self.now > deadline:
-                raise AssertionError(f"after {within_s:g} s still {found}") from self.failure
+                raise AssertionError(f"after {within_s:g} s: {found}") from self.failure
             await asyncio.sleep(LOOK_S)
 
     async def settle(self, within_s: float = 60.0) -> None:
@@ -390,7 +397,7 @@ class World:
         Raises:
             AssertionError: they never did; it says what was missing.
         """
-        await self.until(self.unsettled, within_s)
+        await self._gone(self.unsettled, within_s)
 
     def unsettled(self) -> str:
         """What is not settled yet; empty when everything is."""
@@ -642,6 +649,10 @@ class _Router:
         return applied
 
 
+def _nothing(life: Life, trap: Trap, amount: float) -> None:
+    """Nothing happens to a person's own machine."""
+
+
 class _Outside:
     """A host of the world's own people."""
 
@@ -672,13 +683,6 @@ def _ways(a: str | Collection[str], b: str | Collection[str], *, one_way: bool =
 
 def _owner(task: asyncio.Task[Any]) -> Any:
     return getattr(task, "owner", None)
-
-
-def _abandon(life: Life) -> None:
-    """Close the files of a process that is gone."""
-    if life.running and life.running.region:
-        life.running.region.store._reader.close()
-        life.running.region.store._writer.close()
 
 
 def _quick_folder() -> str | None:

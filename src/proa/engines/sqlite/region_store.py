@@ -371,6 +371,10 @@ class SqliteRegionStore:
         """Finish what was submitted and close the file."""
         self._news.ring()
         await self._group.idle()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close the file as it is, finishing nothing: what the end of the process would do."""
         self._reader.close()
         self._writer.close()
 
