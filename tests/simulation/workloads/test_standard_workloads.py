@@ -10,7 +10,7 @@ from proa.simulation.loop import run
 from proa.simulation.workloads import standard
 from proa.simulation.workloads.append import Lists
 from proa.simulation.workloads.bank import Bank
-from proa.simulation.workloads.catalogue import all_for, drawn
+from proa.simulation.workloads.catalogue import all_for, collisions, drawn
 from proa.simulation.workloads.counter import Counters
 from proa.simulation.workloads.effects import Charges
 from proa.simulation.workloads.register import Registers
@@ -36,7 +36,7 @@ def test_every_workload_fits_its_app_and_collides(app, count):
     service, workloads = Service(app), all_for(app)
     violations(service, workloads)
     assert len(workloads) == count
-    assert [workload.name for workload in workloads if workload.collisions(service.history) == 0] == []
+    assert [name for name, count in collisions(workloads, service.history).items() if count == 0] == []
 
 
 @pytest.mark.parametrize("mode", ["strong", "active"])

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from random import Random
 from typing import Any, Literal
 
@@ -61,6 +62,9 @@ class Authored(Workload):
     @property
     def name(self) -> str:
         return NAME
+
+    def surroundings(self) -> AbstractContextManager[None]:
+        return self._authors.simulated()
 
     async def setup(self, client: Client) -> None:
         async def send(request: Request) -> bytes:

@@ -48,6 +48,11 @@ def verdict(app: App, workloads: Sequence[Workload], history: Sequence[Operation
     return [*particular, *fencing.check(history, final), *convergence.check(history, final, merges)]
 
 
+def collisions(workloads: Sequence[Workload], history: Sequence[Operation]) -> dict[str, int]:
+    """How often the operations of each workload got in each other's way, for the coverage of a batch of runs."""
+    return {f"collision: {workload.name}": workload.collisions(history) for workload in workloads}
+
+
 def _held(app: App, mode: Held) -> list[Workload]:
     rpo_s = app.objectives.rpo_s
     return [Registers(mode, rpo_s), *(kind(mode, rpo_s) for kind in (Bank, Counters, Lists, Sets, Charges))]

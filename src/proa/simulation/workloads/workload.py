@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from random import Random
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -31,6 +32,10 @@ class Workload(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    def surroundings(self) -> AbstractContextManager[None]:
+        """What the app needs around it for as long as the world lives."""
+        return nullcontext()
 
     async def setup(self, client: Client) -> None:
         """Prepare, before any fault, what the operations rely on."""
