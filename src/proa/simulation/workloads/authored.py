@@ -31,7 +31,7 @@ from proa.simulation.workloads.workload import Workload, insist, own
 
 NAME = "drill"
 READ_BACK = "read back"
-SAMPLE = 5
+SAMPLE = 2
 """About how many acknowledged writes are read back although their rows were found."""
 Values = list[dict[str, Any]]
 Sight = Mapping[str, Values]
