@@ -13,6 +13,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager
 from random import Random
 from typing import Any, Literal
 
@@ -62,6 +63,9 @@ class Authored(Workload):
     @property
     def name(self) -> str:
         return NAME
+
+    def surroundings(self) -> AbstractContextManager[None]:
+        return self._authors.simulated()
 
     def surroundings(self) -> AbstractContextManager[None]:
         return self._authors.simulated()
