@@ -10,8 +10,8 @@ given another caller's session by repeating its key.
 
 from __future__ import annotations
 
+import asyncio
 import os
-import time
 from typing import Annotated, Any
 
 import msgspec
@@ -76,7 +76,7 @@ async def fetch_jwks() -> dict[str, Any]:
         return await answer.json()
 
 
-keys = KeyCache(fetch_jwks, time.monotonic)
+keys = KeyCache(fetch_jwks, lambda: asyncio.get_running_loop().time())
 tokens = Verifier(
     keys,
     issuer=os.environ.get("AUTHORIZER_ISSUER", "https://idp.example"),

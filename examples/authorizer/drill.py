@@ -15,8 +15,10 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from random import Random
 from typing import ClassVar
+from unittest.mock import patch
 
 import msgspec
+from tokens import Identity, Verifier
 
 from proa.chaos import workload
 from proa.chaos.workload import Request, Send
@@ -25,6 +27,7 @@ JWKS_URL = "AUTHORIZER_JWKS_URL"
 TOKEN = "AUTHORIZER_DRILL_TOKEN"  # noqa: S105 - the name of the variable, not a secret
 LIFETIME_S = 3600
 SESSIONS = 20
+FEW_SESSIONS = 3
 
 
 class Workload(workload.Workload):
@@ -39,9 +42,15 @@ class Workload(workload.Workload):
         """The identity provider, and one token of it that outlives the drill."""
         return _identity_provider()
 
+    @contextmanager
+    def simulated(self) -> Generator[None]:
+        """A provider whose tokens are believed as they are: a simulation is not about cryptography."""
+        with patch.object(Verifier, "verify", _believed), patch.dict(os.environ, {TOKEN: "drill"}):
+            yield
+
     async def setup(self, send: Send) -> None:
         """Open the sessions that the questions are about."""
-        for number in range(SESSIONS):
+        for number in range(FEW_SESSIONS if self.small else SESSIONS):
             answer = await send(_open_session(f"drill-setup-{number}"))
             self.sessions.append(msgspec.json.decode(answer)["id"])
 
@@ -61,6 +70,10 @@ class Workload(workload.Workload):
         if request.path != "/sessions":
             return None
         return Request("GET", f"/sessions/{msgspec.json.decode(answer)['id']}")
+
+
+async def _believed(_: Verifier, token: str, now: float) -> Identity:
+    return Identity(token, frozenset({"orders:read"}), now + LIFETIME_S)
 
 
 def _open_session(key: str) -> Request:

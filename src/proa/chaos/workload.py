@@ -67,6 +67,19 @@ class Workload(Protocol):
         """
         return nullcontext({})
 
+    def simulated(self) -> AbstractContextManager[None]:
+        """What stands in for `surroundings` in a simulation, which has neither processes nor a network.
+
+        Raises:
+            DeclarationError: the app needs surroundings, and nothing stands in for them.
+        """
+        if type(self).surroundings is not Workload.surroundings:
+            raise DeclarationError(
+                f"{type(self).__module__}: the app has surroundings, which a simulation cannot start; "
+                "override `simulated` with something that stands in for them"
+            )
+        return nullcontext()
+
     async def setup(self, send: Send) -> None:
         """Prepare through the edge what the requests rely on (accounts, sessions); may keep answers in `self`."""
 

@@ -456,6 +456,10 @@ def _slow_disk(rng: Random, scene: Scene) -> Target:
     return (_store_owner(rng, scene),), _length(rng, scene.longest_s), rng.uniform(0.01, 0.4)
 
 
+def _full_disk(rng: Random, scene: Scene) -> Target:
+    return (_store_owner(rng, scene),), _length(rng, scene.longest_s), 0.0
+
+
 def _crash(rng: Random, scene: Scene) -> Target:
     return (_store_owner(rng, scene),), 0.0, 0.0
 
@@ -556,7 +560,7 @@ KINDS: dict[str, Kind] = {
     "clock skew": Kind(clock_skew, _drift, counts=True),
     # Disks.
     "slow disk": Kind(slow_disk, _slow_disk),
-    "full disk": Kind(full_disk, on_region()),
+    "full disk": Kind(full_disk, _full_disk),
     "crash before fsync": Kind(crash("before"), _crash),
     "crash inside fsync": Kind(crash("inside"), _crash),
     "crash after fsync": Kind(crash("after"), _crash),

@@ -30,6 +30,7 @@ class Host:
         self.serve = serve
         self.life: Life | None = None
         self.boots = 0
+        self.origin: str | None = None
         self.wanted = False
         self.throttled = 0.0
         self._rng = rng

@@ -15,6 +15,8 @@ from heapq import heapify, heappop, heappush
 from random import Random
 from typing import Any, NoReturn, Protocol, TypeVar
 
+import msgspec
+
 from proa.errors import SimulationEscape
 
 T = TypeVar("T")
@@ -39,8 +41,10 @@ class Process(Protocol):
     held: list[Any]
     """Handles that became ready while it was paused."""
 
-    def local_time(self, true_s: float) -> float: ...
-    def true_time(self, local_s: float) -> float: ...
+    local_time: Callable[[float], float]
+    """What its clock shows at a true time."""
+    true_time: Callable[[float], float]
+    """When its clock shows this."""
 
 
 OWNER: ContextVar[Process | None] = ContextVar("owner", default=None)
@@ -48,6 +52,8 @@ OWNER: ContextVar[Process | None] = ContextVar("owner", default=None)
 
 class _Task(asyncio.Task[T]):
     """A task whose hash is the number of its making, so that sets of tasks are walked in the same order everywhere."""
+
+    __slots__ = ("_number", "owner")
 
     def __init__(self, coroutine: Any, loop: Any, context: Context | None) -> None:
         loop.tasks_made += 1
@@ -59,32 +65,27 @@ class _Task(asyncio.Task[T]):
         return self._number
 
 
-class Alarm:
+class Alarm(msgspec.Struct, eq=False):
     """A callback that is due, as asyncio's Handle and TimerHandle, without what a simulation has no use for.
 
-    `when` is on the clock of `owner`; where that is None it is the world itself that acts.
+    `due` is on the clock of `owner`; where that is None it is the world itself that acts.
     """
 
-    __slots__ = ("_cancelled", "_when", "act", "arguments", "context", "owner")
-
-    def __init__(
-        self, act: Callable[..., object], arguments: tuple[Any, ...], context: Context | None, owner: Any, when: float
-    ) -> None:
-        self.act = act
-        self.arguments = arguments
-        self.context = context
-        self.owner = owner
-        self._when = when
-        self._cancelled = False
+    act: Callable[..., object]
+    arguments: tuple[Any, ...]
+    context: Context | None
+    owner: Any
+    due: float = 0.0
+    over: bool = False
 
     def cancel(self) -> None:
-        self._cancelled = True
+        self.over = True
 
     def cancelled(self) -> bool:
-        return self._cancelled
+        return self.over
 
     def when(self) -> float:
-        return self._when
+        return self.due
 
 
 class SimLoop(asyncio.BaseEventLoop):
@@ -111,21 +112,16 @@ class SimLoop(asyncio.BaseEventLoop):
         return self.now_s if self.current is None else self.current.local_time(self.now_s)
 
     def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
-        return self._alarm(when, callback, args, context)
+        owner = self.current
+        alarm = Alarm(callback, args, context or copy_context(), owner, when)
+        self._count += 1
+        heappush(self._timers, (when if owner is None else owner.true_time(when), self._count, alarm))
+        return alarm
 
     def call_later(
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> Any:
-        return self._alarm(self.time() + delay, callback, args, context)
-
-    def _alarm(
-        self, when: float, act: Callable[..., object], arguments: tuple[Any, ...], context: Context | None
-    ) -> Alarm:
-        owner = self.current
-        alarm = Alarm(act, arguments, context or copy_context(), owner, when)
-        self._count += 1
-        heappush(self._timers, (when if owner is None else owner.true_time(when), self._count, alarm))
-        return alarm
+        return self.call_at(self.time() + delay, callback, *args, context=context)
 
     def after(self, true_s: float, act: Callable[..., object], *arguments: Any) -> None:
         """Let the world do something in `true_s` of true time."""
@@ -136,7 +132,7 @@ class SimLoop(asyncio.BaseEventLoop):
     def retime(self, process: Process) -> None:
         """The clock of `process` changed its speed: its timers fall due at other true times."""
         self._timers = [
-            (process.true_time(alarm.when()), number, alarm) if alarm.owner is process else (when, number, alarm)
+            (process.true_time(alarm.due), number, alarm) if alarm.owner is process else (when, number, alarm)
             for when, number, alarm in self._timers
         ]
         heapify(self._timers)
@@ -145,9 +141,9 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
         if context is None:
-            alarm = Alarm(callback, args, copy_context(), self.current, 0.0)
+            alarm = Alarm(callback, args, copy_context(), self.current)
         else:
-            alarm = Alarm(callback, args, context, context.get(OWNER), 0.0)
+            alarm = Alarm(callback, args, context, context.get(OWNER))
         self._ready.append(alarm)
         return alarm
 
@@ -164,11 +160,11 @@ class SimLoop(asyncio.BaseEventLoop):
             if not ready:
                 break  # a stalled step ran the rest
             alarm = ready.popleft()
-            if not alarm.cancelled():
-                self._run(alarm)
+            if not alarm.over:
+                self.act(alarm)
 
-    def _run(self, alarm: Alarm) -> None:
-        """Act as its owner, now; it waits where the owner is paused."""
+    def act(self, alarm: Alarm) -> None:
+        """Act as the alarm's owner, now; it waits where the owner is paused."""
         owner = alarm.owner
         if owner is not None and owner.halted:
             owner.held.append(alarm)
@@ -189,7 +185,7 @@ class SimLoop(asyncio.BaseEventLoop):
     def _advance(self) -> None:
         """Jump to the next timer that counts; everything due then becomes ready."""
         timers, ready = self._timers, self._ready
-        while timers and timers[0][2].cancelled():
+        while timers and timers[0][2].over:
             heappop(timers)
         if not timers:
             if self._stopping:
@@ -285,6 +281,6 @@ def _is_step(handle: Any) -> bool:
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    abandoned = "was destroyed but it is pending" in context["message"]
+    abandoned = context["message"].startswith(("Task was destroyed", "Future exception was never"))
     if not abandoned and not isinstance(context.get("exception"), Killed):
         loop.default_exception_handler(context)

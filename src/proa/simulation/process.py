@@ -55,6 +55,7 @@ class Life:
         self.halted = False
         self.dead = False
         self.held: list[Any] = []
+        self.local_time, self.true_time = clock.monotonic, clock.true_of
         self._loop = loop
         self._clock = clock
         self._rng = rng
@@ -69,14 +70,6 @@ class Life:
         self.http: Any = None
         self.running: Any = None
         """What the node's composition yielded, once it serves."""
-
-    # For the loop.
-
-    def local_time(self, true_s: float) -> float:
-        return self._clock.monotonic(true_s)
-
-    def true_time(self, local_s: float) -> float:
-        return self._clock.true_of(local_s)
 
     # Ports.
 

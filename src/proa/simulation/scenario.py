@@ -7,6 +7,7 @@ world must settle, and the checkers judge what clients were told against what th
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from random import Random
 
 import msgspec
@@ -19,7 +20,9 @@ from proa.simulation.client import Client
 from proa.simulation.faults import Injector
 from proa.simulation.history import Violation
 from proa.simulation.loop import Deadlock, run
+from proa.simulation.person import People
 from proa.simulation.profiles import draw
+from proa.simulation.story import story
 from proa.simulation.workloads.catalogue import all_for, drawn, verdict
 from proa.simulation.world import World
 
@@ -62,7 +65,10 @@ class _Scenario:
         """Everything, in order."""
         world = self._world
         try:
-            async with world:
+            async with AsyncExitStack() as stack:
+                for each in self._workloads:
+                    stack.enter_context(each.surroundings())
+                await stack.enter_async_context(world)
                 await self._acts()
                 await self._ends()
         except (AssertionError, NodeFailed, Deadlock) as error:
@@ -75,26 +81,30 @@ class _Scenario:
         self._clients = [self._client(number, region) for number, region in enumerate(self._app.regions)]
         for each in self._workloads:
             await each.setup(self._clients[0])
-        rng = world.stream("acts")
-        instants = sorted(rng.random() * case.duration_s for _ in range(case.requests))
         injector = Injector(world, case.faults or ())
-        faults = asyncio.ensure_future(injector.run())
-        acts = await self._pace(instants, rng)
+        beside = [
+            asyncio.ensure_future(injector.run()),
+            asyncio.ensure_future(People(world, world.stream("people")).run()),
+        ]
+        acts = await self._pace()
         if acts:
             await asyncio.wait(acts, timeout=PATIENCE_S)
-        faults.cancel()
-        for act in acts:
-            act.cancel()
-        await asyncio.gather(*acts, return_exceptions=True)
+        for task in (*beside, *acts):
+            task.cancel()
+        for ended in await asyncio.gather(*beside, *acts, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended  # a defect of the simulation itself, or of a workload
 
-    async def _pace(self, instants: list[float], rng: Random) -> list[asyncio.Task[None]]:
-        world, began = self._world, self._world.now
+    async def _pace(self) -> list[asyncio.Task[None]]:
+        """Begin each act at its instant. What it does depends on its own draw alone, not on how many there are."""
+        world, began, rng = self._world, self._world.now, self._world.stream("acts")
+        drawn_acts = [(rng.random() * self._case.duration_s, rng.getrandbits(32)) for _ in range(self._case.requests)]
         acts: list[asyncio.Task[None]] = []
-        for number, instant in enumerate(instants):
+        for instant, draw_of_act in sorted(drawn_acts):
             await asyncio.sleep(max(0.0, began + instant - world.now))
-            client = self._clients[number % len(self._clients)]
-            chosen = self._workloads[rng.randrange(len(self._workloads))]
-            acts.append(asyncio.ensure_future(chosen.act(client, rng)))
+            own = Random(draw_of_act)  # noqa: S311 - to be repeated
+            client, chosen = own.choice(self._clients), own.choice(self._workloads)
+            acts.append(asyncio.ensure_future(chosen.act(client, own)))
         return acts
 
     async def _ends(self) -> None:
@@ -123,8 +133,6 @@ class _Scenario:
     def _account(self) -> Run:
         world = self._world
         violations = (*world.violations, *self._found)
-        for violation in violations:
-            world.note("verdict", f"{violation.invariant}: {violation.detail}")
         return Run(
             case=self._case,
             violations=violations,
@@ -133,5 +141,5 @@ class _Scenario:
             coverage=dict(world.faults_fired),
             trace_hash=world.trace_hash,
             simulated_s=round(world.now, 3),
-            timeline=tuple(world.timeline or ()),
+            timeline=() if world.timeline is None else story(world.timeline, world.history, violations),
         )

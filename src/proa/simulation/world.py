@@ -409,7 +409,7 @@ class World:
                 return f"{host.name} does not serve"
             if (found := host.life.running.region) and not (report := found.health()).ready:
                 return f"{host.name} is not ready: {', '.join(report.failing)}"
-        sick = [name for name, role in self.roles.items() if role == "active" and not self.router.model.healthy(name)]
+        sick = [name for name, role in self.roles.items() if role == "active" and not self.router.well(name)]
         return f"the edge takes {sick[0]} for sick" if sick else ""
 
     def _plan_under_way(self) -> str:
@@ -451,6 +451,7 @@ class World:
     def _bury(self, host: Host, life: Life) -> None:
         self._left += [task for task in asyncio.all_tasks(self.loop) if _owner(task) is life]
         self._ended.append(life)
+        self._origin(host)
         life.kill()
         host.life = None
         if not any(way[0] == host.name for way in self.network.cut):
@@ -569,9 +570,15 @@ class World:
 
     def give_up(self, name: str) -> None:
         """The region's disk is about to be lost, or put back to an earlier state: what only it holds is lost."""
-        if found := self.region(name):
-            reached_s = self.network.pulled_s.get(name, self._began_s)
-            self.lost_at[found.origin] = reached_s - self._began_s
+        if (origin := self._origin(self.nodes[name])) is not None:
+            self.lost_at[origin] = self.network.pulled_s.get(name, self._began_s) - self._began_s
+
+    def _origin(self, host: Host) -> str | None:
+        """The origin that a region writes under, or wrote under when it last ran."""
+        life = host.life
+        if life is not None and life.running and life.running.region:
+            host.origin = life.running.region.origin
+        return host.origin
 
     def heal(self, name: str | None = None) -> None:
         """Undo everything that was done to a node, or to all; what is down starts again."""
@@ -631,6 +638,10 @@ class _Router:
 
     async def answer(self, request: Request) -> Reply:
         return await self.model.send(request)
+
+    def well(self, region: str) -> bool:
+        """Whether every kind of check finds the region well."""
+        return all(cluster.healthy(region) for cluster in self.model.clusters.values())
 
     @property
     def epoch(self) -> int:
