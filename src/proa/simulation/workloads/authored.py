@@ -13,7 +13,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from contextlib import AbstractContextManager
 from random import Random
 from typing import Any, Literal
 
@@ -63,9 +62,6 @@ class Authored(Workload):
     @property
     def name(self) -> str:
         return NAME
-
-    def surroundings(self) -> AbstractContextManager[None]:
-        return self._authors.simulated()
 
     def surroundings(self) -> AbstractContextManager[None]:
         return self._authors.simulated()

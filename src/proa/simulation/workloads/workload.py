@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from contextlib import AbstractContextManager, nullcontext
 from random import Random
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -36,10 +35,6 @@ class Workload(Protocol):
 
     def surroundings(self) -> AbstractContextManager[None]:
         """What the app needs around it for as long as the world lives."""
-        return nullcontext()
-
-    def surroundings(self) -> AbstractContextManager[None]:
-        """What the app needs beside the world, from before the world begins until after it has ended."""
         return nullcontext()
 
     async def setup(self, client: Client) -> None:
