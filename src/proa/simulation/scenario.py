@@ -24,6 +24,7 @@ from proa.simulation.person import People
 from proa.simulation.profiles import draw
 from proa.simulation.story import story
 from proa.simulation.workloads.catalogue import all_for, drawn, verdict
+from proa.simulation.workloads.pace import instants
 from proa.simulation.world import World
 
 PROBE_EVERY_S = 1.0
@@ -97,10 +98,10 @@ class _Scenario:
 
     async def _pace(self) -> list[asyncio.Task[None]]:
         """Begin each act at its instant. What it does depends on its own draw alone, not on how many there are."""
-        world, began, rng = self._world, self._world.now, self._world.stream("acts")
-        drawn_acts = [(rng.random() * self._case.duration_s, rng.getrandbits(32)) for _ in range(self._case.requests)]
+        world, case, began, draws = self._world, self._case, self._world.now, self._world.stream("acts")
+        due = instants(world.stream("instants"), case.requests, case.duration_s)
         acts: list[asyncio.Task[None]] = []
-        for instant, draw_of_act in sorted(drawn_acts):
+        for instant, draw_of_act in sorted((instant, draws.getrandbits(32)) for instant in due):
             await asyncio.sleep(max(0.0, began + instant - world.now))
             own = Random(draw_of_act)  # noqa: S311 - to be repeated
             client, chosen = own.choice(self._clients), own.choice(self._workloads)

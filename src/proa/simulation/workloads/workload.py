@@ -34,7 +34,7 @@ class Workload(Protocol):
     def name(self) -> str: ...
 
     def surroundings(self) -> AbstractContextManager[None]:
-        """What the app needs around it for as long as the world lives."""
+        """What the app needs beside the world, from before the world begins until after it has ended."""
         return nullcontext()
 
     async def setup(self, client: Client) -> None:
