@@ -272,12 +272,48 @@ def run(main: Coroutine[Any, Any, T], order: Random | None = None) -> T:
         loop.close()
 
 
+class Steps:
+    """A coroutine that begins at once and goes on, without a task, whenever what it waits for is done.
+
+    That is cheaper than a task, which nobody may ask for here: no time-out and no task group works within. `pending` is
+    where its like are kept while they wait; a process that dies leaves them there.
+    """
+
+    __slots__ = ("_pending", "_work")
+
+    def __init__(self, work: Coroutine[Any, Any, Any], pending: dict[Steps, None]) -> None:
+        self._work = work
+        self._pending = pending
+
+    def begin(self) -> None:
+        if (waits_for := self._step()) is not None:
+            self._pending[self] = None
+            waits_for.add_done_callback(self.go_on)
+
+    def go_on(self, _: object) -> None:
+        if (waits_for := self._step()) is not None:
+            waits_for.add_done_callback(self.go_on)
+        else:
+            del self._pending[self]
+
+    def close(self) -> None:
+        self._work.close()
+
+    def _step(self) -> Any:
+        try:
+            waits_for = self._work.send(None)
+        except StopIteration:
+            return None
+        waits_for._asyncio_future_blocking = False  # noqa: SLF001 - what a task does with what it awaits
+        return waits_for
+
+
 def _new_task(loop: Any, coroutine: Any, context: Context | None = None) -> Any:
     return _Task[Any](coroutine, loop, context)
 
 
 def _is_step(handle: Any) -> bool:
-    return isinstance(getattr(handle.act, "__self__", None), asyncio.Task)
+    return isinstance(getattr(handle.act, "__self__", None), asyncio.Task | Steps)
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

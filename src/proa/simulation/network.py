@@ -139,7 +139,7 @@ class SimLink:
                 self._reply(node, me, call, None, LinkDown(f"cannot connect to {node}"))
             else:
                 copy = payload if payload.__class__ is bytes else _decode(data)
-                life.spawn(self._serve(life, me, call, method, copy, timeout_s))
+                life.begin(self._serve(life, me, call, method, copy, timeout_s))
 
         self._network.send(me, node, method, data, arrive)
 

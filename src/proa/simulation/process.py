@@ -13,7 +13,7 @@ from contextvars import copy_context
 from random import Random
 from typing import Any, Literal
 
-from proa.simulation.loop import OWNER, Killed, SimLoop
+from proa.simulation.loop import OWNER, Alarm, Killed, SimLoop, Steps
 
 EPOCH_S = 1_700_000_000.0
 """The wall clock at the beginning of every world."""
@@ -68,6 +68,8 @@ class Life:
         self.link: Any = None
         self.methods: Any = None
         self.http: Any = None
+        self.unfinished: dict[Steps, None] = {}
+        """What it has begun without a task and not ended."""
         self.running: Any = None
         """What the node's composition yielded, once it serves."""
 
@@ -121,6 +123,11 @@ class Life:
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Begin a task of this process."""
         return self._loop.create_task(work, context=self.context.copy())
+
+    def begin(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Let this process do `work`, from now on or from when it is resumed."""
+        steps = Steps(work, self.unfinished)
+        self._loop.act(Alarm(steps.begin, (), self.context.copy(), self))
 
     def stall(self, seconds: float) -> None:
         """Stand still in the middle of this step."""

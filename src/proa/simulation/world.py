@@ -20,6 +20,7 @@ import functools
 import hashlib
 import os
 import shutil
+import struct
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
@@ -76,6 +77,7 @@ START_WITHIN_S = 30.0
 LOOK_S = 0.1
 REQUEST_TIMEOUT_S = 10.0
 Invariant = Callable[["World"], Any]
+_packed = struct.Struct("<d").pack
 
 
 def simulated(test: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., T]:
@@ -214,6 +216,9 @@ class World:
             with suppress(BaseException):
                 task.get_coro().close()  # pyright: ignore[reportOptionalMemberAccess]
         for life in self._ended:
+            for steps in life.unfinished:
+                with suppress(BaseException):
+                    steps.close()
             if life.running:
                 life.running.abandon()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -614,7 +619,7 @@ class World:
             self.note(who, f"{type(event).__name__}: {said}")
 
     def _traced(self, at_s: float, source: str, target: str, what: str, payload: bytes) -> None:
-        self._trace.update(f"{at_s!r} {source} {target} {what} ".encode() + payload)
+        self._trace.update(_packed(at_s) + f"{source} {target} {what} ".encode() + payload)
 
 
 class _Router:
