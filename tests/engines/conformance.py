@@ -248,6 +248,18 @@ class Conformance:
 
         self.run(backend, scenario)
 
+    def test_a_key_that_two_units_finished_belongs_to_the_one_that_stands_when_the_other_is_set_aside(self, backend):
+        async def scenario(backend):
+            theirs = Commit("us/1", 1, 2 << 20, 2, {}, [put("b", b"us", mode="active")], [], outcome("k", "u2"), "u2")
+            async with backend.open("region") as store:
+                await store.commit(batch("u1", put("a", b"eu", mode="active"), epoch=1, key="k"))
+                await store.apply([msgspec.msgpack.encode(theirs)], Terms())
+                assert (await store.outcome("POST /x", "k")).unit == "u1"
+                await store.set_aside([Cut(2, "eu/1", 0)])
+                assert (await store.outcome("POST /x", "k")).unit == "u2"
+
+        self.run(backend, scenario)
+
     def test_a_permit_that_refuses_leaves_nothing_behind(self, backend):
         async def scenario(backend):
             refusal = Fenced("PROA-R001", "not here")

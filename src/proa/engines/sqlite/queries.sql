@@ -101,6 +101,10 @@ INSERT OR REPLACE INTO duplicates (scope, key, kept, other, at) VALUES (?, ?, ?,
 -- name: duplicates
 SELECT kept, other, at FROM duplicates ORDER BY at;
 
+-- name: duplicate
+-- The outcome that gave way to an earlier one under its key.
+SELECT other FROM duplicates WHERE scope = ? AND key = ?;
+
 -- name: transaction
 SELECT result FROM transactions WHERE id = ?;
 

@@ -348,8 +348,11 @@ class SqliteRegionStore:
             yield commit
 
     def _forget_outcome(self, outcome: Outcome | None) -> None:
-        if outcome:
-            self._writer.execute(SQL["drop_outcome"], (outcome.scope, outcome.key, outcome.unit))
+        """The unit does not stand any more. Where another one under the same key does, its outcome is the key's again."""
+        if outcome and self._writer.execute(SQL["drop_outcome"], (outcome.scope, outcome.key, outcome.unit)).rowcount:
+            found = self._writer.execute(SQL["duplicate"], (outcome.scope, outcome.key)).fetchone()
+            if found and (other := _decode_outcome(found[0])).unit != outcome.unit:
+                put_outcome(self._writer, other)
 
     def _rebuild(self, keys: set[Key]) -> None:
         """Make `keys` what the journal without its parked commits makes of them, oldest write first."""
