@@ -348,7 +348,7 @@ class SqliteRegionStore:
             yield commit
 
     def _forget_outcome(self, outcome: Outcome | None) -> None:
-        """The unit does not stand any more. Where another one under the same key does, its outcome is the key's again."""
+        """The unit does not stand any more; where another one under the same key does, the key is that one's again."""
         if outcome and self._writer.execute(SQL["drop_outcome"], (outcome.scope, outcome.key, outcome.unit)).rowcount:
             found = self._writer.execute(SQL["duplicate"], (outcome.scope, outcome.key)).fetchone()
             if found and (other := _decode_outcome(found[0])).unit != outcome.unit:
