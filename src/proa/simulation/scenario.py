@@ -23,7 +23,7 @@ from proa.simulation.loop import Deadlock, run
 from proa.simulation.person import People
 from proa.simulation.profiles import draw
 from proa.simulation.story import story
-from proa.simulation.workloads.catalogue import all_for, drawn, verdict
+from proa.simulation.workloads.catalogue import all_for, collisions, drawn, verdict
 from proa.simulation.workloads.pace import instants
 from proa.simulation.world import World
 
@@ -139,7 +139,7 @@ class _Scenario:
             violations=violations,
             operations=len(world.history),
             operations_ok=sum(operation.outcome == "ok" for operation in world.history),
-            coverage=dict(world.faults_fired),
+            coverage=dict(world.faults_fired) | collisions(self._workloads, world.history),
             trace_hash=world.trace_hash,
             simulated_s=round(world.now, 3),
             timeline=() if world.timeline is None else story(world.timeline, world.history, violations),
