@@ -11,7 +11,7 @@ from proa.control.events import ControlPlaneBack, ControlPlaneLost, PlanMoved, P
 from proa.control.ledger import STORE_AWAY, batch_of
 from proa.control.parts import Parts
 from proa.control.wake import Wake
-from proa.core.failover import Change, decide, look_again_s, turn_s
+from proa.core.failover import Change, decide, idle, look_again_s, turn_s
 from proa.ports import Committed
 
 
@@ -27,12 +27,16 @@ class Controller:
 
     async def run(self) -> None:
         """Carry plans forward whenever something changed or time alone made a step due."""
-        unsubscribe = self._parts.view.subscribe(self._wake.ring)
+        unsubscribe = self._parts.view.subscribe(self._changed)
         try:
             while True:
                 await self._wake.wait(await self._try())
         finally:
             unsubscribe()
+
+    def _changed(self) -> None:
+        if not idle(self._parts.view.situation, self._me, self._parts.clock.monotonic()):
+            self._wake.ring()
 
     async def step(self) -> float:
         """Do what is due; how long to wait for the next look at most."""

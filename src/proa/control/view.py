@@ -62,12 +62,16 @@ class View:
     def _take(self, changes: Changes) -> None:
         before = self.situation
         self.situation = fold(before, changes.rows, changes.revision, changes.at, self._clock.monotonic())
+        if self.situation.standing is not before.standing:
+            self._tell(before)
+        for changed in list(self._subscribers):
+            changed()
+
+    def _tell(self, before: Situation) -> None:
         for region, standing in self.situation.standing.items():
             was = before.standing[region].verdict if region in before.standing else "unknown"
             if was != standing.verdict:
                 self._telemetry.emit(VerdictChanged(region, standing.verdict, was))
-        for changed in list(self._subscribers):
-            changed()
 
     async def _pause(self, error: GlobalStoreUnreachable) -> None:
         if not self._failures:

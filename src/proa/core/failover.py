@@ -40,6 +40,11 @@ def decide(s: Situation, me: str, now: float) -> list[Change]:
     return _readmit(s, s.assignment, now) or _open(s, s.assignment, me, now)
 
 
+def idle(s: Situation, me: str, now: float) -> bool:
+    """Whether no plan is under way and `me` sees no reason for anything."""
+    return not (s.plan and s.plan.open) and not decide(s, me, now)
+
+
 def turn_s(s: Situation, me: str, now: float) -> float:
     """How long `me` leaves a due action to others: the target's own controller first, the lost region's last."""
     lost, target = (s.plan.lost, s.plan.target) if s.plan and s.plan.open else ("", "")

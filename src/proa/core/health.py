@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
-from types import MappingProxyType
 from typing import Literal
 
 import msgspec
@@ -79,20 +77,10 @@ def quorum(observers: int) -> int:
 
 def verdicts(observers: Juries, seen: Seen) -> Mapping[str, Verdict]:
     """The verdict on every region. `observers` names, for each region, all nodes configured to judge it."""
-    return _judged(observers, tuple((name, tuple(opinions.items())) for name, opinions in seen.items()))
-
-
-@lru_cache(maxsize=64)
-def _judged(
-    observers: Juries,
-    opinions: tuple[tuple[str, tuple[tuple[str, Observation], ...]], ...],
-) -> Mapping[str, Verdict]:
-    """Kept, because every beat asks and opinions hardly ever change."""
-    seen = {name: dict(pairs) for name, pairs in opinions}
     votes = {region: _votes(region, names, seen) for region, names in observers}
     needed = {region: quorum(len(set(names))) for region, names in observers}
     shared = shared_failures(votes, needed)
-    return MappingProxyType({region: _verdict(votes[region], needed[region], shared) for region, _ in observers})
+    return {region: _verdict(votes[region], needed[region], shared) for region, _ in observers}
 
 
 def shared_failures(votes: Mapping[str, list[Observation]], needed: Mapping[str, int]) -> frozenset[str]:

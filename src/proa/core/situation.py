@@ -14,7 +14,7 @@ import msgspec
 
 from proa.core import lease
 from proa.core.audit import HEAD_KEY, Dated, Entry, Head
-from proa.core.health import HealthPolicy, Verdict
+from proa.core.health import HealthPolicy, Seen, Verdict
 from proa.core.health import verdicts as judge
 from proa.core.plan import Plan
 from proa.core.replicate.journal import Row
@@ -22,6 +22,7 @@ from proa.core.roles import AUDIT, NODES, PLANS, ROLES, Assignment, Node, Topolo
 from proa.core.time import wall_of
 
 REPORTS_KEPT = 64
+_decode_node = msgspec.msgpack.Decoder(Node).decode
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -103,6 +104,23 @@ class Standing(msgspec.Struct, frozen=True):
     since: float = 0.0
 
 
+class Quorum(msgspec.Struct, frozen=True):
+    """What the fresh ones of `nodes` have `seen` and therefore say of each region, from one moment until another.
+
+    Kept, because every beat asks and hardly any brings another opinion.
+    """
+
+    nodes: dict[str, Known] | None = None
+    seen: Seen | None = None
+    verdicts: Mapping[str, Verdict] = {}
+    since: float = 0.0
+    until: float = 0.0
+
+    def holds(self, nodes: dict[str, Known], now: float) -> bool:
+        """Whether this is what `nodes` say at `now`: nobody's beat came or became old meanwhile."""
+        return self.nodes is nodes and self.since <= now <= self.until
+
+
 class Situation(msgspec.Struct, frozen=True):
     """Everything known, at one revision of the control tables.
 
@@ -122,6 +140,7 @@ class Situation(msgspec.Struct, frozen=True):
     audit: Head = Head()
     audit_version: int = 0
     standing: dict[str, Standing] = {}
+    quorum: Quorum = Quorum()
     store_s: float = 0.0
     store_at: float = 0.0
 
@@ -136,9 +155,19 @@ class Situation(msgspec.Struct, frozen=True):
 
     def verdicts(self, now: float) -> Mapping[str, Verdict]:
         """What the quorum of fresh observers says of each region."""
+        return self.quorum_at(now).verdicts
+
+    def quorum_at(self, now: float) -> Quorum:
+        """The quorum as it stands at `now`."""
+        before = self.quorum
+        if before.holds(self.nodes, now):
+            return before
         fresh_s = self.rules.fresh_s
-        seen = {name: known.node.seen for name, known in self.nodes.items() if _fresh(known, now, fresh_s)}
-        return judge(self.rules.juries, seen)
+        fresh = {name: known for name, known in self.nodes.items() if _fresh(known, now, fresh_s)}
+        seen = {name: known.node.seen for name, known in fresh.items()}
+        told = before.verdicts if seen == before.seen else judge(self.rules.juries, seen)
+        until = min((known.heard_at for known in fresh.values()), default=float("inf")) + fresh_s
+        return Quorum(self.nodes, seen, told, now, until)
 
 
 def _fresh(known: Known, now: float, fresh_s: float) -> bool:
@@ -156,13 +185,15 @@ def fold(before: Situation, rows: Sequence[Row], revision: int, store_s: float, 
 
 def judged(situation: Situation, now: float) -> Situation:
     """The same with each region's standing brought up to `now`."""
-    before = situation.standing
+    before, quorum = situation.standing, situation.quorum_at(now)
+    if quorum.verdicts is situation.quorum.verdicts:
+        return msgspec.structs.replace(situation, quorum=quorum)
     changed = {
         region: Standing(verdict, now)
-        for region, verdict in situation.verdicts(now).items()
+        for region, verdict in quorum.verdicts.items()
         if region not in before or before[region].verdict != verdict
     }
-    return msgspec.structs.replace(situation, standing=before | changed) if changed else situation
+    return msgspec.structs.replace(situation, quorum=quorum, standing=before | changed)
 
 
 def _fold_row(situation: Situation, row: Row, now: float) -> Situation:
@@ -192,9 +223,10 @@ def _fold_audit(situation: Situation, row: Row, value: bytes) -> Situation:
 
 
 def _fold_node(situation: Situation, row: Row, now: float) -> Situation:
-    nodes = {name: known for name, known in situation.nodes.items() if name != row.key}
+    nodes = situation.nodes.copy()
+    known = nodes.pop(row.key, None)
     if row.value is not None:
-        nodes[row.key] = _known(situation.nodes.get(row.key), row, msgspec.msgpack.decode(row.value, type=Node), now)
+        nodes[row.key] = _known(known, row, _decode_node(row.value), now)
     return msgspec.structs.replace(situation, nodes=nodes)
 
 
