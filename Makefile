@@ -4,14 +4,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.bench-installed
+SEEDS ?= 120
 
-.PHONY: demo test bench lint types format lock clean
+.PHONY: demo test simulate bench lint types format lock clean
 
 demo: $(STAMP) ## Lose a region under load, fail over, fail back, and print what it cost
 	$(BIN)/proa demo
 
 test: $(STAMP) ## All tests
 	$(BIN)/python -m pytest
+
+simulate: $(STAMP) ## Hundreds of simulated outages of every profile on the standard apps; SEEDS=2000 for more
+	@for app in active_active active_passive; do for profile in outage partition clock disk everything; do \
+	  $(BIN)/proa sim run proa.simulation.workloads.standard:$$app --profile $$profile --seeds $(SEEDS) || exit; \
+	done; done
 
 bench: $(BENCH_STAMP) ## Figures beside their peers, into benchmarks/results.json
 	$(BIN)/python benchmarks/run.py
