@@ -25,8 +25,9 @@ from proa.core.lease import DRIFT
 from proa.errors import UsageError
 from proa.simulation.case import Fault
 from proa.simulation.disk import When
+from proa.simulation.machines import EDGE, WITNESS
 from proa.simulation.process import Trap
-from proa.simulation.world import EDGE, WITNESS, World
+from proa.simulation.world import World
 
 SHORTEST_S = 0.1
 STROBE_S = 0.05

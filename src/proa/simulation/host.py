@@ -17,6 +17,15 @@ from proa.simulation.site import SimSite
 Serve = Callable[[SimSite], AbstractAsyncContextManager[Running]]
 
 
+class Outside:
+    """The place of somebody who is no node: clients, or a person at a machine to which nothing happens."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.clock = HostClock()
+        self.life: Life | None = None
+
+
 class Host:
     """Where node `name` runs. `life` is its present process, if any; `wanted` whether it should have one."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
+from functools import partial
 from heapq import heapify, heappop, heappush
 from random import Random
 from typing import Any, NoReturn, Protocol, TypeVar
@@ -95,15 +96,17 @@ class SimLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.now_s = 0.0
         self.current: Process | None = None
-        self.turns = 0
         self.tasks_made = 0
         self._order = order
         self._timers: list[tuple[float, int, Any]] = []
         self._count = 0
         self._ready: Any  # asyncio's own
         self._stopping: bool
+        self.create_future = partial(asyncio.Future[Any], loop=self)
         self.set_task_factory(_new_task)
         self.set_exception_handler(_report)
+
+    get_debug = bool  # never; asked for each future, so by no function of Python's
 
     # Time.
 
@@ -113,15 +116,24 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
         owner = self.current
-        alarm = Alarm(callback, args, context or copy_context(), owner, when)
-        self._count += 1
-        heappush(self._timers, (when if owner is None else owner.true_time(when), self._count, alarm))
-        return alarm
+        return self._set(when if owner is None else owner.true_time(when), when, callback, args, context)
 
     def call_later(
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> Any:
-        return self.call_at(self.time() + delay, callback, *args, context=context)
+        owner, now = self.current, self.now_s
+        if owner is None:
+            return self._set(now + delay, now + delay, callback, args, context)
+        due = owner.local_time(now) + delay
+        return self._set(owner.true_time(due), due, callback, args, context)
+
+    def _set(
+        self, at: float, due: float, act: Callable[..., object], arguments: tuple[Any, ...], context: Context | None
+    ) -> Alarm:
+        alarm = Alarm(act, arguments, context or copy_context(), self.current, due)
+        self._count += 1
+        heappush(self._timers, (at, self._count, alarm))
+        return alarm
 
     def after(self, true_s: float, act: Callable[..., object], *arguments: Any) -> None:
         """Let the world do something in `true_s` of true time."""
@@ -131,7 +143,7 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def retime(self, process: Process) -> None:
         """The clock of `process` changed its speed: its timers fall due at other true times."""
-        self._timers = [
+        self._timers[:] = [
             (process.true_time(alarm.due), number, alarm) if alarm.owner is process else (when, number, alarm)
             for when, number, alarm in self._timers
         ]
@@ -150,8 +162,13 @@ class SimLoop(asyncio.BaseEventLoop):
     call_soon_threadsafe = call_soon
 
     def _run_once(self) -> None:
+        """One turn for asyncio; here all turns until the loop is stopped."""
+        self._turn()
+        while not self._stopping:
+            self._turn()
+
+    def _turn(self) -> None:
         ready = self._ready
-        self.turns += 1
         if not ready:
             self._advance()
         elif self._order is not None and len(ready) > 1:
@@ -185,14 +202,17 @@ class SimLoop(asyncio.BaseEventLoop):
     def _advance(self) -> None:
         """Jump to the next timer that counts; everything due then becomes ready."""
         timers, ready = self._timers, self._ready
-        while timers and timers[0][2].over:
-            heappop(timers)
-        if not timers:
+        while timers:
+            at, _, alarm = heappop(timers)
+            if not alarm.over:
+                break
+        else:
             if self._stopping:
                 return
             raise Deadlock("nothing can happen any more: every task waits and no timer is set")
-        self.now_s = max(self.now_s, timers[0][0])
-        while timers and timers[0][0] <= self.now_s:
+        self.now_s = at = max(self.now_s, at)
+        ready.append(alarm)
+        while timers and timers[0][0] <= at:
             ready.append(heappop(timers)[2])
 
     def _permute(self, order: Random) -> None:
@@ -221,7 +241,7 @@ class SimLoop(asyncio.BaseEventLoop):
             _leave_task(self, task)
         before, process.halted = self.current, True
         while not process.dead and not self._stopping and self.now_s < until:
-            self._run_once()
+            self._turn()
         self.current = before
         if task:
             _enter_task(self, task)

@@ -92,6 +92,10 @@ class Network:
         self._traced(self.loop.now_s, way[0], way[1], what, payload)
         act(self.hosts[way[1]])
 
+    def cuts(self, a: str, b: str) -> bool:
+        """Whether nothing passes between the two, in one direction at least."""
+        return (a, b) in self.cut or (b, a) in self.cut
+
     def loses_reply(self, source: str) -> bool:
         """Whether this reply never leaves, though the call acted."""
         share = self.lost_replies.get(source)

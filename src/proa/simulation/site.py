@@ -14,6 +14,7 @@ from proa.engines.sqlite.group import RunBlocking
 from proa.observe.hub import Hub
 from proa.ports import Method
 from proa.runtime.gateway import Asgi, Gateway
+from proa.simulation.client import Reply
 from proa.simulation.disk import Disk
 from proa.simulation.http import NO_HEADERS, Door, Http, RegionDoor
 from proa.simulation.network import Network, SimLink
@@ -32,6 +33,7 @@ class SimSite:
         self._life = life
         self._disk = disk
         self._http = http
+        self._network = network
 
     @asynccontextmanager
     async def blocking(self) -> AsyncGenerator[RunBlocking]:
@@ -58,6 +60,14 @@ class SimSite:
     def serve_requests(self, door: Door) -> None:
         """Answer clients with `door`."""
         self._life.http = door
+
+    async def dial(self, region: str, request: Request) -> Reply:
+        """Send a client's request on to a region's own address."""
+        return await self._http.request(self.name, region, request)
+
+    def cut_off(self, region: str) -> bool:
+        """Whether a new connection to the region would hang."""
+        return self._network.cuts(self.name, region)
 
     @asynccontextmanager
     async def probing(self) -> AsyncGenerator[Prober]:

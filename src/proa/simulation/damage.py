@@ -1,0 +1,113 @@
+"""What can be done to a world, by name: each at once, undone by its opposite or by `heal`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from itertools import product
+
+from proa.simulation.disk import Disk, When
+from proa.simulation.machines import Machines
+from proa.simulation.process import Trap
+
+
+class Damage(Machines):
+    """The machines, and the hands that break them. Nodes are named; a group of them may stand for one."""
+
+    # Processes.
+
+    def pause(self, name: str) -> None:
+        """Let the node's process stand still, between two of its steps."""
+        if (life := self.nodes[name].life) is not None:
+            life.pause()
+
+    def resume(self, name: str) -> None:
+        """Let it go on."""
+        if (life := self.nodes[name].life) is not None and life.halted:
+            life.resume()
+
+    def lose(self, name: str) -> None:
+        """An outage of the whole region: its process ends and nothing reaches it, silently."""
+        self.partition(name, [other for other in self.network.hosts if other != name], kind="region outage")
+        self.kill(name)
+
+    def at_port(self, name: str, nth: int, trap: Trap, amount: float = 0.0) -> None:
+        """Spring a trap at the node's `nth` port call from now: pause or jump by `amount` seconds, or kill."""
+        if (life := self.nodes[name].life) is not None:
+            life.set_trap(nth, trap, amount)
+
+    def crash_at_fsync(self, name: str, when: When) -> None:
+        """Kill the node before, inside or after its next sync."""
+        self.nodes[name].disk.crash = when
+
+    # The network.
+
+    def partition(
+        self, a: str | Collection[str], b: str | Collection[str], *, one_way: bool = False, kind: str = "partition"
+    ) -> None:
+        """Swallow everything from `a` to `b`, and back unless `one_way`."""
+        for way in _ways(a, b, one_way=one_way):
+            self.network.cut[way] = kind
+
+    def mend(self, a: str | Collection[str], b: str | Collection[str]) -> None:
+        """Let everything pass between `a` and `b`."""
+        for way in _ways(a, b):
+            self.network.cut.pop(way, None)
+
+    def slow(self, a: str | Collection[str], b: str | Collection[str], delay_s: float) -> None:
+        """Add about `delay_s` to each message between `a` and `b`; 0 takes it away."""
+        for way in _ways(a, b):
+            if delay_s:
+                self.network.extra[way] = delay_s
+            else:
+                self.network.extra.pop(way, None)
+
+    def stale_routing(self, on: bool) -> None:  # noqa: FBT001 - a switch
+        """Let the edge take no new assignment."""
+        self.stale = on
+
+    def throttle(self, name: str, share: float) -> None:
+        """Let a region refuse this share of requests before their handlers run."""
+        self.nodes[name].throttled = share
+
+    # Clocks and disks.
+
+    def drift(self, name: str, rate: float) -> None:
+        """Let the node's clocks run faster by `rate` (0.01: one per cent), from now on."""
+        host = self.nodes[name]
+        host.clock.run_at(1 + rate, self.loop.now_s)
+        if host.life is not None:
+            self.loop.retime(host.life)
+
+    def disk(self, name: str) -> Disk:
+        """The node's disk."""
+        return self.nodes[name].disk
+
+    def give_up(self, name: str) -> None:
+        """The region's disk is about to be lost, or put back to an earlier state: what only it holds is lost."""
+        if (origin := self._origin(self.nodes[name])) is not None:
+            self.lost_at[origin] = self.network.pulled_s.get(name, self._began_s) - self._began_s
+
+    def heal(self, name: str | None = None) -> None:
+        """Undo everything that was done to a node, or to all; what is down starts again."""
+        for healed in [name] if name else list(self.nodes):
+            host = self.nodes[healed]
+            self.mend(healed, [other for other in self.network.hosts if other != healed])
+            self.slow(healed, [other for other in self.network.hosts if other != healed], 0)
+            host.disk.slow_s, host.disk.full, host.disk.crash, host.throttled = 0.0, False, None, 0.0
+            host.clock.offset_s = 0.0
+            self.network.lost_replies.pop(healed, None)
+            self.drift(healed, 0.0)
+            self.resume(healed)
+            self.start(healed)
+        if name is None:
+            self.network.loss = self.network.duplicate = self.network.reorder = 0.0
+            self.stale = False
+
+
+def _ways(a: str | Collection[str], b: str | Collection[str], *, one_way: bool = False) -> Iterator[tuple[str, str]]:
+    first, second = [a] if isinstance(a, str) else sorted(a), [b] if isinstance(b, str) else sorted(b)
+    for x, y in product(first, second):
+        if x != y:
+            yield x, y
+            if not one_way:
+                yield y, x
