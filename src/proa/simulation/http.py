@@ -49,7 +49,14 @@ class Http:
         """
         future: asyncio.Future[Reply] = self._loop.create_future()
         what = f"{request.method} {request.path}"
-        self._network.send(source, target, what, request.body, lambda host: self._arrive(host, source, request, future))
+        self._network.send(
+            source,
+            target,
+            what,
+            request.body,
+            lambda host: self._arrive(host, source, request, future),
+            once=True,  # a connection delivers a request once; clients and the edge repeat it themselves
+        )
         if timeout_s is None:
             return await future
         timer = self._loop.call_later(timeout_s, settle, future, None, TimeoutError(f"{target} did not answer"))

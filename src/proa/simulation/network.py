@@ -61,15 +61,24 @@ class Network:
         self.pulled_s: dict[str, float] = {}
         """When each region last served a pull whose reply arrived: what was durable there by then is elsewhere too."""
 
-    def send(self, source: str, target: str, what: str, payload: bytes, act: Callable[[Any], None]) -> None:
-        """Carry one message; `act` is called with the target host at its arrival."""
+    def send(
+        self,
+        source: str,
+        target: str,
+        what: str,
+        payload: bytes,
+        act: Callable[[Any], None],
+        *,
+        once: bool = False,
+    ) -> None:
+        """Carry one message; `act` is called with the target host at its arrival. One sent `once` is never doubled."""
         way = (source, target)
         rng = self._rng
         if self.loss and rng.random() < self.loss:
             self._fired("loss")
             return
         copies = 1
-        if self.duplicate and rng.random() < self.duplicate:
+        if self.duplicate and not once and rng.random() < self.duplicate:
             self._fired("duplicate")
             copies = 2
         for _ in range(copies):
