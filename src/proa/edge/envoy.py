@@ -180,7 +180,7 @@ def _outliers(regions: int) -> Json:
         "interval": "0.25s",
         "base_ejection_time": "1s",
         "max_ejection_time": "5s",
-        "max_ejection_percent": 100 * (regions - 1) // regions,
+        "max_ejection_percent": -(-100 * (regions - 1) // regions),  # rounded up: all but one may be out
     }
 
 

@@ -18,6 +18,8 @@ from proa.core.route import ONCE, Probe, RetryRule, RoutePolicy, RouteRule, prob
 Json = dict[str, Any]
 
 NOT_STARTED = "proa-not-started"
+RETRY_DRAWS = 64
+"""How often a retry is drawn again while it meets a region that was tried: weights may be very uneven."""
 KEY_HEADER = "idempotency-key"
 TYPE = "type.googleapis.com/envoy"
 
@@ -104,7 +106,7 @@ def _retry_policy(policy: RoutePolicy, retry: RetryRule) -> Json:
         "retry_host_predicate": [
             _extension("retry_host_predicates", "previous_hosts", "retry.host", "PreviousHostsPredicate")
         ],
-        "host_selection_retry_max_attempts": 8,
+        "host_selection_retry_max_attempts": RETRY_DRAWS,
     }
     if retry.statuses:
         document["retriable_status_codes"] = list(retry.statuses)

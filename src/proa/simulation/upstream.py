@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from proa.core.route import RoutingPlan
 from proa.declare.http import Request
-from proa.edge.routes import Json
+from proa.edge.routes import RETRY_DRAWS, Json
 from proa.runtime.eager import within
 from proa.simulation.client import Reply
 
@@ -25,8 +25,8 @@ Loss = Literal["connect-failure", "reset"]
 """An attempt without an answer, by the name of the retry condition that it meets."""
 
 _NEVER = float("inf")
-_PICKS = 1 + 8
-"""How often a retry draws until it meets a region that was not tried yet; `host_selection_retry_max_attempts`."""
+_PICKS = 1 + RETRY_DRAWS
+"""How often a retry draws until it meets a region that was not tried yet."""
 
 
 def seconds_of(duration: str) -> float:

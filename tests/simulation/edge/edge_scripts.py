@@ -258,7 +258,7 @@ SCRIPTS = (
     ),
     script(
         "the heavy one refuses",
-        "nine draws by weight often meet nobody else: then the other attempt goes to the same region",
+        "the other attempt draws by weight until it meets another region, however light that one is",
         [(0, "eu", REFUSES)],
         steady(200, "regional"),
         assignment=roles(weights={"eu": 98, "us": 2}, eu="active", us="active"),
