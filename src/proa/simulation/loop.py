@@ -98,15 +98,15 @@ class SimLoop(asyncio.BaseEventLoop):
         self.current: Process | None = None
         self.tasks_made = 0
         self._order = order
-        self._timers: list[tuple[float, int, Any]] = []
+        self._timers: list[tuple[float, int, Alarm]] = []
         self._count = 0
         self._ready: Any  # asyncio's own
         self._stopping: bool
-        self.create_future = partial(asyncio.Future[Any], loop=self)
+        self.create_future = partial(asyncio.Future, loop=self)
         self.set_task_factory(_new_task)
         self.set_exception_handler(_report)
 
-    get_debug = bool  # never; asked for each future, so by no function of Python's
+    get_debug = bool  # pyright: ignore[reportAssignmentType]  # never; each future asks, so it is no Python function
 
     # Time.
 
@@ -131,21 +131,23 @@ class SimLoop(asyncio.BaseEventLoop):
         self, at: float, due: float, act: Callable[..., object], arguments: tuple[Any, ...], context: Context | None
     ) -> Alarm:
         alarm = Alarm(act, arguments, context or copy_context(), self.current, due)
+        self._add(at, alarm)
+        return alarm
+
+    def _add(self, at: float, alarm: Alarm) -> None:
         self._count += 1
         heappush(self._timers, (at, self._count, alarm))
-        return alarm
 
     def after(self, true_s: float, act: Callable[..., object], *arguments: Any) -> None:
         """Let the world do something in `true_s` of true time."""
         at = self.now_s + true_s
-        self._count += 1
-        heappush(self._timers, (at, self._count, Alarm(act, arguments, None, None, at)))
+        self._add(at, Alarm(act, arguments, None, None, at))
 
     def retime(self, process: Process) -> None:
         """The clock of `process` changed its speed: its timers fall due at other true times."""
-        self._timers[:] = [
-            (process.true_time(alarm.due), number, alarm) if alarm.owner is process else (when, number, alarm)
-            for when, number, alarm in self._timers
+        self._timers = [
+            (process.true_time(alarm.due), number, alarm) if alarm.owner is process else (at, number, alarm)
+            for at, number, alarm in self._timers
         ]
         heapify(self._timers)
 
@@ -202,18 +204,15 @@ class SimLoop(asyncio.BaseEventLoop):
     def _advance(self) -> None:
         """Jump to the next timer that counts; everything due then becomes ready."""
         timers, ready = self._timers, self._ready
-        while timers:
+        while timers and not ready:
             at, _, alarm = heappop(timers)
             if not alarm.over:
-                break
-        else:
-            if self._stopping:
-                return
+                self.now_s = at = max(self.now_s, at)
+                ready.append(alarm)
+                while timers and timers[0][0] <= at:
+                    ready.append(heappop(timers)[2])
+        if not (ready or self._stopping):
             raise Deadlock("nothing can happen any more: every task waits and no timer is set")
-        self.now_s = at = max(self.now_s, at)
-        ready.append(alarm)
-        while timers and timers[0][0] <= at:
-            ready.append(heappop(timers)[2])
 
     def _permute(self, order: Random) -> None:
         """Shuffle the task steps among their places; asyncio promises order only for plain callbacks."""
@@ -293,10 +292,10 @@ def run(main: Coroutine[Any, Any, T], order: Random | None = None) -> T:
 
 
 class Steps:
-    """A coroutine that begins at once and goes on, without a task, whenever what it waits for is done.
+    """A coroutine that goes on, without a task, whenever what it waits for is done.
 
     That is cheaper than a task, which nobody may ask for here: no time-out and no task group works within. `pending` is
-    where its like are kept while they wait; a process that dies leaves them there.
+    where its like are kept until they end; a process that dies leaves them there.
     """
 
     __slots__ = ("_pending", "_work")
@@ -304,28 +303,21 @@ class Steps:
     def __init__(self, work: Coroutine[Any, Any, Any], pending: dict[Steps, None]) -> None:
         self._work = work
         self._pending = pending
+        pending[self] = None
 
-    def begin(self) -> None:
-        if (waits_for := self._step()) is not None:
-            self._pending[self] = None
-            waits_for.add_done_callback(self.go_on)
-
-    def go_on(self, _: object) -> None:
-        if (waits_for := self._step()) is not None:
-            waits_for.add_done_callback(self.go_on)
-        else:
-            del self._pending[self]
-
-    def close(self) -> None:
-        self._work.close()
-
-    def _step(self) -> Any:
+    def go_on(self, _: object = None) -> None:
+        """Run until it waits for something, or ends."""
         try:
             waits_for = self._work.send(None)
         except StopIteration:
-            return None
-        waits_for._asyncio_future_blocking = False  # noqa: SLF001 - what a task does with what it awaits
-        return waits_for
+            del self._pending[self]
+        else:
+            waits_for._asyncio_future_blocking = False  # noqa: SLF001 - what a task does with what it awaits
+            waits_for.add_done_callback(self.go_on)
+
+    def close(self) -> None:
+        """Give it up."""
+        self._work.close()
 
 
 def _new_task(loop: Any, coroutine: Any, context: Context | None = None) -> Any:

@@ -127,7 +127,7 @@ class Life:
     def begin(self, work: Coroutine[Any, Any, Any]) -> None:
         """Let this process do `work`, from now on or from when it is resumed."""
         steps = Steps(work, self.unfinished)
-        self._loop.act(Alarm(steps.begin, (), self.context.copy(), self))
+        self._loop.act(Alarm(steps.go_on, (), self.context.copy(), self))
 
     def stall(self, seconds: float) -> None:
         """Stand still in the middle of this step."""
