@@ -1,0 +1,15 @@
+"""The statements of the stores: nothing in them has a clock or a will of its own, so that a simulation can repeat them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ENGINES = Path(__file__).parents[2] / "src" / "proa" / "engines"
+OWN_WILL = r"random|randomblob|date|time|datetime|julianday|unixepoch|strftime|current_\w+|last_insert_rowid|changes"
+
+
+@pytest.mark.parametrize("file", sorted(ENGINES.rglob("*.sql")), ids=lambda file: file.name)
+def test_no_statement_asks_for_the_time_or_draws_lots(file):
+    statements = "\n".join(line for line in file.read_text().splitlines() if not line.startswith("--"))
+    assert re.findall(rf"\b(?:{OWN_WILL})\s*\(|\bcurrent_(?:date|time|timestamp)\b", statements.lower()) == []
