@@ -1,4 +1,4 @@
-"""The statements of the stores: nothing in them has a clock or a will of its own, so that a simulation can repeat them."""
+"""The statements of the stores: nothing in them has a clock or a will of its own, so a simulation can repeat them."""
 
 import re
 from pathlib import Path
