@@ -7,6 +7,7 @@ ELSEWHERE = {
     "make demo": "run by the tests of the demo",
     "make test": "this run",
     "make bench": "takes minutes",
+    "make simulate": "takes minutes",
 }
 
 
