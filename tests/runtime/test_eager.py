@@ -61,3 +61,50 @@ def test_cancellation_from_outside_reaches_the_coroutine():
             await task
 
     asyncio.run(main())
+
+
+def test_a_coroutine_that_never_lets_go_for_long_is_cut_too():
+    async def busy():
+        while True:
+            await asyncio.sleep(0)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(within(lambda: 0, busy()))
+
+
+def test_a_result_that_came_at_the_last_moment_does_not_outlive_the_time():
+    async def main():
+        loop = asyncio.get_running_loop()
+        came = loop.create_future()
+
+        async def waits():
+            await came
+            await asyncio.sleep(60)
+
+        running = asyncio.create_task(within(lambda: 0, waits()))
+        await asyncio.sleep(0)
+        came.set_result(None)
+        with pytest.raises(TimeoutError):
+            await running
+
+    asyncio.run(main())
+
+
+def test_a_cancellation_from_outside_counts_more_than_the_time():
+    async def main():
+        started = asyncio.Event()
+
+        async def lingers():
+            started.set()
+            try:
+                await asyncio.sleep(60)
+            finally:
+                task.cancel()
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(within(lambda: 0, lingers()))
+        await started.wait()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
