@@ -119,8 +119,12 @@ class Machines:
 
     def power_off(self) -> None:
         """End every process; nothing of it is left, in memory or on disk."""
-        for name in self.nodes:
-            self.kill(name)
+        for host in self.nodes.values():
+            if host.life:
+                host.life.kill()
+                self._ended.append(host.life)
+                host.life = None
+        self._left += [task for task in asyncio.all_tasks(self.loop) if (life := _owner(task)) and life.dead]
         for task in self._left:
             with suppress(BaseException):
                 task.get_coro().close()  # pyright: ignore[reportOptionalMemberAccess]
