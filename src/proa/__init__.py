@@ -5,7 +5,8 @@ from proa.core.replicate import merge
 from proa.declare.context import Context
 from proa.declare.http import Header, Response
 from proa.declare.objectives import Objectives
-from proa.declare.tables import Table
+from proa.declare.queries import Page
+from proa.declare.tables import SortedTable, Table
 from proa.errors import (
     AlreadyExists,
     BadRequest,
@@ -25,7 +26,9 @@ __all__ = [
     "Context",
     "Header",
     "Objectives",
+    "Page",
     "Response",
+    "SortedTable",
     "Table",
     "merge",
     # Typed answers

@@ -6,14 +6,14 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, TypeVar, Unpack
+from typing import Any, Literal, TypeVar, Unpack, overload
 
 from proa.core.replicate.merge import Merge
 from proa.core.roles import Topology
 from proa.declare.handlers import ReadOptions, Route, RouteOptions, route
 from proa.declare.health import Check, HealthCheck
 from proa.declare.objectives import Objectives
-from proa.declare.tables import Mode, Table
+from proa.declare.tables import BaseTable, Mode, SortedTable, Table, TableOptions
 from proa.errors import AppNotFound, DeclarationError
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class App:
         self.idempotency_ttl_s = idempotency_ttl_s
         self.clock_bound_ms = clock_bound_ms
         self.routes: list[Route] = []
-        self.tables: dict[str, Table[Any]] = {}
+        self.tables: dict[str, BaseTable[Any]] = {}
         self.checks: dict[str, HealthCheck] = {}
         self._verify()
 
@@ -97,10 +97,34 @@ class App:
 
     # Tables.
 
+    @overload
     def table(
         self, name: str, kind: type[T], *, key: str, mode: Mode | None = None, merge: Merge | None = None
-    ) -> Table[T]:
-        """Declare a table of `kind` (a dataclass, msgspec Struct or pydantic model) whose field `key` is its key."""
+    ) -> Table[T]: ...
+    @overload
+    def table(
+        self, name: str, kind: type[T], *, key: str, sort: str, mode: Mode | None = None, merge: Merge | None = None
+    ) -> SortedTable[T]: ...
+    def table(
+        self,
+        name: str,
+        kind: type[T],
+        *,
+        key: str,
+        sort: str | None = None,
+        mode: Mode | None = None,
+        merge: Merge | None = None,
+    ) -> Table[T] | SortedTable[T]:
+        """Declare a table of `kind` (a dataclass, msgspec Struct or pydantic model) whose field `key` is its key.
+
+        Args:
+            name: what code, logs and stores call it.
+            kind: the type of its rows.
+            key: the field that tells rows apart.
+            sort: a second field: rows with one key are told apart, and queried in order, by it.
+            mode: who may write; `any`, or `active` where one region is active.
+            merge: what becomes of concurrent writes in mode `any`.
+        """
         if name in self.tables:
             raise DeclarationError(f"table {name} is declared twice")
         if mode == "active" and self.topology == "active-active":
@@ -109,7 +133,8 @@ class App:
                 "choose `any` (merged) or `strong` (global store)"
             )
         chosen: Mode = mode or ("active" if self.topology == "active-passive" and merge is None else "any")
-        table = Table(name, kind, key=key, mode=chosen, merge=merge)
+        options = TableOptions(key, chosen, merge, sort)
+        table = Table(name, kind, options) if sort is None else SortedTable(name, kind, options)
         self.tables[name] = table
         return table
 

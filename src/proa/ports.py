@@ -77,6 +77,25 @@ class Fenced(msgspec.Struct, frozen=True, tag=True):
 Result = Committed | Conflict | Found | Fenced
 
 
+Position = tuple[str, str]
+"""Where a row stands in an order of its table: its entry in the index (empty in the order of keys), then its key."""
+
+
+class Span(msgspec.Struct, frozen=True, array_like=True):
+    """A stretch of a table from `start` (included) to `end` (excluded), in the order of `index`, or of keys ("").
+
+    At most `limit` rows are wanted, the last ones first where `reverse`; deleted rows and those expired `now` are not.
+    """
+
+    table: str
+    start: Position
+    end: Position
+    limit: int
+    now: float = 0.0
+    index: str = ""
+    reverse: bool = False
+
+
 class Permit(Protocol):
     """Asked inside the store's transaction, just before the rows are written: None, or why it is refused."""
 
@@ -98,7 +117,8 @@ class RegionStore(Protocol):
 
     origin: str
 
-    async def read(self, keys: Sequence[Key]) -> list[Row | None]: ...
+    async def read(self, keys: Sequence[Key]) -> list[Row | None]: ...  # all of one moment
+    async def query(self, span: Span) -> list[Row]: ...
     async def outcome(self, scope: str, key: str) -> Outcome | None: ...
     def finished_lately(self, scope: str, key: str) -> bool:
         """Whether looking the key up before the handler runs is worth it; the commit decides in any case."""
@@ -174,7 +194,8 @@ class GlobalStore(Protocol):
     Calling `commit` again with the same batch id returns what the first call did.
     """
 
-    async def read(self, keys: Sequence[Key]) -> list[Row | None]: ...
+    async def read(self, keys: Sequence[Key]) -> list[Row | None]: ...  # all of one moment
+    async def query(self, span: Span) -> list[Row]: ...
     async def scan(self, table: str) -> list[Row]: ...
     async def outcome(self, scope: str, key: str) -> Outcome | None: ...
     async def commit(self, batch: Batch) -> Result: ...

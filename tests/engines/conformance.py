@@ -13,7 +13,7 @@ from proa.core.dedupe import Outcome
 from proa.core.replicate.journal import Commit, Write
 from proa.core.roles import Cut
 from proa.engines.sqlite.region_store import Identity
-from proa.ports import Batch, Committed, Conflict, Fenced, Found, Terms
+from proa.ports import Batch, Committed, Conflict, Fenced, Found, Span, Terms
 
 
 class ManualClock:
@@ -39,6 +39,14 @@ def batch(name, *writes, reads=None, key=None, **more):
 
 def outcome(key, unit="unit", expires_at=2_000_000.0):
     return Outcome("POST /x", key, b"digest", 200, [], b"{}", unit, "eu", expires_at)
+
+
+def span(start, end, limit=100, now=10.0, **more):
+    return Span("t", ("", start), ("", end), limit, now, **more)
+
+
+def keys(rows):
+    return [row.key for row in rows]
 
 
 def decoded(entries):
@@ -139,6 +147,34 @@ class Conformance:
                 assert await store.outcome("POST /x", "k") == outcome("k", "u1")
                 second = await store.commit(batch("u2", put("a", b"2"), reads={("t", "a"): before.version}))
                 assert second.seq == first.seq + 1
+
+        self.run(backend, scenario)
+
+    @pytest.mark.parametrize("kind", ["region", "global"])
+    def test_a_query_returns_the_living_rows_of_a_stretch_in_order_either_way(self, backend, kind):
+        async def scenario(backend):
+            async with backend.open(kind) as store:
+                writes = [put(key, key.encode()) for key in ("d", "a", "c", "b", "\U0001f6f6", "e")]
+                await store.commit(batch("u1", *writes, put("bb", table="other"), put("bc", expires_at=5.0)))
+                await store.commit(batch("u2", put("d", None)))
+                assert keys(await store.query(span("b", "\U0001f6f6"))) == ["b", "c", "e"]
+                assert keys(await store.query(span("b", "zz", reverse=True))) == ["e", "c", "b"]
+                assert keys(await store.query(span("a", "e", limit=2))) == ["a", "b"]
+                assert keys(await store.query(span("a", "e", limit=2, reverse=True))) == ["c", "b"]
+                assert keys(await store.query(span("b", "c", now=4.9))) == ["b", "bc"]
+                assert await store.query(span("c", "c")) == []
+                assert await store.query(span("b", "c")) == await store.read([("t", "b")])
+
+        self.run(backend, scenario)
+
+    @pytest.mark.parametrize("kind", ["region", "global"])
+    def test_several_rows_are_read_at_one_moment_each_as_often_as_asked(self, backend, kind):
+        async def scenario(backend):
+            async with backend.open(kind) as store:
+                await store.commit(batch("u1", put("a", b"1"), put("b", b"2")))
+                rows = await store.read([("t", "b"), ("t", "x"), ("t", "a"), ("t", "b")])
+                assert [row and row.value for row in rows] == [b"2", None, b"1", b"2"]
+                assert await store.read([]) == []
 
         self.run(backend, scenario)
 

@@ -16,14 +16,14 @@ from proa.core.replicate.journal import Row
 from proa.core.replicate.merge import Merge
 from proa.core.time import stamp_of
 from proa.declare.codec import RowCodec, is_pydantic
-from proa.declare.tables import Table
+from proa.declare.tables import BaseTable
 
 TRIALS = 300
 _WORDS = ("", "a", "b", "proa", "ü", "0")
 _SEED = 20_261_121
 
 
-def broken_law(table: Table[Any]) -> str | None:
+def broken_law(table: BaseTable[Any]) -> str | None:
     """The first law that the table's merge breaks, with the rows that show it; None where it holds on all trials."""
     if table.merge is None:
         return None
@@ -57,7 +57,7 @@ def _shown(row: Row) -> str:
     return "a deleted row" if row.value is None else repr(msgspec.msgpack.decode(row.value))
 
 
-def _row(table: Table[Any], rng: Random, number: int) -> Row:
+def _row(table: BaseTable[Any], rng: Random, number: int) -> Row:
     """A row of one of three origins; stamps collide often, since ties are where merges go wrong."""
     value = None if rng.random() < 0.1 else _value(table, rng)
     origin = f"region-{number}/{rng.randint(1, 2)}"
@@ -65,7 +65,7 @@ def _row(table: Table[Any], rng: Random, number: int) -> Row:
     return Row(table.name, "k", value, stamp_of(rng.randint(1, 3)), origin, seq, {origin: seq}, 1)
 
 
-def _value(table: Table[Any], rng: Random) -> bytes | None:
+def _value(table: BaseTable[Any], rng: Random) -> bytes | None:
     """An encoded row that the table's type accepts; None (a deletion) where twenty guesses meet no constraint."""
     if is_pydantic(table.kind):
         return None

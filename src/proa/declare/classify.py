@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from proa.declare.tables import Table
+from proa.declare.tables import BaseTable
 
 WRITES = frozenset({"put", "delete"})
 _LOADS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF"}
 _ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD"}
 
 
-def written_tables(handler: Callable[..., Any]) -> set[Table[Any]]:
+def written_tables(handler: Callable[..., Any]) -> set[BaseTable[Any]]:
     """The tables on which `handler`, or a function it names, calls a writing method."""
-    written: set[Table[Any]] = set()
+    written: set[BaseTable[Any]] = set()
     seen: set[int] = set()
     pending: list[Any] = [handler]
     while pending:
@@ -30,7 +30,7 @@ def written_tables(handler: Callable[..., Any]) -> set[Table[Any]]:
             continue
         seen.add(id(function))
         for value, attribute in _references(function):
-            if isinstance(value, Table) and attribute in WRITES:
+            if isinstance(value, BaseTable) and attribute in WRITES:
                 written.add(value)  # pyright: ignore[reportUnknownArgumentType]
             elif isinstance(value, FunctionType):
                 pending.append(value)

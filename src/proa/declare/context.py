@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 
 from proa.errors import NoUnit
+from proa.ports import Position, Span
 
 
 class Context(Protocol):
@@ -54,9 +55,13 @@ class Context(Protocol):
 
 
 class UnitOfWork(Protocol):
-    """What tables ask of the present unit. `table` is a `proa.declare.tables.Table`."""
+    """What tables ask of the present unit. `table` is a `proa.declare.tables.BaseTable`."""
 
     async def get(self, table: Any, key: str) -> bytes | None: ...
+    async def query(self, table: Any, span: Span) -> tuple[list[tuple[Position, bytes]], bool]:
+        """The rows of a span as this unit sees them, and whether there are more of them."""
+        ...
+
     def put(self, table: Any, key: str, value: bytes) -> None: ...
     def delete(self, table: Any, key: str) -> None: ...
 

@@ -13,7 +13,7 @@ from proa.declare.classify import written_tables
 from proa.declare.context import Context
 from proa.declare.http import Request
 from proa.declare.objectives import Objectives
-from proa.declare.tables import Table
+from proa.declare.tables import BaseTable
 from proa.errors import DeclarationError
 
 Idempotent = bool | Literal["optional"]
@@ -63,7 +63,7 @@ class Route(msgspec.Struct):
     def needs_role(self, value: bool) -> None:
         self._needs_role = value
 
-    def writes(self) -> set[Table[Any]]:
+    def writes(self) -> set[BaseTable[Any]]:
         """The tables that the handler's code writes."""
         return written_tables(self.handler)
 

@@ -14,7 +14,7 @@ import msgspec
 from proa.core.dedupe import Outcome
 from proa.core.replicate.journal import Key, Row
 from proa.errors import GlobalStoreUnreachable, LinkDown, LinkRefused, LinkTimeout, OutcomeUnknown
-from proa.ports import Batch, Changes, Clock, GlobalStore, Link, Method, Result
+from proa.ports import Batch, Changes, Clock, GlobalStore, Link, Method, Result, Span
 
 T = TypeVar("T")
 CALL_TIMEOUT_S = 0.5
@@ -33,6 +33,9 @@ class GlobalClient:
 
     async def read(self, keys: Sequence[Key]) -> list[Row | None]:
         return await self._ask("read", list(keys), list[Row | None])
+
+    async def query(self, span: Span) -> list[Row]:
+        return await self._ask("query", msgspec.msgpack.encode(span), list[Row])
 
     async def scan(self, table: str) -> list[Row]:
         return await self._ask("scan", table, list[Row])
@@ -79,6 +82,9 @@ def serve_global(store: GlobalStore) -> dict[str, Method]:
     async def read(_: str, keys: Any) -> bytes:
         return msgspec.msgpack.encode(await store.read([(table, key) for table, key in keys]))
 
+    async def query(_: str, span: Any) -> bytes:
+        return msgspec.msgpack.encode(await store.query(msgspec.msgpack.decode(span, type=Span)))
+
     async def scan(_: str, table: Any) -> bytes:
         return msgspec.msgpack.encode(await store.scan(table))
 
@@ -91,4 +97,4 @@ def serve_global(store: GlobalStore) -> dict[str, Method]:
     async def commit(_: str, batch: Any) -> bytes:
         return msgspec.msgpack.encode(await store.commit(msgspec.msgpack.decode(batch, type=Batch)))
 
-    return {"read": read, "scan": scan, "outcome": outcome, "watch": watch, "commit": commit}
+    return {"read": read, "query": query, "scan": scan, "outcome": outcome, "watch": watch, "commit": commit}

@@ -6,17 +6,18 @@ Reads are remembered with their versions, absence included; writes are buffered.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from proa.core.dedupe import Outcome
 from proa.core.replicate.journal import Key, Row, Write
 from proa.declare.handlers import Route
-from proa.declare.tables import Table
+from proa.declare.tables import BaseTable
 from proa.errors import MixedUnit, ReadOnlyUnit, UnitMisclassified
-from proa.ports import Batch, Clock, Entropy, GlobalStore, RegionStore
+from proa.ports import Batch, Clock, Entropy, GlobalStore, Position, RegionStore, Span
 
 Store = Literal["regional", "global"]
 
@@ -94,7 +95,7 @@ class Unit:
 
     # `declare.context.UnitOfWork`.
 
-    async def get(self, table: Table[Any], key: str) -> bytes | None:
+    async def get(self, table: BaseTable[Any], key: str) -> bytes | None:
         address = (table.name, key)
         if (write := self.writes.get(address)) is not None:
             return write.value
@@ -103,20 +104,40 @@ class Unit:
         row = self._rows[address]
         return row.value if row is not None and row.alive(self._clock.now()) else None
 
-    async def _read(self, table: Table[Any], address: Key) -> None:
-        strong = table.mode == "strong"
-        row = (await (self._global if strong else self._regional).read([address]))[0]
-        if address not in self._rows:  # of two reads at once in one handler the first counts
-            self._rows[address] = row
-            self._reads.setdefault("global" if strong else "regional", {})[address] = row.version if row else 0
+    async def _read(self, table: BaseTable[Any], address: Key) -> None:
+        row = (await self._store_of(table).read([address]))[0]
+        self._remember(table, address, row)
 
-    def put(self, table: Table[Any], key: str, value: bytes) -> None:
+    async def query(self, table: BaseTable[Any], span: Span) -> tuple[list[tuple[Position, bytes]], bool]:
+        """Rows of a span with this unit's own writes among them; what it returns, and no more, is a read."""
+        own = {key: write for (name, key), write in self.writes.items() if name == table.name}
+        asked = replace(span, limit=span.limit + len(own) + 1, now=self._clock.now())
+        rows = {row.key: row for row in await self._store_of(table).query(asked)}
+        values = {key: row.value for key, row in rows.items()} | {key: write.value for key, write in own.items()}
+        found = sorted(_placed(table, span, values), reverse=span.reverse)
+        page = found[: span.limit]
+        for (_, key), _ in page:
+            if key not in own:
+                self._remember(table, (table.name, key), rows[key])
+        return page, len(found) > span.limit
+
+    def _store_of(self, table: BaseTable[Any]) -> RegionStore | GlobalStore:
+        return self._global if table.mode == "strong" else self._regional
+
+    def _remember(self, table: BaseTable[Any], address: Key, row: Row | None) -> None:
+        """Of several reads of a row the first counts: where a later one differs, the commit will fail."""
+        if address not in self._rows:
+            self._rows[address] = row
+            store: Store = "global" if table.mode == "strong" else "regional"
+            self._reads.setdefault(store, {})[address] = row.version if row else 0
+
+    def put(self, table: BaseTable[Any], key: str, value: bytes) -> None:
         self._write(table, key, value)
 
-    def delete(self, table: Table[Any], key: str) -> None:
+    def delete(self, table: BaseTable[Any], key: str) -> None:
         self._write(table, key, None)
 
-    def _write(self, table: Table[Any], key: str, value: bytes | None) -> None:
+    def _write(self, table: BaseTable[Any], key: str, value: bytes | None) -> None:
         store: Store = "global" if table.mode == "strong" else "regional"
         if self.store != store:
             self._choose(store, table)
@@ -124,7 +145,7 @@ class Unit:
             self.fenced_rows = self.route.needs_role = True
         self.writes[table.name, key] = Write(table.name, key, value, table.mode)
 
-    def _choose(self, store: Store, table: Table[Any]) -> None:
+    def _choose(self, store: Store, table: BaseTable[Any]) -> None:
         """Settle on the store that this unit commits in, at its first write."""
         route = self.route
         if route is None or route.unit == "read":
@@ -148,3 +169,11 @@ class Unit:
             epoch=epoch,
             trace="" if self.unit in self.trace else self.trace,
         )
+
+
+def _placed(table: BaseTable[Any], span: Span, values: Mapping[str, bytes | None]) -> Iterator[tuple[Position, bytes]]:
+    """Those of some rows, by key, that lie in a span, with their positions."""
+    for key, value in values.items():
+        position = None if value is None else table.position(span.index, key, value)
+        if value is not None and position is not None and span.start <= position < span.end:
+            yield position, value

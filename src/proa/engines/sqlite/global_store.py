@@ -23,12 +23,13 @@ from proa.engines.sqlite.rows import (
     encode,
     obstacle,
     put_row,
+    query_rows,
     read_outcome,
     read_rows,
     row_of,
 )
 from proa.errors import GlobalStoreUnreachable
-from proa.ports import Batch, Changes, Clock, Committed, Result
+from proa.ports import Batch, Changes, Clock, Committed, Result, Span
 
 ORIGIN = "global/1"
 TRANSACTIONS_KEPT_S = 600.0
@@ -57,6 +58,9 @@ class SqliteGlobalStore:
 
     async def read(self, keys: Sequence[Key]) -> list[Row | None]:
         return read_rows(self._reader, keys)
+
+    async def query(self, span: Span) -> list[Row]:
+        return query_rows(self._reader, span)
 
     async def scan(self, table: str) -> list[Row]:
         return [row_of(table, key, rest) for key, *rest in self._reader.execute(SQL["scan"], (table,))]

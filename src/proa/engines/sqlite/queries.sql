@@ -28,6 +28,20 @@ DELETE FROM rows WHERE tbl = ? AND key = ?;
 -- name: scan
 SELECT key, value, stamp, origin, seq, versions, version, expires_at FROM rows WHERE tbl = ? ORDER BY key;
 
+-- name: rows_between
+-- Rows of a stretch of a table in the order of keys: a row that is deleted or expired is not there.
+SELECT key, value, stamp, origin, seq, versions, version, expires_at FROM rows
+WHERE tbl = :table AND key >= :start AND key < :end AND value IS NOT NULL
+    AND (expires_at IS NULL OR expires_at > :now)
+ORDER BY key LIMIT :limit;
+
+-- name: rows_between_reversed
+-- The same, the last ones first.
+SELECT key, value, stamp, origin, seq, versions, version, expires_at FROM rows
+WHERE tbl = :table AND key >= :start AND key < :end AND value IS NOT NULL
+    AND (expires_at IS NULL OR expires_at > :now)
+ORDER BY key DESC LIMIT :limit;
+
 -- name: control_changes
 -- Rows of control tables changed after a revision.
 SELECT tbl, key, value, stamp, origin, seq, versions, version, expires_at FROM rows

@@ -31,12 +31,13 @@ from proa.engines.sqlite.rows import (
     put_next_row,
     put_outcome,
     put_row,
+    query_rows,
     read_outcome,
     read_row,
     read_rows,
     versions_of,
 )
-from proa.ports import Batch, Clock, Committed, Permit, Result, Terms
+from proa.ports import Batch, Clock, Committed, Permit, Result, Span, Terms
 
 _decode_commit = msgspec.msgpack.Decoder(Commit).decode
 _decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
@@ -153,6 +154,9 @@ class SqliteRegionStore:
 
     async def read(self, keys: Sequence[Key]) -> list[Row | None]:
         return read_rows(self._reader, keys)
+
+    async def query(self, span: Span) -> list[Row]:
+        return query_rows(self._reader, span)
 
     async def outcome(self, scope: str, key: str) -> Outcome | None:
         return read_outcome(self._reader, scope, key, self._clock.now())

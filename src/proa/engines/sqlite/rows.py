@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from proa.core.dedupe import Outcome
 from proa.core.replicate.journal import Key, Row
 from proa.core.replicate.stamp import Versions
 from proa.engines.sqlite.files import SQL
-from proa.ports import Batch, Conflict, Found
+from proa.ports import Batch, Conflict, Found, Span
 
 encode = msgspec.msgpack.Encoder().encode
 _decode_versions = msgspec.msgpack.Decoder(Versions).decode
@@ -40,8 +40,22 @@ def read_row(connection: sqlite3.Connection, key: Key) -> Row | None:
     return None if found is None else row_of(*key, found)
 
 
-def read_rows(connection: sqlite3.Connection, keys: Iterable[Key]) -> list[Row | None]:
-    return [read_row(connection, key) for key in keys]
+def read_rows(connection: sqlite3.Connection, keys: Sequence[Key]) -> list[Row | None]:
+    """Several rows as they are at one moment."""
+    if len(keys) == 1:
+        return [read_row(connection, keys[0])]
+    connection.execute("BEGIN")
+    try:
+        return [read_row(connection, key) for key in keys]
+    finally:
+        connection.execute("COMMIT")
+
+
+def query_rows(connection: sqlite3.Connection, span: Span) -> list[Row]:
+    """The rows of a stretch; one statement, so that they are of one moment."""
+    name = "rows_between_reversed" if span.reverse else "rows_between"
+    bounds = {"table": span.table, "start": span.start[1], "end": span.end[1], "now": span.now, "limit": span.limit}
+    return [row_of(span.table, key, rest) for key, *rest in connection.execute(SQL[name], bounds)]
 
 
 def put_row(connection: sqlite3.Connection, row: Row) -> None:

@@ -1,0 +1,93 @@
+"""Units of work on real stores in memory, without a region around them."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, contextmanager
+from itertools import count
+
+from proa.app import App
+from proa.declare.context import CURRENT
+from proa.engines.sqlite.files import in_memory
+from proa.engines.sqlite.global_store import SqliteGlobalStore
+from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
+from proa.ports import Committed
+from proa.runtime.unit import Frame, Unit
+
+NAMES = count()
+
+
+class StandingClock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self, now=1_000_000.0):
+        self.time = now
+
+    def now(self):
+        return self.time
+
+    def monotonic(self):
+        return self.time
+
+
+async def at_once(work):
+    work()
+
+
+class Units:
+    """One region's units: `with units() as unit:` runs as a handler would, `await units.commit(unit)` ends it."""
+
+    def __init__(self, app: App, region="eu", clock=None):
+        async def regional() -> None: ...
+        async def strong() -> None: ...
+
+        app.post(f"/{next(NAMES)}", unit="regional")(regional)
+        app.post(f"/{next(NAMES)}", unit="global")(strong)
+        self.routes = dict(zip(("regional", "global"), app.routes[-2:], strict=True))
+        self.clock = clock or StandingClock()
+        self.region = region
+        self.store = SqliteRegionStore(in_memory(f"units-{next(NAMES)}"), region, self.clock, at_once)
+        self.strong = SqliteGlobalStore(in_memory(f"units-{next(NAMES)}"), self.clock, at_once)
+
+    @contextmanager
+    def __call__(self, store="regional"):
+        unit = Unit(
+            self.region,
+            self.routes[store],
+            (self.store, self.strong),
+            self.clock,
+            None,
+            Frame(f"{next(NAMES):032}"),
+        )
+        token = CURRENT.set(unit)
+        try:
+            yield unit
+        finally:
+            CURRENT.reset(token)
+
+    async def commit(self, unit):
+        store = unit.store or "regional"
+        batch = unit.batch(store, None, 0, keep_writes=True)
+        return await (self.strong if store == "global" else self.store).commit(batch)
+
+    async def put(self, table, *rows):
+        """A unit of its own that writes these rows."""
+        with self("global" if table.mode == "strong" else "regional") as unit:
+            for row in rows:
+                await table.put(row)
+        assert isinstance(await self.commit(unit), Committed)
+
+    async def delete(self, table, *key):
+        with self("global" if table.mode == "strong" else "regional") as unit:
+            await table.delete(*key)
+        assert isinstance(await self.commit(unit), Committed)
+
+
+@asynccontextmanager
+async def units(app, region="eu", clock=None):
+    made = Units(app, region, clock)
+    await made.store.assume(Identity(1, "nonce"))
+    try:
+        yield made
+    finally:
+        await made.store.close()
+        await made.strong.close()
