@@ -70,9 +70,7 @@ class Rules(msgspec.Struct, frozen=True):
 
 
 @lru_cache(maxsize=16)
-def _juries(
-    regions: tuple[str, ...], witness: str, edges: tuple[str, ...]
-) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _juries(regions: tuple[str, ...], witness: str, edges: tuple[str, ...]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Kept: it does not change while a system lives."""
     return tuple((region, (*(name for name in regions if name != region), witness, *edges)) for region in regions)
 
@@ -119,6 +117,15 @@ class Quorum(msgspec.Struct, frozen=True):
     def holds(self, nodes: dict[str, Known], now: float) -> bool:
         """Whether this is what `nodes` say at `now`: nobody's beat came or became old meanwhile."""
         return self.nodes is nodes and self.since <= now <= self.until
+
+    def carried(self, nodes: dict[str, Known], name: str) -> Quorum:
+        """The same on `nodes`, which a beat of `name` made of the present ones, provided that it has the same opinions.
+
+        `until` stands: whoever else was heard last at that time is no fresher.
+        """
+        known = nodes[name]
+        same = self.seen is not None and self.seen.get(name) == known.node.seen and not known.node.ended
+        return Quorum(nodes, self.seen, self.verdicts, self.since, self.until) if same else self
 
 
 class Situation(msgspec.Struct, frozen=True):
@@ -186,6 +193,8 @@ def fold(before: Situation, rows: Sequence[Row], revision: int, store_s: float, 
 def judged(situation: Situation, now: float) -> Situation:
     """The same with each region's standing brought up to `now`."""
     before, quorum = situation.standing, situation.quorum_at(now)
+    if quorum is situation.quorum:
+        return situation
     if quorum.verdicts is situation.quorum.verdicts:
         return msgspec.structs.replace(situation, quorum=quorum)
     changed = {
@@ -225,9 +234,13 @@ def _fold_audit(situation: Situation, row: Row, value: bytes) -> Situation:
 def _fold_node(situation: Situation, row: Row, now: float) -> Situation:
     nodes = situation.nodes.copy()
     known = nodes.pop(row.key, None)
-    if row.value is not None:
-        nodes[row.key] = _known(known, row, _decode_node(row.value), now)
-    return msgspec.structs.replace(situation, nodes=nodes)
+    if row.value is None:
+        return msgspec.structs.replace(situation, nodes=nodes)
+    nodes[row.key] = _known(known, row, _decode_node(row.value), now)
+    quorum = situation.quorum
+    if quorum.holds(situation.nodes, now):
+        quorum = quorum.carried(nodes, row.key)
+    return msgspec.structs.replace(situation, nodes=nodes, quorum=quorum)
 
 
 def _known(before: Known | None, row: Row, node: Node, now: float) -> Known:

@@ -9,6 +9,7 @@ from typing import Protocol
 from proa.app import App
 from proa.control.parts import Parts
 from proa.control.wake import Wake
+from proa.core.roles import Assignment
 from proa.core.route import RouteRule
 from proa.nodes.plane import background, eyes_and_beat, life_of
 from proa.nodes.site import Running, Site, shared_parts
@@ -55,8 +56,12 @@ async def serve(
 async def _follow(shared: Parts, router: Router) -> None:
     """Give the router each assignment; it takes what is newer than what it has."""
     wake = Wake()
-    shared.view.subscribe(wake.ring)
+    shared.view.subscribe(lambda: wake.ring() if _behind(router, shared.view.situation.assignment) else None)
     while True:
         if assignment := shared.view.situation.assignment:
             await router.apply(assignment)
         await wake.wait(LOOK_AGAIN_S)
+
+
+def _behind(router: Router, assignment: Assignment | None) -> bool:
+    return assignment is not None and (assignment.epoch, assignment.revision) > (router.epoch, router.revision)

@@ -20,6 +20,14 @@ T = TypeVar("T")
 CALL_TIMEOUT_S = 0.5
 COMMIT_TRIES = 3
 RETRY_PAUSE_S = 0.02
+_encode = msgspec.msgpack.Encoder().encode
+_decode_batch = msgspec.msgpack.Decoder(Batch).decode
+_decode_result = msgspec.msgpack.Decoder(Result).decode
+_decode_changes = msgspec.msgpack.Decoder(Changes).decode
+_decode_span = msgspec.msgpack.Decoder(Span).decode
+_decode_outcome = msgspec.msgpack.Decoder(Outcome | None).decode
+_decode_rows = msgspec.msgpack.Decoder(list[Row]).decode
+_decode_found = msgspec.msgpack.Decoder(list[Row | None]).decode
 
 
 class GlobalClient:
@@ -32,19 +40,19 @@ class GlobalClient:
         self._timeout_s = timeout_s
 
     async def read(self, keys: Sequence[Key]) -> list[Row | None]:
-        return await self._ask("read", list(keys), list[Row | None])
+        return _decode_found(await self._ask("read", list(keys)))
 
     async def query(self, span: Span) -> list[Row]:
-        return await self._ask("query", msgspec.msgpack.encode(span), list[Row])
+        return _decode_rows(await self._ask("query", _encode(span)))
 
     async def scan(self, table: str) -> list[Row]:
-        return await self._ask("scan", table, list[Row])
+        return _decode_rows(await self._ask("scan", table))
 
     async def outcome(self, scope: str, key: str) -> Outcome | None:
-        return await self._ask("outcome", [scope, key], Outcome | None)
+        return _decode_outcome(await self._ask("outcome", [scope, key]))
 
     async def watch(self, prefix: str, after: int, timeout_s: float) -> Changes:
-        return await self._ask("watch", [prefix, after, timeout_s], Changes, self._timeout_s + timeout_s)
+        return _decode_changes(await self._ask("watch", [prefix, after, timeout_s], self._timeout_s + timeout_s))
 
     async def commit(self, batch: Batch) -> Result:
         """Commit, asking again where the reply was lost.
@@ -53,12 +61,12 @@ class GlobalClient:
             GlobalStoreUnreachable: no try reached the store.
             OutcomeUnknown: a try may have reached it, and no reply came.
         """
-        payload = msgspec.msgpack.encode(batch)
+        payload = _encode(batch)
         sent = False
         for _ in range(COMMIT_TRIES):
             try:
                 reply = await self._link.call(self._node, "commit", payload, timeout_s=self._timeout_s)
-                return msgspec.msgpack.decode(reply, type=Result)
+                return _decode_result(reply)
             except (LinkTimeout, LinkRefused):
                 sent = True
             except LinkDown:
@@ -68,33 +76,32 @@ class GlobalClient:
             raise OutcomeUnknown("the global store did not say whether it committed")
         raise GlobalStoreUnreachable("no connection to the global store")
 
-    async def _ask(self, method: str, payload: Any, kind: Any, timeout_s: float | None = None) -> Any:
+    async def _ask(self, method: str, payload: Any, timeout_s: float | None = None) -> bytes:
         try:
-            reply = await self._link.call(self._node, method, payload, timeout_s=timeout_s or self._timeout_s)
+            return await self._link.call(self._node, method, payload, timeout_s=timeout_s or self._timeout_s)
         except (LinkDown, LinkTimeout, LinkRefused) as error:
             raise GlobalStoreUnreachable(error.detail) from error
-        return msgspec.msgpack.decode(reply, type=kind)
 
 
 def serve_global(store: GlobalStore) -> dict[str, Method]:
     """The link methods under which a witness serves its store to `GlobalClient`s."""
 
     async def read(_: str, keys: Any) -> bytes:
-        return msgspec.msgpack.encode(await store.read([(table, key) for table, key in keys]))
+        return _encode(await store.read([(table, key) for table, key in keys]))
 
     async def query(_: str, span: Any) -> bytes:
-        return msgspec.msgpack.encode(await store.query(msgspec.msgpack.decode(span, type=Span)))
+        return _encode(await store.query(_decode_span(span)))
 
     async def scan(_: str, table: Any) -> bytes:
-        return msgspec.msgpack.encode(await store.scan(table))
+        return _encode(await store.scan(table))
 
     async def outcome(_: str, address: Any) -> bytes:
-        return msgspec.msgpack.encode(await store.outcome(*address))
+        return _encode(await store.outcome(*address))
 
     async def watch(_: str, question: Any) -> bytes:
-        return msgspec.msgpack.encode(await store.watch(*question))
+        return _encode(await store.watch(*question))
 
     async def commit(_: str, batch: Any) -> bytes:
-        return msgspec.msgpack.encode(await store.commit(msgspec.msgpack.decode(batch, type=Batch)))
+        return _encode(await store.commit(_decode_batch(batch)))
 
     return {"read": read, "query": query, "scan": scan, "outcome": outcome, "watch": watch, "commit": commit}

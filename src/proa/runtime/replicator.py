@@ -76,6 +76,8 @@ class Peer(msgspec.Struct):
 
 
 _decode_head = msgspec.msgpack.Decoder(_Head).decode
+_encode = msgspec.msgpack.Encoder().encode
+_decode_pull = msgspec.msgpack.Decoder(Pull).decode
 _decode_pulled = msgspec.msgpack.Decoder(Pulled).decode
 
 
@@ -141,9 +143,7 @@ class Replicator:
         before = self._store.cursors()
         wait_s = PULL_WAIT_S if self.peers[peer].reachable else 0.0  # learn at once that a peer is there
         pull = Pull(before, self._store.origin, self._direct(peer), PULL_LIMIT, wait_s)
-        reply = await self._link.call(
-            peer, "pull", msgspec.msgpack.encode(pull), timeout_s=PULL_WAIT_S + PULL_TIMEOUT_S
-        )
+        reply = await self._link.call(peer, "pull", _encode(pull), timeout_s=PULL_WAIT_S + PULL_TIMEOUT_S)
         pulled = _decode_pulled(reply)
         self.peers[peer].cursors = pulled.cursors
         self.peers[peer].busy = BUSY_COUNT <= len(pulled.entries) < PULL_LIMIT
@@ -204,7 +204,7 @@ class Replicator:
         return self._store.cursors()
 
     async def _serve(self, caller: str, payload: Any) -> bytes:
-        pull = msgspec.msgpack.decode(payload, type=Pull)
+        pull = _decode_pull(payload)
         if pull.format > FORMAT:
             raise LinkRefused(f"{caller} speaks journal format {pull.format}; {self._region} knows up to {FORMAT}")
         if caller in self.peers:
@@ -214,7 +214,7 @@ class Replicator:
         entries = await self._store.journal(after, pull.limit)
         if not entries and await self._store.changed(after, pull.wait_s):
             entries = await self._store.journal(self._wanted(pull), pull.limit)
-        return msgspec.msgpack.encode(Pulled(entries, self._store.cursors()))
+        return _encode(Pulled(entries, self._store.cursors()))
 
     def _wanted(self, pull: Pull) -> Versions:
         return {
