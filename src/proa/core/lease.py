@@ -28,9 +28,9 @@ def patience_s(lease_s: float) -> float:
     return lease_s * (1 + DRIFT) + MARGIN_S
 
 
-def beat_s(lease_s: float, rpo_s: float = 0.0) -> float:
+def beat_s(lease_s: float, rpo_s: float = 0.0, max_s: float = 1.0) -> float:
     """The time between two beats: four in a lease, more than two in an RPO, since each reports the region's head."""
-    wanted = min(lease_s / 4, 1.0, rpo_s / 2.5 if rpo_s > 0 else 1.0)
+    wanted = min(lease_s / 4, max_s, rpo_s / 2.5 if rpo_s > 0 else max_s)
     return max(wanted, 0.1)
 
 

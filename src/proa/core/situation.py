@@ -36,6 +36,7 @@ class Rules(msgspec.Struct, frozen=True):
     failover: Literal["approval", "automatic"] = "approval"
     lease_s: float = 10.0
     rpo_s: float = 0.0
+    beat_max_s: float = 1.0
     health: HealthPolicy = HealthPolicy()
     hold_down_s: float = 20.0
     approval_ttl_s: float = 900.0
@@ -52,7 +53,7 @@ class Rules(msgspec.Struct, frozen=True):
     @property
     def beat_s(self) -> float:
         """The time between two beats."""
-        return lease.beat_s(self.lease_s, self.rpo_s)
+        return lease.beat_s(self.lease_s, self.rpo_s, self.beat_max_s)
 
     @property
     def fresh_s(self) -> float:

@@ -109,6 +109,7 @@ class World(Damage):
         hold_down_s: float | None = None,
         rtt_ms: float = 60.0,
         probe_every_s: float | None = None,
+        beat_every_s: float | None = None,
         timeline: bool = False,
     ) -> None:
         rules = rules_for(app, WITNESS, EDGE, lease_s=lease_s, failover=failover, hold_down_s=hold_down_s)
@@ -116,6 +117,8 @@ class World(Damage):
         if probe_every_s is not None:
             health = msgspec.structs.replace(rules.health, interval_s=probe_every_s)
             rules, policy = msgspec.structs.replace(rules, health=health), RoutePolicy(probe_every_s=probe_every_s)
+        if beat_every_s is not None:
+            rules = msgspec.structs.replace(rules, beat_max_s=beat_every_s)
         super().__init__(app, seed, rules, policy, rtt_ms=rtt_ms, timeline=timeline)
         self.history: list[Operation] = []
         self._always: list[Invariant] = []
