@@ -1,7 +1,7 @@
 """One node as a process: `python -m proa.local.node NAME --config cluster.json`.
 
-Here the pieces of a witness, a region or the edge are put together, and nowhere else; each piece gets its clock,
-entropy, link and store handed in. The process says one JSON line on standard output once it serves, logs to standard
+What a witness, a region or an edge is made of stands in `proa.nodes`; here it gets a real site: this machine's clock,
+entropy, links and disk. The process says one JSON line on standard output once it serves, logs to standard
 error, stops cleanly on SIGTERM, and ends with its supervisor.
 """
 
