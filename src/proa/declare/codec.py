@@ -13,13 +13,14 @@ from typing import Any, Generic, Literal, TypeVar, cast, get_args, get_origin, g
 
 import msgspec
 
+from proa.core.replicate.crdt import from_extension, from_plain, from_state, to_plain, to_state
 from proa.errors import BadRequest, Unprocessable
 
 T = TypeVar("T")
 _RAW_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
-_encode_json = msgspec.json.Encoder().encode
-_encode_msgpack = msgspec.msgpack.Encoder().encode
+_encode_json = msgspec.json.Encoder(enc_hook=to_plain).encode
+_encode_msgpack = msgspec.msgpack.Encoder(enc_hook=to_state).encode
 _decode_msgpack = msgspec.msgpack.Decoder().decode
 
 
@@ -50,7 +51,7 @@ def json_decoder(kind: type[T]) -> Callable[[bytes], T]:
     """A function from a request body to a `kind`; it raises BadRequest or Unprocessable and says where."""
     if is_pydantic(kind):
         return _pydantic_decoder(kind)
-    decode = completing(kind, msgspec.json.Decoder(kind).decode)
+    decode = completing(kind, msgspec.json.Decoder(kind, dec_hook=from_plain).decode)
     shape = shape_of(kind)
 
     def decoded(body: bytes) -> T:
@@ -218,7 +219,8 @@ class RowCodec(Generic[T]):
             self._decode = lambda data: model.model_validate(_decode_msgpack(data))
         else:
             self.encode = _encode_msgpack
-            self._decode = completing(kind, msgspec.msgpack.Decoder(kind).decode)
+            decoder = msgspec.msgpack.Decoder(kind, dec_hook=from_state, ext_hook=from_extension)
+            self._decode = completing(kind, decoder.decode)
 
     def decode(self, data: bytes) -> T:
         return self._decode(data)
