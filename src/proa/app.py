@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, TypeVar, Unpack, overload
+from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 from proa.core.replicate.merge import Merge
 from proa.core.roles import Topology
@@ -15,6 +15,7 @@ from proa.declare.health import Check, HealthCheck
 from proa.declare.objectives import Objectives
 from proa.declare.tables import BaseTable, Mode, SortedTable, Table, TableOptions
 from proa.errors import AppNotFound, DeclarationError
+from proa.ports import Schema
 
 T = TypeVar("T")
 H = TypeVar("H", bound=Callable[..., Any])
@@ -26,6 +27,19 @@ BODY_BYTES_MAX = 1024 * 1024
 RESPONSE_BYTES_MAX = 256 * 1024
 IDEMPOTENCY_TTL_S = 24 * 3600.0
 CLOCK_BOUND_MS = 500.0
+
+
+class TableDeclaration(TypedDict, total=False):
+    """How a table is kept.
+
+    `mode` says who may write (`any`, or `active` where one region is active), `merge` what becomes of concurrent writes
+    in mode `any`. `indexes` names fields by which rows are found besides their key: `{"by_sku": "sku"}`, or two where
+    the rows of one value are sorted by another: `{"by_day": ("day", "at")}`.
+    """
+
+    mode: Mode | None
+    merge: Merge | None
+    indexes: Mapping[str, str | tuple[str, str]]
 
 
 class App:
@@ -98,45 +112,36 @@ class App:
     # Tables.
 
     @overload
-    def table(
-        self, name: str, kind: type[T], *, key: str, mode: Mode | None = None, merge: Merge | None = None
-    ) -> Table[T]: ...
+    def table(self, name: str, kind: type[T], *, key: str, **options: Unpack[TableDeclaration]) -> Table[T]: ...
     @overload
     def table(
-        self, name: str, kind: type[T], *, key: str, sort: str, mode: Mode | None = None, merge: Merge | None = None
+        self, name: str, kind: type[T], *, key: str, sort: str, **options: Unpack[TableDeclaration]
     ) -> SortedTable[T]: ...
     def table(
-        self,
-        name: str,
-        kind: type[T],
-        *,
-        key: str,
-        sort: str | None = None,
-        mode: Mode | None = None,
-        merge: Merge | None = None,
+        self, name: str, kind: type[T], *, key: str, sort: str | None = None, **options: Unpack[TableDeclaration]
     ) -> Table[T] | SortedTable[T]:
         """Declare a table of `kind` (a dataclass, msgspec Struct or pydantic model) whose field `key` is its key.
 
-        Args:
-            name: what code, logs and stores call it.
-            kind: the type of its rows.
-            key: the field that tells rows apart.
-            sort: a second field: rows with one key are told apart, and queried in order, by it.
-            mode: who may write; `any`, or `active` where one region is active.
-            merge: what becomes of concurrent writes in mode `any`.
+        Where a second field is named as `sort`, rows with one key are told apart, and queried in order, by it. See
+        `TableDeclaration` for the other options.
         """
         if name in self.tables:
             raise DeclarationError(f"table {name} is declared twice")
+        mode, merge = options.get("mode"), options.get("merge")
         if mode == "active" and self.topology == "active-active":
             raise DeclarationError(
                 f"table {name}: mode `active` needs topology active-passive; where every region is active, "
                 "choose `any` (merged) or `strong` (global store)"
             )
         chosen: Mode = mode or ("active" if self.topology == "active-passive" and merge is None else "any")
-        options = TableOptions(key, chosen, merge, sort)
-        table = Table(name, kind, options) if sort is None else SortedTable(name, kind, options)
+        declared = TableOptions(key, chosen, merge, sort, options.get("indexes", {}))
+        table = Table(name, kind, declared) if sort is None else SortedTable(name, kind, declared)
         self.tables[name] = table
         return table
+
+    def schemas(self, *, strong: bool) -> dict[str, Schema]:
+        """What the global store (`strong`) or a region's own must know of its tables."""
+        return {table.name: table.schema for table in self.tables.values() if (table.mode == "strong") == strong}
 
     # Routes.
 

@@ -438,6 +438,17 @@ class StoreNewer(ProaError):
     title = "Store format too new"
 
 
+class SchemaIncompatible(ProaError):
+    """Rows written earlier cannot be read as their table is declared now, so the node does not start.
+
+    Cause: a field was added without a default, or one changed its type, name or meaning as a key of an index.
+    Fix: give added fields a default, and keep the types of the others; or declare a new table and move the rows over.
+    """
+
+    code = "PROA-S008"
+    title = "Rows do not fit their table"
+
+
 class LinkDown(ProaError):
     """The other node cannot be reached; the call was not sent.
 

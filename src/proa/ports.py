@@ -96,6 +96,18 @@ class Span(msgspec.Struct, frozen=True, array_like=True):
     reverse: bool = False
 
 
+class Schema(msgspec.Struct, frozen=True):
+    """What a store must know of a declared table.
+
+    `entries` tells from a row's key and bytes its entry in each of `indexes` that finds it, and raises ValueError where
+    they are no row of this table; `shape` is another one whenever `entries` may tell something else.
+    """
+
+    shape: str
+    indexes: tuple[str, ...]
+    entries: Callable[[str, bytes], Mapping[str, str]]
+
+
 class Permit(Protocol):
     """Asked inside the store's transaction, just before the rows are written: None, or why it is refused."""
 

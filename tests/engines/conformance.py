@@ -1,7 +1,7 @@
 """What every engine must do: one suite, run over each backend by `test_engines_*.py`.
 
-A backend gives two async context managers: `region_store(name, clock, permit)` and `global_store(clock)`, each opening
-a store that is empty the first time and the same one the next time within a test.
+A backend gives an async context manager `open(kind, permit, schemas)`, which opens a region's store or the global one:
+empty the first time, and the same one the next time within a test.
 """
 
 import asyncio
@@ -13,7 +13,8 @@ from proa.core.dedupe import Outcome
 from proa.core.replicate.journal import Commit, Write
 from proa.core.roles import Cut
 from proa.engines.sqlite.region_store import Identity
-from proa.ports import Batch, Committed, Conflict, Fenced, Found, Span, Terms
+from proa.errors import SchemaIncompatible
+from proa.ports import Batch, Committed, Conflict, Fenced, Found, Schema, Span, Terms
 
 
 class ManualClock:
@@ -43,6 +44,21 @@ def outcome(key, unit="unit", expires_at=2_000_000.0):
 
 def span(start, end, limit=100, now=10.0, **more):
     return Span("t", ("", start), ("", end), limit, now, **more)
+
+
+def by(start, end, limit=100, now=10.0, **more):
+    """A stretch of the index that `INDEXED` declares."""
+    return Span("t", (start, ""), (end, ""), limit, now, "by", **more)
+
+
+def entries_of(_, value):
+    """What the index of table `t` knows a row by: its value, unless that is `-`."""
+    if value == b"?":
+        raise ValueError("torn")
+    return {} if value == b"-" else {"by": value.decode()}
+
+
+INDEXED = {"t": Schema("1", ("by",), entries_of)}
 
 
 def keys(rows):
@@ -175,6 +191,110 @@ class Conformance:
                 rows = await store.read([("t", "b"), ("t", "x"), ("t", "a"), ("t", "b")])
                 assert [row and row.value for row in rows] == [b"2", None, b"1", b"2"]
                 assert await store.read([]) == []
+
+        self.run(backend, scenario)
+
+    # Indexes.
+
+    @pytest.mark.parametrize("kind", ["region", "global"])
+    def test_an_index_finds_the_living_rows_by_their_entry_and_then_by_key_either_way(self, backend, kind):
+        async def scenario(backend):
+            async with backend.open(kind, schemas=INDEXED) as store:
+                values = {"a": b"x2", "b": b"x1", "c": b"x1", "d": b"y1", "e": b"-"}
+                await store.commit(batch("u1", *(put(key, value) for key, value in values.items())))
+                await store.commit(batch("u2", put("f", b"x1", expires_at=5.0)))
+                assert keys(await store.query(by("x", "y"))) == ["b", "c", "a"]
+                assert keys(await store.query(by("x", "y", reverse=True))) == ["a", "c", "b"]
+                assert keys(await store.query(by("x", "z", limit=2, reverse=True))) == ["d", "a"]
+                assert keys(await store.query(by("x1", "x2", now=4.0))) == ["b", "c", "f"]
+                assert keys(await store.query(msgspec.structs.replace(by("x1", "y"), start=("x1", "c")))) == ["c", "a"]
+                assert await store.query(by("y1", "y2")) == await store.read([("t", "d")])
+
+        self.run(backend, scenario)
+
+    @pytest.mark.parametrize("kind", ["region", "global"])
+    def test_an_index_follows_changes_and_deletes_and_keeps_out_what_it_has_no_entry_for(self, backend, kind):
+        async def scenario(backend):
+            async with backend.open(kind, schemas=INDEXED) as store:
+                for number, value in enumerate((b"x1", b"x2", b"?", b"x2", b"-", b"x1", None, b"x9")):
+                    await store.commit(batch(f"u{number}", put("a", value), put("b", value, table="other")))
+                    expected = ["a"] if value in (b"x1", b"x2", b"x9") else []
+                    assert keys(await store.query(by("", "z"))) == expected
+                    if expected:
+                        assert (await store.query(by("", "z")))[0].value == value
+
+        self.run(backend, scenario)
+
+    @pytest.mark.parametrize("kind", ["region", "global"])
+    def test_an_index_declared_later_finds_the_rows_that_were_there(self, backend, kind):
+        async def scenario(backend):
+            async with backend.open(kind) as store:
+                await store.commit(batch("u1", put("a", b"x1"), put("b", b"-"), put("c", b"x0")))
+            async with backend.open(kind, schemas=INDEXED) as store:
+                assert keys(await store.query(by("x", "y"))) == ["c", "a"]
+            async with backend.open(kind) as store:
+                await store.commit(batch("u2", put("a", b"x3"), put("c", None)))
+            async with backend.open(kind, schemas=INDEXED) as store:
+                assert keys(await store.query(by("x2", "y"))) == ["a"]
+                assert keys(await store.query(by("x0", "x3"))) == []
+
+        self.run(backend, scenario)
+
+    @pytest.mark.parametrize("kind", ["region", "global"])
+    def test_rows_that_their_table_as_declared_now_cannot_read_stop_the_start_by_their_count(self, backend, kind):
+        async def scenario(backend):
+            async with backend.open(kind) as store:
+                await store.commit(batch("u1", put("a", b"?"), put("b", b"x"), put("c", b"?"), put("d", None)))
+            for _ in range(2):
+                with pytest.raises(SchemaIncompatible, match="2 rows of table t cannot be read, among them 'a': torn"):
+                    async with backend.open(kind, schemas=INDEXED):
+                        pass
+            async with backend.open(kind) as store:
+                await store.commit(batch("u2", put("a", b"x"), put("c", b"x")))
+            async with backend.open(kind, schemas=INDEXED) as store:
+                assert keys(await store.query(by("x", "y"))) == ["a", "b", "c"]
+
+        self.run(backend, scenario)
+
+    @pytest.mark.parametrize("kind", ["region", "global"])
+    def test_rows_are_read_again_at_a_start_only_where_their_declaration_changed(self, backend, kind):
+        async def scenario(backend):
+            async with backend.open(kind) as store:
+                await store.commit(batch("u1", put("a", b"x")))
+            reads = []
+
+            def entries(key, value):
+                reads.append(key)
+                return entries_of(key, value)
+
+            for shape in ("1", "1", "2"):
+                async with backend.open(kind, schemas={"t": Schema(shape, ("by",), entries)}):
+                    pass
+            assert reads == ["a", "a"]
+
+        self.run(backend, scenario)
+
+    def test_an_index_follows_other_regions_commits_and_the_winners_of_merges(self, backend):
+        async def scenario(backend):
+            async with backend.open("region", schemas=INDEXED) as store:
+                await store.apply([foreign(seq, value=b"x%d" % seq) for seq in (1, 2)], Terms())
+                assert keys(await store.query(by("x1", "x2"))) == []
+                assert keys(await store.query(by("x2", "x3"))) == ["a"]
+                await store.commit(batch("u1", put("a", b"x5")))
+                await store.apply([foreign(1, origin="ap/1", value=b"x7")], Terms())
+                assert [row.value for row in await store.query(by("x", "y"))] == [b"x5"]
+
+        self.run(backend, scenario)
+
+    def test_an_index_finds_what_is_left_when_a_suffix_is_set_aside(self, backend):
+        async def scenario(backend):
+            async with backend.open("region", schemas=INDEXED) as store:
+                await store.commit(batch("u1", put("a", b"x1", mode="active"), put("c", b"x1"), epoch=1))
+                await store.commit(batch("u2", put("a", b"x2", mode="active"), put("b", b"x2"), epoch=1))
+                assert keys(await store.query(by("x2", "x3"))) == ["a", "b"]
+                await store.set_aside([Cut(2, "eu/1", 1)])
+                assert keys(await store.query(by("x2", "x3"))) == []
+                assert keys(await store.query(by("x1", "x2"))) == ["a", "c"]
 
         self.run(backend, scenario)
 
@@ -328,7 +448,8 @@ class Conformance:
         self.run(backend, scenario)
 
 
-def foreign(seq, origin="us/1", mode="any", epoch=0, deps=None):
+def foreign(seq, origin="us/1", mode="any", epoch=0, deps=None, value=None):
     """A commit of another region, encoded."""
-    commit = Commit(origin, seq, seq << 20, epoch, deps or {}, [put("a", b"%d" % seq, mode=mode)], [], None, f"f{seq}")
+    write = put("a", value or b"%d" % seq, mode=mode)
+    commit = Commit(origin, seq, seq << 20, epoch, deps or {}, [write], [], None, f"f{seq}")
     return msgspec.msgpack.encode(commit)

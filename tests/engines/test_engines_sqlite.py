@@ -15,6 +15,7 @@ from proa.engines.sqlite.files import SCHEMA_VERSION, connect, in_memory
 from proa.engines.sqlite.global_store import SqliteGlobalStore
 from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
 from proa.engines.sqlite.rows import Sweep
+from proa.engines.sqlite.tables import NONE
 from proa.errors import StoreCorrupt, StoreFull, StoreNewer
 from proa.ports import Committed, Terms
 
@@ -36,12 +37,12 @@ class SqliteBackend:
         return self.folder / f"{kind}.db"
 
     @asynccontextmanager
-    async def open(self, kind, permit=None):
+    async def open(self, kind, permit=None, schemas=NONE):
         path = self.where(kind)
         if kind == "global":
-            store = SqliteGlobalStore(path, self.clock, self.run_blocking)
+            store = SqliteGlobalStore(path, self.clock, self.run_blocking, schemas)
         else:
-            store = SqliteRegionStore(path, "eu", self.clock, self.run_blocking, permit=permit)
+            store = SqliteRegionStore(path, "eu", self.clock, self.run_blocking, permit=permit, schemas=schemas)
             if store.identity is None:
                 await store.assume(Identity(1, "nonce"))
         try:

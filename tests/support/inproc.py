@@ -79,7 +79,8 @@ class System:
         await asyncio.get_running_loop().run_in_executor(self.pool, work)
 
     async def open(self):
-        self.store = SqliteGlobalStore(self.folder / "global.db", self.clock, self.run_blocking)
+        schemas = self.app.schemas(strong=True)
+        self.store = SqliteGlobalStore(self.folder / "global.db", self.clock, self.run_blocking, schemas)
         self.links.methods["witness"] = serve_global(self.store)
         for name in self.app.regions:
             await self.start(name)

@@ -45,8 +45,12 @@ class Units:
         self.routes = dict(zip(("regional", "global"), app.routes[-2:], strict=True))
         self.clock = clock or StandingClock()
         self.region = region
-        self.store = SqliteRegionStore(in_memory(f"units-{next(NAMES)}"), region, self.clock, at_once)
-        self.strong = SqliteGlobalStore(in_memory(f"units-{next(NAMES)}"), self.clock, at_once)
+        self.store = SqliteRegionStore(
+            in_memory(f"units-{next(NAMES)}"), region, self.clock, at_once, schemas=app.schemas(strong=False)
+        )
+        self.strong = SqliteGlobalStore(
+            in_memory(f"units-{next(NAMES)}"), self.clock, at_once, app.schemas(strong=True)
+        )
 
     @contextmanager
     def __call__(self, store="regional"):

@@ -207,6 +207,11 @@ def _json_encoder(kind: type) -> Callable[[Any], bytes]:
     return (lambda value: value.model_dump_json().encode()) if is_pydantic(kind) else _encode_json
 
 
+def json_schema(kind: Any) -> dict[str, Any]:
+    """The JSON schema of a model."""
+    return kind.model_json_schema() if is_pydantic(kind) else msgspec.json.schema(kind)
+
+
 class RowCodec(Generic[T]):
     """Rows of one table to and from the bytes that stores keep."""
 

@@ -7,18 +7,20 @@ under a key, to be queried in their order.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Generic, Literal, TypeVar, get_type_hints, overload
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from hashlib import sha256
+from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack, get_type_hints, overload
 
 import msgspec
 
 from proa.core.replicate.merge import Merge
-from proa.declare.codec import RowCodec, field_names
+from proa.declare.codec import RowCodec, field_names, json_schema
 from proa.declare.context import current_unit
 from proa.declare.keys import KeyForm, KeyValue, SortValue, encoder, key_text, optional
 from proa.declare.queries import LIMIT, Page, check_limit, pages_beside, read_cursor, walk
 from proa.errors import DeclarationError, NotFound, RowTooLarge, Unprocessable
-from proa.ports import Position, Span
+from proa.ports import Position, Schema, Span
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -37,6 +39,24 @@ class TableOptions(msgspec.Struct, frozen=True):
     mode: Mode = "any"
     merge: Merge | None = None
     sort: str | None = None
+    indexes: Mapping[str, str | tuple[str, str]] = {}
+
+
+class QueryOptions(TypedDict, total=False):
+    """Which of the rows are wanted, and which page of them.
+
+    Rows come in the order of their sort value, the last ones first where `reverse`; `after` and `before` bound it, both
+    excluded. `limit` (100) is how many a page has at most; `start` is a page's `next` or `previous`.
+
+    Each row returned is a read of the unit, checked again when it commits. That further rows appeared in the range
+    meanwhile is not noticed. An Unprocessable says which value makes no sense.
+    """
+
+    after: SortValue | None
+    before: SortValue | None
+    reverse: bool
+    limit: int
+    start: str | None
 
 
 class BaseTable(Generic[T]):
@@ -59,6 +79,8 @@ class BaseTable(Generic[T]):
         self.mode: Mode = mode
         self.merge = options.merge
         self._codec = RowCodec(kind)
+        self._indexes = {index: self._index(index, fields) for index, fields in options.indexes.items()}
+        self._options = options
 
     async def put(self, row: T) -> None:
         """Write a row whole, whether or not one exists under its key."""
@@ -67,11 +89,29 @@ class BaseTable(Generic[T]):
         value = self._codec.encode(row)
         if len(value) > ROW_BYTES_MAX:
             raise RowTooLarge(f"a row of {self.name} has {len(value):,} bytes; at most {ROW_BYTES_MAX:,} fit")
+        if self._indexes:
+            self._refusing(self._entries_of, row)
         current_unit().put(self, self.key_of_row(row), value)
+
+    def by(self, index: str) -> Index[T]:
+        """The rows in the order of an index; KeyError where it is not declared."""
+        if index not in self._indexes:
+            raise KeyError(
+                f"table {self.name} has no index {index!r}; declared are {', '.join(self._indexes) or 'none'}"
+            )
+        return Index(self, index)
 
     def decode(self, data: bytes) -> T:
         """The row that a store keeps as these bytes."""
         return self._codec.decode(data)
+
+    @cached_property
+    def schema(self) -> Schema:
+        """What a store must know of this table."""
+        options = self._options
+        declared = [options.key, options.sort, sorted(options.indexes.items()), json_schema(self.kind)]
+        shape = sha256(msgspec.json.encode(declared)).hexdigest()
+        return Schema(shape, tuple(self._indexes), self._entries)
 
     def key_of_row(self, row: T) -> str:
         """A row's key as stores hold it; Unprocessable where it cannot be one."""
@@ -79,8 +119,48 @@ class BaseTable(Generic[T]):
 
     def position(self, index: str, key: str, value: bytes) -> Position | None:
         """Where a row stands in the order of an index, or of keys where that is empty; None where it does not."""
-        del index, value
-        return ("", key)
+        if not index:
+            return ("", key)
+        entry = self._entries(key, value).get(index)
+        return None if entry is None else (entry, key)
+
+    def _entries(self, key: str, data: bytes) -> Mapping[str, str]:
+        """A row's entry in each index that finds it; ValueError where this is no row of the table."""
+        try:
+            row = self._codec.decode(data)
+            expected = self.key_of_row(row)
+        except Exception as error:
+            raise ValueError(str(error)) from error
+        if key != expected:
+            raise ValueError(f"as declared now, its key would be {expected!r:.80}")
+        return self._entries_of(row)
+
+    def _entries_of(self, row: T) -> Mapping[str, str]:
+        """The same of a row. It has none in an index of which a field is None."""
+        found = {index: [getattr(row, field) for field in fields] for index, (fields, _) in self._indexes.items()}
+        return {index: self._indexes[index][1].text(*values) for index, values in found.items() if None not in values}
+
+    def _index(self, index: str, declared: str | tuple[str, str]) -> tuple[tuple[str, ...], KeyForm]:
+        """The fields of an index, and the form of its entries."""
+        fields = (declared,) if isinstance(declared, str) else tuple(declared)
+        encoders = [found for field in fields if (found := encoder(self._hint(field)))]
+        if not index.isidentifier() or not 1 <= len(encoders) == len(fields) <= 2:
+            raise DeclarationError(
+                f"table {self.name}: index {index!r} of {', '.join(fields)} cannot be kept; an index has an identifier "
+                f"for its name and one or two fields, and {SORTABLE}"
+            )
+        return fields, KeyForm(*encoders)
+
+    async def query_index(self, index: str, value: Any, options: QueryOptions) -> Page[T]:
+        """What `by(index).query` answers."""
+        return await self._query(index, self._indexes[index][1], value, options)
+
+    async def _query(self, index: str, form: KeyForm, value: Any, options: QueryOptions) -> Page[T]:
+        bounds = self._refusing(form.bounds, value, options.get("after"), options.get("before"))
+        start, end = ((bound, "") if index else ("", bound) for bound in bounds)
+        limit = check_limit(options.get("limit", LIMIT))
+        span = Span(self.name, start, end, limit, index=index, reverse=options.get("reverse", False))
+        return await self._page(span, options.get("start"))
 
     def _hint(self, field: str) -> Any:
         """The declared type of a field that the declaration names."""
@@ -172,27 +252,9 @@ class SortedTable(BaseTable[T]):
         """Remove the row under `key` with this sort value, if there is one."""
         current_unit().delete(self, self.key_of(key, sort))
 
-    async def query(
-        self,
-        key: KeyValue,
-        *,
-        after: SortValue | None = None,
-        before: SortValue | None = None,
-        reverse: bool = False,
-        limit: int = LIMIT,
-        start: str | None = None,
-    ) -> Page[T]:
-        """The rows under `key` whose sort value lies between `after` and `before` (both excluded), in their order.
-
-        Each row returned is a read of this unit, checked again when it commits. That further rows appeared in the
-        range meanwhile is not noticed. `start` is the cursor of a page of the same query: `next` or `previous`.
-
-        Raises:
-            Unprocessable: the limit is out of range, or the cursor belongs to another query.
-        """
-        first, last = self._refusing(self._form.bounds, key, after, before)
-        span = Span(self.name, ("", first), ("", last), check_limit(limit), reverse=reverse)
-        return await self._page(span, start)
+    async def query(self, key: KeyValue, **options: Unpack[QueryOptions]) -> Page[T]:
+        """The rows under `key` in the order of their sort value. See `QueryOptions`."""
+        return await self._query("", self._form, key, options)
 
     def key_of(self, key: Any, sort: Any) -> str:
         """A key as stores hold it; Unprocessable where it cannot be one."""
@@ -200,3 +262,15 @@ class SortedTable(BaseTable[T]):
 
     def key_of_row(self, row: T) -> str:
         return self.key_of(getattr(row, self.key), getattr(row, self.sort))
+
+
+class Index(Generic[T]):
+    """A table's rows as an index finds them: by one field, in the order of another one or of their keys."""
+
+    def __init__(self, table: BaseTable[T], index: str) -> None:
+        self._table = table
+        self._index = index
+
+    async def query(self, value: SortValue, **options: Unpack[QueryOptions]) -> Page[T]:
+        """The rows whose indexed field is `value`. See `QueryOptions`."""
+        return await self._table.query_index(self._index, value, options)

@@ -17,7 +17,7 @@ STORE = "global.db"
 async def serve(site: Site) -> AsyncGenerator[Running]:
     """Serve the global store over the link; yields once it answers."""
     async with site.blocking() as run_blocking:
-        store = SqliteGlobalStore(site.data_dir / STORE, site.clock, run_blocking)
+        store = SqliteGlobalStore(site.data_dir / STORE, site.clock, run_blocking, site.app.schemas(strong=True))
         shared = shared_parts(store, site.rules, site)
         life = life_of(site, "witness")
         try:

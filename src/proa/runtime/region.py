@@ -67,6 +67,7 @@ class Region:
             ports.run_blocking,
             permit=self.authority.permit,
             merges={table.name: table.merge for table in app.tables.values() if table.merge},
+            schemas=app.schemas(strong=False),
         )
         peers = [region for region in app.regions if region != name]
         self.replicator = Replicator(

@@ -7,7 +7,7 @@ store) rises with every commit; it is the version of the rows that the commit wr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -23,13 +23,13 @@ from proa.engines.sqlite.rows import (
     encode,
     obstacle,
     put_row,
-    query_rows,
     read_outcome,
     read_rows,
     row_of,
 )
+from proa.engines.sqlite.tables import NONE, Tables, query_rows
 from proa.errors import GlobalStoreUnreachable
-from proa.ports import Batch, Changes, Clock, Committed, Result, Span
+from proa.ports import Batch, Changes, Clock, Committed, Result, Schema, Span
 
 ORIGIN = "global/1"
 TRANSACTIONS_KEPT_S = 600.0
@@ -40,8 +40,12 @@ _decode_result = msgspec.msgpack.Decoder(Result).decode
 class SqliteGlobalStore:
     """`ports.GlobalStore` on one file."""
 
-    def __init__(self, path: Path | str, clock: Clock, run_blocking: RunBlocking) -> None:
+    def __init__(
+        self, path: Path | str, clock: Clock, run_blocking: RunBlocking, schemas: Mapping[str, Schema] = NONE
+    ) -> None:
         self._writer, self._reader = open_file(path)
+        self._tables = Tables(self._writer, schemas)
+        self._tables.prepare()
         self._clock = clock
         self._sweep = Sweep()
         self._load()
@@ -109,6 +113,7 @@ class SqliteGlobalStore:
             row = Row(
                 write.table, write.key, write.value, stamp, ORIGIN, self._revision, {}, self._revision, write.expires_at
             )
+            self._tables.move(write.table, write.key, write.value)
             put_row(self._writer, row)
             self._control_changed |= write.table.startswith("~")
         return Committed(self._revision, wall_of(stamp))

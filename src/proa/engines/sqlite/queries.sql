@@ -42,6 +42,40 @@ WHERE tbl = :table AND key >= :start AND key < :end AND value IS NOT NULL
     AND (expires_at IS NULL OR expires_at > :now)
 ORDER BY key DESC LIMIT :limit;
 
+-- name: entries_between
+-- Rows in the order of an index. CROSS JOIN keeps SQLite from walking the rows first.
+SELECT rows.key, rows.value, stamp, origin, seq, versions, version, expires_at
+FROM indexed CROSS JOIN rows ON rows.tbl = indexed.tbl AND rows.key = indexed.key
+WHERE indexed.tbl = :table AND idx = :index
+    AND (entry, indexed.key) >= (:start_entry, :start) AND (entry, indexed.key) < (:end_entry, :end)
+    AND (expires_at IS NULL OR expires_at > :now)
+ORDER BY entry, indexed.key LIMIT :limit;
+
+-- name: entries_between_reversed
+-- The same, the last ones first.
+SELECT rows.key, rows.value, stamp, origin, seq, versions, version, expires_at
+FROM indexed CROSS JOIN rows ON rows.tbl = indexed.tbl AND rows.key = indexed.key
+WHERE indexed.tbl = :table AND idx = :index
+    AND (entry, indexed.key) >= (:start_entry, :start) AND (entry, indexed.key) < (:end_entry, :end)
+    AND (expires_at IS NULL OR expires_at > :now)
+ORDER BY entry DESC, indexed.key DESC LIMIT :limit;
+
+-- name: value
+SELECT value FROM rows WHERE tbl = ? AND key = ?;
+
+-- name: values
+-- Every row of a table that is not deleted.
+SELECT key, value FROM rows WHERE tbl = ? AND value IS NOT NULL;
+
+-- name: put_index_entry
+INSERT INTO indexed (tbl, idx, entry, key) VALUES (?, ?, ?, ?);
+
+-- name: drop_index_entry
+DELETE FROM indexed WHERE tbl = ? AND idx = ? AND entry = ? AND key = ?;
+
+-- name: drop_index_entries
+DELETE FROM indexed WHERE tbl = ?;
+
 -- name: control_changes
 -- Rows of control tables changed after a revision.
 SELECT tbl, key, value, stamp, origin, seq, versions, version, expires_at FROM rows

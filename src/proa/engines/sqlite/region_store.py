@@ -31,13 +31,13 @@ from proa.engines.sqlite.rows import (
     put_next_row,
     put_outcome,
     put_row,
-    query_rows,
     read_outcome,
     read_row,
     read_rows,
     versions_of,
 )
-from proa.ports import Batch, Clock, Committed, Permit, Result, Span, Terms
+from proa.engines.sqlite.tables import NONE, Tables, query_rows
+from proa.ports import Batch, Clock, Committed, Permit, Result, Schema, Span, Terms
 
 _decode_commit = msgspec.msgpack.Decoder(Commit).decode
 _decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
@@ -88,8 +88,11 @@ class SqliteRegionStore:
         *,
         permit: Permit | None = None,
         merges: Mapping[str, Merge] | None = None,
+        schemas: Mapping[str, Schema] = NONE,
     ) -> None:
         self._writer, self._reader = open_file(path)
+        self._tables = Tables(self._writer, schemas)
+        self._tables.prepare()
         self._clock = clock
         self._region = region
         self._permit = permit
@@ -242,6 +245,7 @@ class SqliteRegionStore:
         """Write one row over what is there; the write as the journal tells it, with what it had seen."""
         dot = {self.origin: seq}
         row = Row(write.table, write.key, write.value, stamp, self.origin, seq, dot, stamp, write.expires_at)
+        self._tables.move(write.table, write.key, write.value)
         if put_next_row(self._writer, row):
             return write
         versions = self._seen(write) | dot
@@ -294,13 +298,15 @@ class SqliteRegionStore:
             self._merge_outcome(commit.outcome)
 
     def _merge_row(self, theirs: Row) -> None:
-        if len(theirs.versions) == 1 and put_next_row(self._writer, theirs):
+        plain = len(theirs.versions) == 1 and theirs.table not in self._tables.indexed
+        if plain and put_next_row(self._writer, theirs):
             return
         ours = read_row(self._writer, (theirs.table, theirs.key))
         policy = self._merges.get(theirs.table, LastWriter())
         kept, rule = resolve(policy, ours, theirs)
         if rule == "older":
             return
+        self._tables.move(kept.table, kept.key, kept.value)
         put_row(self._writer, msgspec.structs.replace(kept, version=theirs.version))
         if rule == "concurrent":
             self._writer.execute(
@@ -362,6 +368,7 @@ class SqliteRegionStore:
         """Make `keys` what the journal without its parked commits makes of them, oldest write first."""
         version = self._version()
         for key in keys:
+            self._tables.move(*key, None)
             self._writer.execute(SQL["drop_row"], key)
         for row in sorted(self._history(keys, version), key=order):
             self._merge_row(row)

@@ -12,7 +12,7 @@ from proa.core.dedupe import Outcome
 from proa.core.replicate.journal import Key, Row
 from proa.core.replicate.stamp import Versions
 from proa.engines.sqlite.files import SQL
-from proa.ports import Batch, Conflict, Found, Span
+from proa.ports import Batch, Conflict, Found
 
 encode = msgspec.msgpack.Encoder().encode
 _decode_versions = msgspec.msgpack.Decoder(Versions).decode
@@ -49,13 +49,6 @@ def read_rows(connection: sqlite3.Connection, keys: Sequence[Key]) -> list[Row |
         return [read_row(connection, key) for key in keys]
     finally:
         connection.execute("COMMIT")
-
-
-def query_rows(connection: sqlite3.Connection, span: Span) -> list[Row]:
-    """The rows of a stretch; one statement, so that they are of one moment."""
-    name = "rows_between_reversed" if span.reverse else "rows_between"
-    bounds = {"table": span.table, "start": span.start[1], "end": span.end[1], "now": span.now, "limit": span.limit}
-    return [row_of(span.table, key, rest) for key, *rest in connection.execute(SQL[name], bounds)]
 
 
 def put_row(connection: sqlite3.Connection, row: Row) -> None:

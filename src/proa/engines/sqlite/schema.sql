@@ -26,6 +26,15 @@ CREATE TABLE IF NOT EXISTS rows (
     PRIMARY KEY (tbl, key)
 ) WITHOUT ROWID;
 
+-- Which rows an index of a table finds under an entry; kept in the transaction that writes the row.
+CREATE TABLE IF NOT EXISTS indexed (
+    tbl TEXT NOT NULL,
+    idx TEXT NOT NULL,
+    entry TEXT NOT NULL,
+    key TEXT NOT NULL,
+    PRIMARY KEY (tbl, idx, entry, key)
+) WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS outcomes (
     scope TEXT NOT NULL,
     key TEXT NOT NULL,

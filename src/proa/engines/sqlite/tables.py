@@ -1,0 +1,110 @@
+"""What a store keeps because of how tables are declared: the entries of their indexes.
+
+An entry is made, moved and removed in the transaction that writes its row. When a table's declaration has changed since
+the store was last opened, every row of it is read once and its entries are made anew; a row that the declaration cannot
+read any more stops the start there, before anything is served.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from proa.core.replicate.journal import Row
+from proa.engines.sqlite.files import SQL, get_meta
+from proa.engines.sqlite.rows import encode, row_of
+from proa.errors import SchemaIncompatible
+from proa.ports import Schema, Span
+
+SHAPES = "shapes"
+NONE: Mapping[str, Schema] = {}
+_decode_shapes = msgspec.msgpack.Decoder(dict[str, str]).decode
+
+
+class Tables:
+    """The declared tables of one store. `indexed` names those whose rows have entries to keep."""
+
+    def __init__(self, writer: sqlite3.Connection, schemas: Mapping[str, Schema]) -> None:
+        self._writer = writer
+        self._schemas = schemas
+        self.indexed = frozenset(name for name, schema in schemas.items() if schema.indexes)
+
+    def prepare(self) -> None:
+        """Bring the entries of tables whose declaration has changed up to date.
+
+        Raises:
+            SchemaIncompatible: rows of such a table cannot be read.
+        """
+        shapes = {name: schema.shape for name, schema in self._schemas.items()}
+        known = _decode_shapes(get_meta(self._writer, SHAPES, encode({})))
+        if shapes == known:
+            return
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            for table in known.keys() | shapes.keys():
+                if known.get(table) != shapes.get(table):
+                    self._rebuild(table)
+            self._writer.execute(SQL["put_meta"], (SHAPES, encode(shapes)))
+            self._writer.execute("COMMIT")
+        except BaseException:
+            self._writer.execute("ROLLBACK")
+            raise
+
+    def move(self, table: str, key: str, value: bytes | None) -> None:
+        """Let the entries of a row that is about to become `value` (None: no row) say so."""
+        if table not in self.indexed:
+            return
+        found = self._writer.execute(SQL["value"], (table, key)).fetchone()
+        before, after = self._entries(table, key, found and found[0]), self._entries(table, key, value)
+        for index in self._schemas[table].indexes:
+            old, new = before.get(index), after.get(index)
+            if old != new:
+                if old is not None:
+                    self._writer.execute(SQL["drop_index_entry"], (table, index, old, key))
+                if new is not None:
+                    self._writer.execute(SQL["put_index_entry"], (table, index, new, key))
+
+    def _entries(self, table: str, key: str, value: bytes | None) -> Mapping[str, str]:
+        """A row's entries. One that this declaration cannot read, from a peer with another one, is kept without."""
+        if value is None:
+            return {}
+        try:
+            return self._schemas[table].entries(key, value)
+        except ValueError:
+            return {}
+
+    def _rebuild(self, table: str) -> None:
+        self._writer.execute(SQL["drop_index_entries"], (table,))
+        if schema := self._schemas.get(table):
+            self._writer.executemany(SQL["put_index_entry"], self._read_all(table, schema))
+
+    def _read_all(self, table: str, schema: Schema) -> Iterator[tuple[str, str, str, str]]:
+        """The entries of every row of a table; SchemaIncompatible at the end where some could not be read."""
+        unreadable: list[str] = []
+        for key, value in self._writer.execute(SQL["values"], (table,)):
+            try:
+                yield from ((table, index, entry, key) for index, entry in schema.entries(key, value).items())
+            except ValueError as error:
+                unreadable.append(f"{key!r:.80}: {error}")
+        if unreadable:
+            raise SchemaIncompatible(
+                f"{len(unreadable):,} rows of table {table} cannot be read, among them {unreadable[0]}"
+            )
+
+
+def query_rows(connection: sqlite3.Connection, span: Span) -> list[Row]:
+    """The rows of a stretch; one statement, so that they are of one moment."""
+    bounds = {
+        "table": span.table,
+        "index": span.index,
+        "start_entry": span.start[0],
+        "start": span.start[1],
+        "end_entry": span.end[0],
+        "end": span.end[1],
+        "now": span.now,
+        "limit": span.limit,
+    }
+    name = ("entries_between" if span.index else "rows_between") + ("_reversed" if span.reverse else "")
+    return [row_of(span.table, key, rest) for key, *rest in connection.execute(SQL[name], bounds)]
