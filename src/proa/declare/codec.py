@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, TypeVar, cast, get_args, get_origin, g
 
 import msgspec
 
-from proa.core.replicate.crdt import from_extension, from_plain, from_state, to_plain, to_state
+from proa.core.replicate.crdt import from_extension, from_plain, from_state, plain_schema, to_plain, to_state
 from proa.errors import BadRequest, Unprocessable
 
 T = TypeVar("T")
@@ -209,7 +209,7 @@ def _json_encoder(kind: type) -> Callable[[Any], bytes]:
 
 def json_schema(kind: Any) -> dict[str, Any]:
     """The JSON schema of a model."""
-    return kind.model_json_schema() if is_pydantic(kind) else msgspec.json.schema(kind)
+    return kind.model_json_schema() if is_pydantic(kind) else msgspec.json.schema(kind, schema_hook=plain_schema)
 
 
 class RowCodec(Generic[T]):

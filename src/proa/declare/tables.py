@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack, get_type_h
 
 import msgspec
 
-from proa.core.replicate.merge import Merge
+from proa.core.replicate.merge import Merge, declared
 from proa.declare.codec import RowCodec, field_names, json_schema
 from proa.declare.context import current_unit
 from proa.declare.keys import KeyForm, KeyValue, SortValue, encoder, key_text, optional
@@ -77,10 +77,16 @@ class BaseTable(Generic[T]):
         self.kind = kind
         self.key = options.key
         self.mode: Mode = mode
-        self.merge = options.merge
         self._codec = RowCodec(kind)
+        self.merge = self._policy(options.merge)
         self._indexes = {index: self._index(index, fields) for index, fields in options.indexes.items()}
         self._options = options
+
+    def _policy(self, merge: Merge | None) -> Merge | None:
+        try:
+            return declared(merge, self._codec)
+        except ValueError as error:
+            raise DeclarationError(f"table {self.name} of {self.kind.__name__}: {error}") from None
 
     async def put(self, row: T) -> None:
         """Write a row whole, whether or not one exists under its key."""

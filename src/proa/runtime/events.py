@@ -68,6 +68,15 @@ class CommitsParked(msgspec.Struct, frozen=True):
     epoch: int
 
 
+class MergeRaised(msgspec.Struct, frozen=True):
+    """An author's merge function raised; the last writer's row is shown, and both are in the conflict log."""
+
+    severity: ClassVar[Severity] = "error"
+    table: str
+    key: str
+    rule: str
+
+
 class ClockSkewSeen(msgspec.Struct, frozen=True):
     """An origin's stamps lie further ahead than the clock bound allows; its commits wait."""
 

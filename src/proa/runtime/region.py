@@ -17,13 +17,13 @@ from proa.core.replicate.stamp import Versions, covers
 from proa.core.roles import Assignment
 from proa.declare.http import Answer
 from proa.engines.sqlite.group import RunBlocking
-from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
+from proa.engines.sqlite.region_store import ConflictRecord, Identity, SqliteRegionStore
 from proa.errors import StoreFull
 from proa.observe.hub import Hub
 from proa.observe.metrics import Registry
 from proa.ports import Clock, Entropy, GlobalStore, HealthReport, Link, Method
 from proa.runtime.authority import Authority
-from proa.runtime.events import ClockJudged, CommitsParked
+from proa.runtime.events import ClockJudged, CommitsParked, MergeRaised
 from proa.runtime.gateway import Gateway, json_page
 from proa.runtime.health import HealthMonitor
 from proa.runtime.invoke import Invoker
@@ -85,6 +85,7 @@ class Region:
         self.metrics = Registry({"region": name})
         self.gateway = self._front_door()
         self.replicator.on_fork = self._begin_new_life
+        self.store.on_merge_raised = self._tell_of_merge
         self.register: Register | None = None
         self.serving = False
         self._setting_aside: asyncio.Task[None] | None = None
@@ -211,6 +212,9 @@ class Region:
             await self.store.assume(await register())
         finally:
             self.authority.fenced = False
+
+    def _tell_of_merge(self, conflict: ConflictRecord) -> None:
+        self._ports.hub.emit(MergeRaised(conflict.ours.table, conflict.ours.key, conflict.rule))
 
     def _outlived(self, assignment: Assignment) -> bool:
         """Whether this origin went on past a cut, so that its sequence must not be continued."""

@@ -50,6 +50,7 @@ class Field:
     """What all field types share."""
 
     code: ClassVar[int]
+    schema: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -108,6 +109,7 @@ class GrowCounter(Field):
     """A count that only grows. What regions add at the same time is added up."""
 
     code = 1
+    schema: ClassVar[Mapping[str, Any]] = {"type": "integer"}
 
     def __init__(self, value: int = 0) -> None:
         super().__init__()
@@ -168,6 +170,7 @@ class AddWinsSet(Field, Generic[T]):
     """A set. Of a region that adds an element and one that removes it at the same time, the one that adds it wins."""
 
     code = 3
+    schema: ClassVar[Mapping[str, Any]] = {"type": "array"}
 
     def __init__(self, elements: Iterable[T] = ()) -> None:
         super().__init__()
@@ -206,6 +209,7 @@ class MultiValue(Field, Generic[T]):
     """A value that keeps all of what regions set at the same time, until somebody who saw them sets one."""
 
     code = 4
+    schema: ClassVar[Mapping[str, Any]] = {"type": "array"}
 
     def __init__(self, *values: T) -> None:
         super().__init__()
@@ -339,6 +343,14 @@ def from_plain(kind: Any, value: Any) -> Any:
     """A field of the declared `kind` from what a client sent."""
     found = field_type(kind)
     return found.from_plain(value, kind) if found else value
+
+
+def plain_schema(kind: Any) -> dict[str, Any]:
+    """The JSON schema of a field as clients see it; its title tells the kind."""
+    found = field_type(kind)
+    if found is None:
+        raise NotImplementedError(f"no schema is known for {kind}")
+    return {"title": found.__name__, **found.schema}
 
 
 def from_extension(code: int, data: memoryview) -> Field:

@@ -76,6 +76,11 @@ class Commit(msgspec.Struct, frozen=True, array_like=True):
     trace: str = ""
 
     @property
+    def seen(self) -> Versions:
+        """All that its region had applied when it was made, itself included."""
+        return {**self.deps, self.origin: self.seq}
+
+    @property
     def fenced_rows(self) -> bool:
         """Whether it wrote rows that only the holder of a role may write."""
         return any(write.mode in ("active", "home") for write in self.writes)

@@ -9,15 +9,15 @@ Other origins' entries are kept as they came and served on, so that any survivor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from proa.bell import Bell
 from proa.core.dedupe import Outcome, RecentKeys
-from proa.core.replicate.journal import Commit, Dot, Key, Row, Write, missing, parks
-from proa.core.replicate.merge import LastWriter, Merge, order, resolve
+from proa.core.replicate.journal import NO_VERSIONS, Commit, Dot, Key, Row, Write, missing, parks
+from proa.core.replicate.merge import Fields, LastWriter, Merge, order, resolve, verdict
 from proa.core.replicate.stamp import Versions, join
 from proa.core.roles import Cut
 from proa.core.time import HybridClock
@@ -97,6 +97,8 @@ class SqliteRegionStore:
         self._region = region
         self._permit = permit
         self._merges = dict(merges or {})
+        self._raised: list[ConflictRecord] = []
+        self.on_merge_raised: Callable[[ConflictRecord], None] | None = None
         self._news = Bell()
         self._lives = 0
         self._sweep = Sweep()
@@ -233,13 +235,20 @@ class SqliteRegionStore:
         origin, seq = self.origin, self._cursors[self.origin] + 1
         stamp = self._stamps.tick(now)
         self._cursors[origin] = seq
-        writes = [self._put(write, stamp, seq) for write in batch.writes]
+        writes = [self._put(self._committed(write, stamp, seq), stamp, seq) for write in batch.writes]
         deps = {name: cursor for name, cursor in self._cursors.items() if name != origin}
         commit = Commit(origin, seq, stamp, batch.epoch, deps, writes, batch.dots, batch.outcome, batch.id, batch.trace)
         self._writer.execute(SQL["put_entry"], (origin, seq, encode(commit)))
         if seq % Sweep.EVERY == 0:
             self._sweep.step(self._writer, now)
         return Committed(seq, now)
+
+    def _committed(self, write: Write, stamp: int, seq: int) -> Write:
+        """The write with the dot of this commit in fields that merge by themselves."""
+        policy = self._merges.get(write.table)
+        if isinstance(policy, Fields) and write.value is not None:
+            return msgspec.structs.replace(write, value=policy.committed(write.value, self.origin, seq, stamp))
+        return write
 
     def _put(self, write: Write, stamp: int, seq: int) -> Write:
         """Write one row over what is there; the write as the journal tells it, with what it had seen."""
@@ -292,27 +301,32 @@ class SqliteRegionStore:
         self._parked[commit.origin, commit.seq] = None
 
     def _merge(self, commit: Commit, version: int) -> None:
+        seen = commit.seen
         for write in commit.writes:
-            self._merge_row(incoming(commit, write, version))
+            self._merge_row(incoming(commit, write, version), seen)
         if commit.outcome:
             self._merge_outcome(commit.outcome)
 
-    def _merge_row(self, theirs: Row) -> None:
+    def _merge_row(self, theirs: Row, seen: Versions = NO_VERSIONS) -> None:
         plain = len(theirs.versions) == 1 and theirs.table not in self._tables.indexed
         if plain and put_next_row(self._writer, theirs):
             return
         ours = read_row(self._writer, (theirs.table, theirs.key))
         policy = self._merges.get(theirs.table, LastWriter())
-        kept, rule = resolve(policy, ours, theirs)
+        kept, rule = resolve(policy, ours, theirs, seen)
         if rule == "older":
             return
         self._tables.move(kept.table, kept.key, kept.value)
         put_row(self._writer, msgspec.structs.replace(kept, version=theirs.version))
-        if rule == "concurrent":
-            self._writer.execute(
-                SQL["put_conflict"],
-                (self._clock.now(), theirs.table, theirs.key, policy.name, encode(ours), encode(theirs)),
-            )
+        if ours and rule == "concurrent":
+            self._log_conflict(verdict(policy, kept), policy, ours, theirs)
+
+    def _log_conflict(self, rule: str, policy: Merge, ours: Row, theirs: Row) -> None:
+        record = ConflictRecord(self._clock.now(), rule, ours, theirs)
+        columns = (record.at, theirs.table, theirs.key, rule, encode(ours), encode(theirs))
+        self._writer.execute(SQL["put_conflict"], columns)
+        if rule != policy.name:
+            self._raised.append(record)
 
     def _merge_outcome(self, theirs: Outcome) -> None:
         """Two finished units under one key: all replicas keep the earlier one (unit ids sort by time) and list both."""
@@ -370,16 +384,16 @@ class SqliteRegionStore:
         for key in keys:
             self._tables.move(*key, None)
             self._writer.execute(SQL["drop_row"], key)
-        for row in sorted(self._history(keys, version), key=order):
-            self._merge_row(row)
+        for row, seen in sorted(self._history(keys, version), key=lambda written: order(written[0])):
+            self._merge_row(row, seen)
 
-    def _history(self, keys: set[Key], version: int) -> Iterator[Row]:
+    def _history(self, keys: set[Key], version: int) -> Iterator[tuple[Row, Versions]]:
         for origin, seq, entry in self._writer.execute(SQL["all_entries"]):
             if (origin, seq) not in self._parked:
                 commit = _decode_commit(entry)
                 for write in commit.writes:
                     if (write.table, write.key) in keys:
-                        yield incoming(commit, write, version)
+                        yield incoming(commit, write, version), commit.seen
 
     async def close(self) -> None:
         """Finish what was submitted and close the file."""
@@ -405,8 +419,13 @@ class SqliteRegionStore:
     def publish(self) -> None:
         self._durable_cursors = dict(self._cursors)
         self._news.ring()
+        raised, self._raised = self._raised, []
+        for record in raised:
+            if self.on_merge_raised:
+                self.on_merge_raised(record)
 
     def reset(self) -> None:
+        self._raised = []
         self._load()
 
 

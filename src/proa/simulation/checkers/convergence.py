@@ -113,7 +113,7 @@ def _folded(commits: Iterable[Commit], policies: Mapping[str, Merge]) -> dict[Ke
         for write in commit.writes:
             if policy := policies.get(write.table):
                 key = (write.table, write.key)
-                kept[key], _ = resolve(policy, kept.get(key), _written(commit, write))
+                kept[key], _ = resolve(policy, kept.get(key), _written(commit, write), commit.seen)
     return {key: _content(row) for key, row in kept.items()}
 
 
