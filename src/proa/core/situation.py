@@ -203,7 +203,7 @@ def judged(situation: Situation, now: float) -> Situation:
         for region, verdict in quorum.verdicts.items()
         if region not in before or before[region].verdict != verdict
     }
-    return msgspec.structs.replace(situation, quorum=quorum, standing=before | changed)
+    return msgspec.structs.replace(situation, quorum=quorum, standing=before | changed if changed else before)
 
 
 def _fold_row(situation: Situation, row: Row, now: float) -> Situation:

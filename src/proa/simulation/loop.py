@@ -116,21 +116,19 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
         owner = self.current
-        return self._set(when if owner is None else owner.true_time(when), when, callback, args, context)
+        alarm = Alarm(callback, args, context or copy_context(), owner, when)
+        self._add(when if owner is None else owner.true_time(when), alarm)
+        return alarm
 
     def call_later(
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> Any:
-        owner, now = self.current, self.now_s
-        if owner is None:
-            return self._set(now + delay, now + delay, callback, args, context)
-        due = owner.local_time(now) + delay
-        return self._set(owner.true_time(due), due, callback, args, context)
-
-    def _set(
-        self, at: float, due: float, act: Callable[..., object], arguments: tuple[Any, ...], context: Context | None
-    ) -> Alarm:
-        alarm = Alarm(act, arguments, context or copy_context(), self.current, due)
+        owner = self.current
+        at = due = self.now_s + delay
+        if owner is not None:
+            due = owner.local_time(self.now_s) + delay
+            at = owner.true_time(due)
+        alarm = Alarm(callback, args, context or copy_context(), owner, due)
         self._add(at, alarm)
         return alarm
 
@@ -140,8 +138,11 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def after(self, true_s: float, act: Callable[..., object], *arguments: Any) -> None:
         """Let the world do something in `true_s` of true time."""
-        at = self.now_s + true_s
-        self._add(at, Alarm(act, arguments, None, None, at))
+        self.at(self.now_s + true_s, act, *arguments)
+
+    def at(self, true_s: float, act: Callable[..., object], *arguments: Any) -> None:
+        """Let the world do something at a true time."""
+        self._add(true_s, Alarm(act, arguments, None, None, true_s))
 
     def retime(self, process: Process) -> None:
         """The clock of `process` changed its speed: its timers fall due at other true times."""

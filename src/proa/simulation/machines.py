@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import os
 import shutil
-import struct
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -35,7 +34,7 @@ from proa.simulation.history import Violation
 from proa.simulation.host import Host, Outside, Serve
 from proa.simulation.http import Http
 from proa.simulation.loop import Killed, SimLoop
-from proa.simulation.network import Network
+from proa.simulation.network import Arrival, Network
 from proa.simulation.process import Life, Trap
 from proa.simulation.router import EdgeRouter
 from proa.simulation.site import SimSite
@@ -47,7 +46,6 @@ OPERATOR = "operator"
 NEAR_S = 0.002
 """One way between a client and the edge, and between the edge and a region."""
 RESTART_S = 0.5
-_packed = struct.Struct("<d").pack
 
 
 class Machines:
@@ -77,7 +75,7 @@ class Machines:
         """Whether the edge's agent takes no new assignment."""
         self._rtt_s = rtt_ms / 1000
         self._began_s = 0.0
-        self._trace = hashlib.blake2b(digest_size=16)
+        self._trace: list[Arrival] = []
         self._ended: list[Life] = []
         self._left: list[asyncio.Task[Any]] = []
 
@@ -109,7 +107,7 @@ class Machines:
         self.loop = loop
         self._began_s = loop.now_s
         self._folder = Path(tempfile.mkdtemp(prefix="proa-world-", dir=_quick_folder()))
-        self.network = Network(loop, self.stream("network"), self.fired, self._traced)
+        self.network = Network(loop, self.stream("network"), self.fired, self._trace.append)
         self.http = Http(self.network, lambda: self.now)
         self.nodes = {name: self._host(name, kind, serve) for name, kind, serve in self._plan_of_nodes()}
         self.network.hosts = {**self.nodes, CLIENT: Outside(CLIENT), OPERATOR: Outside(OPERATOR)}
@@ -241,7 +239,7 @@ class Machines:
     @property
     def trace_hash(self) -> str:
         """A digest of every message that arrived, in order."""
-        return self._trace.hexdigest()
+        return hashlib.blake2b(msgspec.msgpack.encode(self._trace), digest_size=16).hexdigest()
 
     def fired(self, kind: str) -> None:
         """A fault had its effect; it counts where requests were under way."""
@@ -257,9 +255,6 @@ class Machines:
         if getattr(event, "severity", "info") != "debug":
             said = ", ".join(f"{name}={value}" for name, value in msgspec.structs.asdict(event).items())
             self.note(who, f"{type(event).__name__}: {said}")
-
-    def _traced(self, at_s: float, source: str, target: str, what: str, payload: bytes) -> None:
-        self._trace.update(_packed(at_s) + f"{source} {target} {what} ".encode() + payload)
 
 
 def _owner(task: asyncio.Task[Any]) -> Any:

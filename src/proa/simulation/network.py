@@ -26,6 +26,8 @@ STEP_S = 1e-6
 _encode = msgspec.msgpack.encode
 _decode = msgspec.msgpack.decode
 Way = tuple[str, str]
+Arrival = tuple[float, Way, str, bytes]
+"""A message that arrived: when, from where to where, what it was, and its payload."""
 
 
 class Host(Protocol):
@@ -43,7 +45,7 @@ class Network:
         loop: SimLoop,
         rng: Random,
         fired: Callable[[str], None],
-        traced: Callable[[float, str, str, str, bytes], None],
+        traced: Callable[[Arrival], None],
     ) -> None:
         self.loop = loop
         self._rng = rng
@@ -92,13 +94,13 @@ class Network:
                 at += delay * 3 * rng.random()
             else:
                 at = self._last[way] = max(at, self._last.get(way, 0.0) + STEP_S)
-            self.loop.after(at - self.loop.now_s, self._arrive, way, what, payload, act)
+            self.loop.at(at, self._arrive, way, what, payload, act)
 
     def _arrive(self, way: Way, what: str, payload: bytes, act: Callable[[Any], None]) -> None:
         if self.cut and way in self.cut:
             self._fired(self.cut[way])
             return
-        self._traced(self.loop.now_s, way[0], way[1], what, payload)
+        self._traced((self.loop.now_s, way, what, payload))
         act(self.hosts[way[1]])
 
     def cuts(self, a: str, b: str) -> bool:
@@ -158,7 +160,7 @@ class SimLink:
 
     async def _serve(self, life: Any, caller: str, call: str, method: str, payload: Any, deadline_s: float) -> None:
         """The answering end, in the process that was asked."""
-        expires_at = self._loop.time() + deadline_s
+        asked_s = self._loop.now_s
         try:
             value = await _method(life, method)(caller, payload)
         except ProaError as error:
@@ -166,7 +168,7 @@ class SimLink:
         except Exception as error:  # noqa: BLE001 - a defect here must not take the node down
             self._reply(life.name, caller, call, None, LinkRefused(f"{life.name} failed in {method}: {error!r}"))
         else:
-            if self._loop.time() <= expires_at:  # else the caller has given up
+            if self._loop.now_s - asked_s <= deadline_s:  # else the caller has given up
                 pulled_s = self._loop.now_s if method == "pull" else None
                 self._reply(life.name, caller, call, value, None, pulled_s)
 
@@ -174,7 +176,7 @@ class SimLink:
         self, source: str, target: str, call: str, value: Any, error: ProaError | None, pulled_s: float | None = None
     ) -> None:
         network = self._network
-        if network.loses_reply(source):
+        if network.lost_replies and network.loses_reply(source):
             return
         data = value if value.__class__ is bytes else _encode(value)
 
