@@ -7,9 +7,11 @@ from proa.declare.http import Header, Response
 from proa.declare.objectives import Objectives
 from proa.declare.queries import Page
 from proa.declare.tables import SortedTable, Table
+from proa.declare.updates import add, append, assign, remove
 from proa.errors import (
     AlreadyExists,
     BadRequest,
+    ConditionFailed,
     Forbidden,
     HttpError,
     NotFound,
@@ -31,9 +33,15 @@ __all__ = [
     "SortedTable",
     "Table",
     "merge",
+    # Changes of a row's fields
+    "add",
+    "append",
+    "assign",
+    "remove",
     # Typed answers
     "AlreadyExists",
     "BadRequest",
+    "ConditionFailed",
     "Forbidden",
     "HttpError",
     "NotFound",

@@ -150,6 +150,18 @@ class AlreadyExists(HttpError):
     title = "Conflict"
 
 
+class ConditionFailed(HttpError):
+    """The row does not meet the condition of the write.
+
+    Cause: `only_if` said no of the row as it is now.
+    Fix: read the present state and decide again.
+    """
+
+    code = "PROA-H410"
+    status = 409
+    title = "Condition not met"
+
+
 class PayloadTooLarge(HttpError):
     """The request body is larger than the app allows.
 

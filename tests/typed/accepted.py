@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from pydantic import BaseModel
 
-from proa import App, Context, Header, Objectives, Response, merge
+from proa import App, Context, Header, Objectives, Page, Response, add, append, assign, merge, remove
 
 
 @dataclass
@@ -32,11 +32,20 @@ class Customer(BaseModel):
     email: str
 
 
+@dataclass
+class Reading:
+    device: str
+    at: float
+    value: float
+    tags: list[str]
+
+
 app = App("shop", regions=["eu-west-1", "us-east-1"], objectives=Objectives(rto_s=5, rpo_s=1))
 orders = app.table("orders", Order, key="id", merge=merge.last_writer())
 stock = app.table("stock", Stock, key="sku", mode="strong")
 notes = app.table("notes", Note, key="id")
 customers = app.table("customers", Customer, key="id")
+readings = app.table("readings", Reading, key="device", sort="at", indexes={"by_value": ("device", "value")})
 
 
 @app.post("/orders", idempotent=True, timeout_s=2)
@@ -68,8 +77,25 @@ def pure(sku: str) -> dict[str, str]:
     return {"sku": sku}
 
 
+@app.get("/readings/{device}")
+async def latest(device: str, start: str | None = None) -> Page[Reading]:
+    return await readings.query(device, after=0.0, reverse=True, limit=10, start=start)
+
+
+@app.post("/readings")
+async def record(reading: Reading) -> list[Reading]:
+    await readings.insert(reading)
+    await readings.put(reading, only_if=lambda old: old is None or old.value < reading.value)
+    await readings.update("d", 1.5, add(value=1), append(tags="x"), only_if=lambda old: old.value > 0)
+    highest: Page[Reading] = await readings.by("by_value").query("d", reverse=True)
+    found: list[Reading | None] = await readings.get_many([("d", 1.5), ("d", 2.5)])
+    left: Stock = await stock.update("boat", add(left=-1), assign(sku="boat"), remove("left"))
+    assert left.left
+    return highest.rows + [row for row in found if row]
+
+
 @app.delete("/orders/{id}")
-async def remove(id: str) -> None:
+async def cancel(id: str) -> None:
     await orders.delete(id)
 
 

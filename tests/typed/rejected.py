@@ -17,6 +17,7 @@ class Stock:
 
 app = App("shop", regions=["eu-west-1"])
 orders = app.table("orders", Order, key="id")
+sorted_orders = app.table("sorted", Order, key="id", sort="id")
 
 
 async def wrong() -> None:
@@ -24,6 +25,12 @@ async def wrong() -> None:
     await orders.put(Stock("a"))  # expected: reportArgumentType
     row: Stock = await orders.get("a")  # expected: reportAssignmentType
     await orders.get(1.5)  # expected: reportArgumentType
+    await orders.insert(Stock("a"))  # expected: reportArgumentType
+    await orders.get_many([("a", 1)])  # expected: reportArgumentType
+    await orders.query("a")  # expected: reportAttributeAccessIssue
+    await orders.put(Order("a"), only_if=lambda old: old.id == "a")  # expected: reportOptionalMemberAccess
+    await orders.by("by_x").query("a", limit="x")  # expected: reportArgumentType
+    await sorted_orders.get("a")  # expected: reportCallIssue
     _ = row.left  # expected: reportAttributeAccessIssue
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from proa.declare.tables import BaseTable
 
-WRITES = frozenset({"put", "delete"})
+WRITES = frozenset({"put", "insert", "replace", "update", "delete"})
 _LOADS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF"}
 _ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD"}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -58,6 +58,7 @@ class UnitOfWork(Protocol):
     """What tables ask of the present unit. `table` is a `proa.declare.tables.BaseTable`."""
 
     async def get(self, table: Any, key: str) -> bytes | None: ...
+    async def get_many(self, table: Any, keys: Sequence[str]) -> list[bytes | None]: ...
     async def query(self, table: Any, span: Span) -> tuple[list[tuple[Position, bytes]], bool]:
         """The rows of a span as this unit sees them, and whether there are more of them."""
         ...

@@ -7,7 +7,7 @@ under a key, to be queried in their order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack, get_type_hints, overload
@@ -19,12 +19,15 @@ from proa.declare.codec import RowCodec, field_names, json_schema
 from proa.declare.context import current_unit
 from proa.declare.keys import KeyForm, KeyValue, SortValue, encoder, key_text, optional
 from proa.declare.queries import LIMIT, Page, check_limit, pages_beside, read_cursor, walk
-from proa.errors import DeclarationError, NotFound, RowTooLarge, Unprocessable
+from proa.declare.updates import Change, changed
+from proa.errors import AlreadyExists, ConditionFailed, DeclarationError, NotFound, RowTooLarge, Unprocessable
 from proa.ports import Position, Schema, Span
 
 T = TypeVar("T")
 D = TypeVar("D")
 R = TypeVar("R")
+Condition = Callable[[T], bool]
+"""What a write may demand of the row as it is."""
 Mode = Literal["any", "active", "strong"]
 MODES = ("any", "active", "strong")
 ROW_BYTES_MAX = 400_000
@@ -88,8 +91,32 @@ class BaseTable(Generic[T]):
         except ValueError as error:
             raise DeclarationError(f"table {self.name} of {self.kind.__name__}: {error}") from None
 
-    async def put(self, row: T) -> None:
-        """Write a row whole, whether or not one exists under its key."""
+    async def put(self, row: T, *, only_if: Callable[[T | None], bool] | None = None) -> None:
+        """Write a row whole, whether or not one exists under its key.
+
+        Raises:
+            ConditionFailed: `only_if` said no of the row as it is (None: there is none).
+        """
+        key, value = self._encoded(row)
+        if only_if is not None and not only_if(await self._get(key, None, key)):
+            raise ConditionFailed(f"{self.name} keeps the row {key!r} as it is")
+        current_unit().put(self, key, value)
+
+    async def insert(self, row: T) -> None:
+        """Write a row that is not there yet; AlreadyExists where one is."""
+        key, value = self._encoded(row)
+        if await current_unit().get(self, key) is not None:
+            raise AlreadyExists(f"{self.name} has a row {key!r}")
+        current_unit().put(self, key, value)
+
+    async def replace(self, row: T) -> None:
+        """Write a row over the one that is there; NotFound where none is."""
+        key, value = self._encoded(row)
+        await self._get(key, _MISSING, key)
+        current_unit().put(self, key, value)
+
+    def _encoded(self, row: T) -> tuple[str, bytes]:
+        """The key and the bytes under which a row is kept."""
         if not isinstance(row, self.kind):
             raise TypeError(f"table {self.name} holds {self.kind.__name__}, not {type(row).__name__}")
         value = self._codec.encode(row)
@@ -97,7 +124,7 @@ class BaseTable(Generic[T]):
             raise RowTooLarge(f"a row of {self.name} has {len(value):,} bytes; at most {ROW_BYTES_MAX:,} fit")
         if self._indexes:
             self._refusing(self._entries_of, row)
-        current_unit().put(self, self.key_of_row(row), value)
+        return self.key_of_row(row), value
 
     def by(self, index: str) -> Index[T]:
         """The rows in the order of an index; KeyError where it is not declared."""
@@ -183,6 +210,30 @@ class BaseTable(Generic[T]):
             raise NotFound(f"{self.name} has no row {name!r}")
         return default
 
+    async def _get_many(self, keys: Sequence[str]) -> list[T | None]:
+        found = await current_unit().get_many(self, keys)
+        return [None if data is None else self._codec.decode(data) for data in found]
+
+    async def _update(self, key: str, changes: tuple[Change, ...], only_if: Condition[T] | None, name: object) -> T:
+        row = changed(await self._met(key, only_if, name), changes)
+        new_key, value = self._encoded(row)
+        if new_key != key:
+            raise TypeError(f"an update of {self.name} would make another row of {name!r}; put that and delete this")
+        current_unit().put(self, key, value)
+        return row
+
+    async def _delete(self, key: str, only_if: Condition[T] | None, name: object) -> None:
+        if only_if is not None:
+            await self._met(key, only_if, name)
+        current_unit().delete(self, key)
+
+    async def _met(self, key: str, only_if: Condition[T] | None, name: object) -> T:
+        """The row, which is there and meets the condition."""
+        row = await self._get(key, _MISSING, name)
+        if only_if is not None and not only_if(row):
+            raise ConditionFailed(f"{self.name} keeps the row {name!r} as it is")
+        return row
+
     async def _page(self, span: Span, start: str | None) -> Page[T]:
         cursor = None if start is None else read_cursor(start, span)
         walked = walk(span, cursor)
@@ -218,13 +269,34 @@ class Table(BaseTable[T]):
         """
         return await self._get(self.key_of(key), default, key)
 
-    async def delete(self, key: KeyValue) -> None:
-        """Remove the row under `key`, if there is one."""
-        current_unit().delete(self, self.key_of(key))
+    async def get_many(self, keys: Iterable[KeyValue]) -> list[T | None]:
+        """The rows under these keys, None for those that are not there: one call of the store, all of one moment."""
+        return await self._get_many([self.key_of(key) for key in keys])
+
+    async def update(self, key: KeyValue, *changes: Change, only_if: Condition[T] | None = None) -> T:
+        """Change fields of the row under `key`: `update("a", add(left=-1))`. Returns the row as it is then.
+
+        Raises:
+            NotFound: there is none.
+            ConditionFailed: `only_if` said no of the row as it is.
+        """
+        return await self._update(self.key_of(key), changes, only_if, key)
+
+    async def delete(self, key: KeyValue, *, only_if: Condition[T] | None = None) -> None:
+        """Remove the row under `key`, if there is one.
+
+        Raises:
+            NotFound: there is none, and a condition.
+            ConditionFailed: `only_if` said no of the row as it is.
+        """
+        await self._delete(self.key_of(key), only_if, key)
 
     def key_of(self, key: Any) -> str:
         """A key as stores hold it; Unprocessable where it cannot be one."""
-        return self._refusing(key_text, key)
+        try:
+            return key_text(key)
+        except ValueError as error:
+            raise Unprocessable(f"{self.name}: {error}") from None
 
     def key_of_row(self, row: T) -> str:
         return self.key_of(getattr(row, self.key))
@@ -254,9 +326,17 @@ class SortedTable(BaseTable[T]):
         """
         return await self._get(self.key_of(key, sort), default, (key, sort))
 
-    async def delete(self, key: KeyValue, sort: SortValue) -> None:
-        """Remove the row under `key` with this sort value, if there is one."""
-        current_unit().delete(self, self.key_of(key, sort))
+    async def get_many(self, keys: Iterable[tuple[KeyValue, SortValue]]) -> list[T | None]:
+        """The rows under these keys, None for those that are not there: one call of the store, all of one moment."""
+        return await self._get_many([self.key_of(*key) for key in keys])
+
+    async def update(self, key: KeyValue, sort: SortValue, *changes: Change, only_if: Condition[T] | None = None) -> T:
+        """Change fields of the row under `key` with this sort value. See `Table.update`."""
+        return await self._update(self.key_of(key, sort), changes, only_if, (key, sort))
+
+    async def delete(self, key: KeyValue, sort: SortValue, *, only_if: Condition[T] | None = None) -> None:
+        """Remove the row under `key` with this sort value, if there is one. See `Table.delete`."""
+        await self._delete(self.key_of(key, sort), only_if, (key, sort))
 
     async def query(self, key: KeyValue, **options: Unpack[QueryOptions]) -> Page[T]:
         """The rows under `key` in the order of their sort value. See `QueryOptions`."""

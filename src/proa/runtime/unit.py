@@ -6,7 +6,7 @@ Reads are remembered with their versions, absence included; writes are buffered.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -97,16 +97,27 @@ class Unit:
 
     async def get(self, table: BaseTable[Any], key: str) -> bytes | None:
         address = (table.name, key)
+        await self._fetch(table, [address])
+        return self._value(address)
+
+    async def get_many(self, table: BaseTable[Any], keys: Sequence[str]) -> list[bytes | None]:
+        """Several rows, read in one call of the store."""
+        addresses = [(table.name, key) for key in keys]
+        await self._fetch(table, addresses)
+        return [self._value(address) for address in addresses]
+
+    async def _fetch(self, table: BaseTable[Any], addresses: Sequence[Key]) -> None:
+        """Read those rows that this unit has neither read nor written."""
+        asked = [address for address in addresses if address not in self.writes and address not in self._rows]
+        if asked:
+            for address, row in zip(asked, await self._store_of(table).read(asked), strict=True):
+                self._remember(table, address, row)
+
+    def _value(self, address: Key) -> bytes | None:
         if (write := self.writes.get(address)) is not None:
             return write.value
-        if address not in self._rows:
-            await self._read(table, address)
         row = self._rows[address]
         return row.value if row is not None and row.alive(self._clock.now()) else None
-
-    async def _read(self, table: BaseTable[Any], address: Key) -> None:
-        row = (await self._store_of(table).read([address]))[0]
-        self._remember(table, address, row)
 
     async def query(self, table: BaseTable[Any], span: Span) -> tuple[list[tuple[Position, bytes]], bool]:
         """Rows of a span with this unit's own writes among them; what it returns, and no more, is a read."""
