@@ -6,7 +6,7 @@ processes, in a simulation, and on another backend.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -14,6 +14,7 @@ import msgspec
 from proa.core.dedupe import Outcome
 from proa.core.replicate.journal import Dot, Key, Row, Write
 from proa.core.replicate.stamp import Versions
+from proa.core.replicate.tombstones import Passed
 from proa.core.roles import Assignment, Cut
 
 
@@ -139,6 +140,10 @@ class RegionStore(Protocol):
     async def commit(self, batch: Batch) -> Result: ...
     async def journal(self, after: Versions, limit: int) -> list[bytes]:
         """Durable commits (encoded) after the given cursor of each origin named, in each origin's order."""
+        ...
+
+    async def forget(self, peers: Collection[Passed], limit: int) -> int:
+        """Drop those of the `limit` oldest tombstones that every peer has passed; how many were."""
         ...
 
     async def apply(self, entries: Sequence[bytes], terms: Terms) -> Versions:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from proa.core.replicate.journal import FORMAT
 from proa.core.replicate.stamp import Versions, covers, region_of
+from proa.core.replicate.tombstones import Passed, heard
 from proa.core.time import out_of_bound, wall_of
 from proa.errors import LinkDown, LinkRefused, LinkTimeout, StoreFull
 from proa.ports import Clock, Link, Method, RegionStore, Telemetry, Terms
@@ -30,6 +32,8 @@ BUSY_COUNT = 8
 GATHER_S = 0.003
 """Where pulls bring this many commits, the next one waits a little: fewer, larger pulls leave more to the units."""
 LAGS_KEPT = 4096
+FORGET_EVERY_S = 2.0
+FORGET_LIMIT = 200
 
 
 class _Head(msgspec.Struct, frozen=True, array_like=True):
@@ -65,7 +69,8 @@ class Pulled(msgspec.Struct, frozen=True):
 class Peer(msgspec.Struct):
     """What this region knows of one peer. `asked`: it answered or failed a pull.
 
-    `busy`: its last reply brought many. `passed` is how far the peer has durably applied, by its own pulls.
+    `busy`: its last reply brought many. `passed` is how far the peer has durably applied, by its own pulls;
+    `known` is what follows for tombstones.
     """
 
     reachable: bool = False
@@ -73,6 +78,7 @@ class Peer(msgspec.Struct):
     busy: bool = False
     cursors: Versions = {}
     passed: Versions = {}
+    known: Passed = Passed()
 
 
 _decode_head = msgspec.msgpack.Decoder(_Head).decode
@@ -113,6 +119,7 @@ class Replicator:
         self.stop()
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._follow(peer)) for peer in self.peers]
+        self._tasks.append(loop.create_task(self._forget()))
 
     def stop(self) -> None:
         for task in self._tasks:
@@ -236,6 +243,18 @@ class Replicator:
             return_exceptions=True,
         )
         return max((reply.get(origin, 0) for reply in replies if isinstance(reply, dict)), default=0)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType, reportUnknownArgumentType]
+
+    # Tombstones.
+
+    async def _forget(self) -> None:
+        """Now and then drop a bounded number of tombstones that every peer has passed."""
+        while True:
+            await self._clock.sleep(FORGET_EVERY_S)
+            for peer in self.peers.values():
+                if peer.passed:
+                    peer.known = heard(peer.known, peer.passed, self._store.cursors())
+            with suppress(StoreFull):
+                await self._store.forget([peer.known for peer in self.peers.values()], FORGET_LIMIT)
 
     # What control asks.
 

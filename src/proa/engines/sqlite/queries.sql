@@ -25,6 +25,14 @@ WHERE rows.origin = excluded.origin AND rows.versions IS NULL AND rows.seq < exc
 -- name: drop_row
 DELETE FROM rows WHERE tbl = ? AND key = ?;
 
+-- name: tombstones
+-- The oldest deleted rows.
+SELECT tbl, key, version, origin, seq, versions FROM rows WHERE value IS NULL ORDER BY version LIMIT ?;
+
+-- name: drop_tombstone
+-- Unless the row was written again.
+DELETE FROM rows WHERE tbl = ? AND key = ? AND version = ? AND value IS NULL;
+
 -- name: scan
 SELECT key, value, stamp, origin, seq, versions, version, expires_at FROM rows WHERE tbl = ? ORDER BY key;
 

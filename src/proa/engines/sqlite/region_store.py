@@ -9,7 +9,7 @@ Other origins' entries are kept as they came and served on, so that any survivor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,7 +18,8 @@ from proa.bell import Bell
 from proa.core.dedupe import Outcome, RecentKeys
 from proa.core.replicate.journal import NO_VERSIONS, Commit, Dot, Key, Row, Write, missing, parks
 from proa.core.replicate.merge import Fields, LastWriter, Merge, order, resolve, verdict
-from proa.core.replicate.stamp import Versions, join
+from proa.core.replicate.stamp import Versions, covers, join
+from proa.core.replicate.tombstones import Passed, passed_by_all
 from proa.core.roles import Cut
 from proa.core.time import HybridClock
 from proa.engines.sqlite.files import SQL, get_meta, open_file
@@ -42,6 +43,8 @@ from proa.ports import Batch, Clock, Committed, Permit, Result, Schema, Span, Te
 _decode_commit = msgspec.msgpack.Decoder(Commit).decode
 _decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
 _decode_row = msgspec.msgpack.Decoder(Row).decode
+_decode_versions = msgspec.msgpack.Decoder(Versions).decode
+FORGOTTEN = "forgotten"
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -117,6 +120,7 @@ class SqliteRegionStore:
         self.identity = msgspec.msgpack.decode(stored, type=Identity) if stored else None
         self.origin = f"{self._region}/{self.identity.incarnation}" if self.identity else ""
         self._durable_cursors = dict(self._cursors)
+        self._forgotten = _decode_versions(get_meta(read, FORGOTTEN, encode({})))
 
     def _last_stamp(self) -> int:
         """The largest stamp ever given or observed: in the newest entry of an origin, or kept on its own."""
@@ -302,8 +306,11 @@ class SqliteRegionStore:
 
     def _merge(self, commit: Commit, version: int) -> None:
         seen = commit.seen
-        for write in commit.writes:
-            self._merge_row(incoming(commit, write, version), seen)
+        if not covers(seen, self._forgotten):
+            self._rebuild({(write.table, write.key) for write in commit.writes})
+        else:
+            for write in commit.writes:
+                self._merge_row(incoming(commit, write, version), seen)
         if commit.outcome:
             self._merge_outcome(commit.outcome)
 
@@ -394,6 +401,30 @@ class SqliteRegionStore:
                 for write in commit.writes:
                     if (write.table, write.key) in keys:
                         yield incoming(commit, write, version), commit.seen
+
+    # Forgetting deleted rows.
+
+    async def forget(self, peers: Collection[Passed], limit: int) -> int:
+        """Drop those of the `limit` oldest tombstones that every peer has passed; how many were.
+
+        Should a write turn up all the same that had not seen one of them (the commits of a disk that was thought lost),
+        the journal still tells what to make of it.
+        """
+        found = [
+            (table, key, version, versions_of(origin, seq, versions))
+            for table, key, version, origin, seq, versions in self._reader.execute(SQL["tombstones"], (limit,))
+        ]
+        passed = [tombstone for tombstone in found if passed_by_all(tombstone[-1], peers)]
+        return await self._group.submit(lambda: self._forget(passed)) if passed else 0
+
+    def _forget(self, tombstones: Sequence[tuple[str, str, int, Versions]]) -> int:
+        dropped = 0
+        for *tombstone, versions in tombstones:
+            if self._writer.execute(SQL["drop_tombstone"], tombstone).rowcount:
+                self._forgotten = join(self._forgotten, versions)
+                dropped += 1
+        self._writer.execute(SQL["put_meta"], (FORGOTTEN, encode(self._forgotten)))
+        return dropped
 
     async def close(self) -> None:
         """Finish what was submitted and close the file."""

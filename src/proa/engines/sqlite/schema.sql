@@ -93,4 +93,6 @@ CREATE TABLE IF NOT EXISTS transactions (
 
 CREATE INDEX IF NOT EXISTS transactions_by_age ON transactions (at);
 
+CREATE INDEX IF NOT EXISTS tombstones ON rows (version) WHERE value IS NULL;
+
 CREATE INDEX IF NOT EXISTS control_rows ON rows (version) WHERE substr(tbl, 1, 1) = '~';

@@ -1,7 +1,8 @@
 """Regions that have settled hold the same, and each holds exactly what its journal makes of it.
 
 The journal is the truth: every row is the last write of its commits, those parked left out, and every key's outcome is
-that of its earliest unit. This says three things at once. Commits are atomic: of one that is not parked every write
+that of its earliest unit. A row that is deleted and one that is not there are the same, since regions forget deleted
+rows each in its own time. This says three things at once. Commits are atomic: of one that is not parked every write
 shows, or what came after it. Nothing parked shows. And what an application of commits in another order made of the row
 does not matter.
 
@@ -69,7 +70,7 @@ def check(history: Sequence[Operation], final: Final, merges: Mapping[str, Merge
 
 def _held(state: StoreState, at: float) -> Held:
     return Held(
-        {key: _content(row) for key, row in state.rows.items()},
+        {key: _content(row) for key, row in state.rows.items() if row.value is not None},
         {key: outcome.unit for key, outcome in state.outcomes.items() if _counts(outcome, at)},
         {origin: seq for origin, seq in state.cursors.items() if seq},
         {dot: commit.unit for dot, commit in state.journal.items()},
@@ -96,7 +97,7 @@ def _made(state: StoreState, merges: Mapping[str, Merge], at: float) -> Held:
     }
     if policies := {table: policy for table, policy in merges.items() if not isinstance(policy, LastWriter)}:
         rows |= _folded(commits, policies)
-    return Held(rows, _earliest_units(commits, at))
+    return Held({key: row for key, row in rows.items() if row.value is not None}, _earliest_units(commits, at))
 
 
 _parsed = cache(Origin.parse)
