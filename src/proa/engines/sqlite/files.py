@@ -31,6 +31,12 @@ def _load_queries() -> dict[str, str]:
 
 
 SQL = _load_queries()
+SCHEMA = f"""
+BEGIN IMMEDIATE;
+{(HERE / "schema.sql").read_text()}
+PRAGMA user_version={SCHEMA_VERSION};
+COMMIT;
+"""
 
 
 def in_memory(name: str) -> str:
@@ -83,8 +89,7 @@ def _prepare(writer: sqlite3.Connection, path: Path | str) -> None:
     verdict = writer.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise StoreCorrupt(f"{path}: {verdict}")
-    writer.executescript((HERE / "schema.sql").read_text())
-    writer.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    writer.executescript(SCHEMA)
 
 
 def get_meta(connection: sqlite3.Connection, name: str, default: Any = None) -> Any:

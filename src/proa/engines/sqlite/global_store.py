@@ -57,6 +57,8 @@ class SqliteGlobalStore:
         self._revision, stamp = self._reader.execute(SQL["counters"]).fetchone()
         self._stamps = HybridClock(stamp)
         self._control_changed = False
+        self._last_control = self._revision
+        self._found: dict[tuple[str, int], list[Row]] = {}
 
     # The port.
 
@@ -76,10 +78,12 @@ class SqliteGlobalStore:
         return await self._group.submit(lambda: self._commit(batch))
 
     async def watch(self, prefix: str, after: int, timeout_s: float) -> Changes:
-        changes = self._changes(prefix, after)
-        if not changes.rows and await self._news.wait(timeout_s):
-            return self._changes(prefix, after)
-        return changes
+        if not prefix.startswith("~"):
+            raise GlobalStoreUnreachable(f"only control tables can be watched, not {prefix!r}")
+        rows = self._changed(prefix, after)
+        if not rows and await self._news.wait(timeout_s):
+            rows = self._changed(prefix, after)
+        return Changes(max((row.version for row in rows), default=after), rows, self._clock.now())
 
     async def close(self) -> None:
         """Finish what was submitted and close the file; waiting watchers are sent home."""
@@ -118,12 +122,16 @@ class SqliteGlobalStore:
             self._control_changed |= write.table.startswith("~")
         return Committed(self._revision, wall_of(stamp))
 
-    def _changes(self, prefix: str, after: int) -> Changes:
-        if not prefix.startswith("~"):
-            raise GlobalStoreUnreachable(f"only control tables can be watched, not {prefix!r}")
-        found = self._reader.execute(SQL["control_changes"], (after,))
-        rows = [row_of(table, key, rest) for table, key, *rest in found if table.startswith(prefix)]
-        return Changes(max((row.version for row in rows), default=after), rows, self._clock.now())
+    def _changed(self, prefix: str, after: int) -> list[Row]:
+        """The rows changed since; looked up once for all who wait for the same."""
+        if after >= self._last_control:
+            return []
+        rows = self._found.get((prefix, after))
+        if rows is None:
+            found = self._reader.execute(SQL["control_changes"], (after,))
+            rows = [row_of(table, key, rest) for table, key, *rest in found if table.startswith(prefix)]
+            self._found[prefix, after] = rows
+        return rows
 
     # The in-memory side of a batch (`group.BatchState`).
 
@@ -133,6 +141,8 @@ class SqliteGlobalStore:
     def publish(self) -> None:
         if self._control_changed:
             self._control_changed = False
+            self._last_control = self._revision
+            self._found = {}
             self._news.ring()
 
     def reset(self) -> None:
