@@ -34,12 +34,14 @@ class TableDeclaration(TypedDict, total=False):
 
     `mode` says who may write (`any`, or `active` where one region is active), `merge` what becomes of concurrent writes
     in mode `any`. `indexes` names fields by which rows are found besides their key: `{"by_sku": "sku"}`, or two where
-    the rows of one value are sorted by another: `{"by_day": ("day", "at")}`.
+    the rows of one value are sorted by another: `{"by_day": ("day", "at")}`. `expires` names a field with the time (in
+    seconds since 1970; None: never) from which on a row is not there any more for any reader.
     """
 
     mode: Mode | None
     merge: Merge | None
     indexes: Mapping[str, str | tuple[str, str]]
+    expires: str | None
 
 
 class App:
@@ -134,7 +136,7 @@ class App:
                 "choose `any` (merged) or `strong` (global store)"
             )
         chosen: Mode = mode or ("active" if self.topology == "active-passive" and merge is None else "any")
-        declared = TableOptions(key, chosen, merge, sort, options.get("indexes", {}))
+        declared = TableOptions(key, chosen, merge, sort, options.get("indexes", {}), options.get("expires"))
         table = Table(name, kind, declared) if sort is None else SortedTable(name, kind, declared)
         self.tables[name] = table
         return table

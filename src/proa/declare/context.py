@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Protocol
 
+from proa.core.replicate.journal import Write
 from proa.errors import NoUnit
 from proa.ports import Position, Span
 
@@ -63,8 +64,7 @@ class UnitOfWork(Protocol):
         """The rows of a span as this unit sees them, and whether there are more of them."""
         ...
 
-    def put(self, table: Any, key: str, value: bytes) -> None: ...
-    def delete(self, table: Any, key: str) -> None: ...
+    def write(self, table: Any, write: Write) -> None: ...
 
 
 CURRENT: ContextVar[UnitOfWork] = ContextVar("proa_unit")

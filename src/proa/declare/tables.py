@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack, get_type_hints, overload
+from math import inf
+from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack, get_args, get_type_hints, overload
 
 import msgspec
 
+from proa.core.replicate.journal import Write
 from proa.core.replicate.merge import Merge, declared
 from proa.declare.codec import RowCodec, field_names, json_schema
 from proa.declare.context import current_unit
@@ -43,6 +45,7 @@ class TableOptions(msgspec.Struct, frozen=True):
     merge: Merge | None = None
     sort: str | None = None
     indexes: Mapping[str, str | tuple[str, str]] = {}
+    expires: str | None = None
 
 
 class QueryOptions(TypedDict, total=False):
@@ -83,6 +86,7 @@ class BaseTable(Generic[T]):
         self._codec = RowCodec(kind)
         self.merge = self._policy(options.merge)
         self._indexes = {index: self._index(index, fields) for index, fields in options.indexes.items()}
+        self._expires = self._expiring(options.expires)
         self._options = options
 
     def _policy(self, merge: Merge | None) -> Merge | None:
@@ -97,26 +101,26 @@ class BaseTable(Generic[T]):
         Raises:
             ConditionFailed: `only_if` said no of the row as it is (None: there is none).
         """
-        key, value = self._encoded(row)
-        if only_if is not None and not only_if(await self._get(key, None, key)):
-            raise ConditionFailed(f"{self.name} keeps the row {key!r} as it is")
-        current_unit().put(self, key, value)
+        write = self._written(row)
+        if only_if is not None and not only_if(await self._get(write.key, None, write.key)):
+            raise ConditionFailed(f"{self.name} keeps the row {write.key!r} as it is")
+        current_unit().write(self, write)
 
     async def insert(self, row: T) -> None:
         """Write a row that is not there yet; AlreadyExists where one is."""
-        key, value = self._encoded(row)
-        if await current_unit().get(self, key) is not None:
-            raise AlreadyExists(f"{self.name} has a row {key!r}")
-        current_unit().put(self, key, value)
+        write = self._written(row)
+        if await current_unit().get(self, write.key) is not None:
+            raise AlreadyExists(f"{self.name} has a row {write.key!r}")
+        current_unit().write(self, write)
 
     async def replace(self, row: T) -> None:
         """Write a row over the one that is there; NotFound where none is."""
-        key, value = self._encoded(row)
-        await self._get(key, _MISSING, key)
-        current_unit().put(self, key, value)
+        write = self._written(row)
+        await self._get(write.key, _MISSING, write.key)
+        current_unit().write(self, write)
 
-    def _encoded(self, row: T) -> tuple[str, bytes]:
-        """The key and the bytes under which a row is kept."""
+    def _written(self, row: T) -> Write:
+        """What a store is to write for a row, once it is checked."""
         if not isinstance(row, self.kind):
             raise TypeError(f"table {self.name} holds {self.kind.__name__}, not {type(row).__name__}")
         value = self._codec.encode(row)
@@ -124,7 +128,22 @@ class BaseTable(Generic[T]):
             raise RowTooLarge(f"a row of {self.name} has {len(value):,} bytes; at most {ROW_BYTES_MAX:,} fit")
         if self._indexes:
             self._refusing(self._entries_of, row)
-        return self.key_of_row(row), value
+        expires_at = self._expiry(row, self._expires) if self._expires else None
+        return Write(self.name, self.key_of_row(row), value, self.mode, expires_at)
+
+    def _expiry(self, row: T, field: str) -> float | None:
+        expires_at = getattr(row, field)
+        if expires_at is None or -inf < expires_at < inf:
+            return expires_at
+        raise Unprocessable(f"{self.name}: a row expires at a number of seconds or never (None), not at {expires_at!r}")
+
+    def _expiring(self, field: str | None) -> str | None:
+        """The field with a row's expiry, its type checked."""
+        if field is not None and not {*(get_args(hint := self._hint(field)) or (hint,))} <= {int, float, type(None)}:
+            raise DeclarationError(
+                f"table {self.name}: rows cannot expire at {field!r}; it holds no seconds since 1970"
+            )
+        return field
 
     def by(self, index: str) -> Index[T]:
         """The rows in the order of an index; KeyError where it is not declared."""
@@ -142,7 +161,7 @@ class BaseTable(Generic[T]):
     def schema(self) -> Schema:
         """What a store must know of this table."""
         options = self._options
-        declared = [options.key, options.sort, sorted(options.indexes.items()), json_schema(self.kind)]
+        declared = [options.key, options.sort, sorted(options.indexes.items()), options.expires, json_schema(self.kind)]
         shape = sha256(msgspec.json.encode(declared)).hexdigest()
         return Schema(shape, tuple(self._indexes), self._entries)
 
@@ -216,16 +235,16 @@ class BaseTable(Generic[T]):
 
     async def _update(self, key: str, changes: tuple[Change, ...], only_if: Condition[T] | None, name: object) -> T:
         row = changed(await self._met(key, only_if, name), changes)
-        new_key, value = self._encoded(row)
-        if new_key != key:
+        write = self._written(row)
+        if write.key != key:
             raise TypeError(f"an update of {self.name} would make another row of {name!r}; put that and delete this")
-        current_unit().put(self, key, value)
+        current_unit().write(self, write)
         return row
 
     async def _delete(self, key: str, only_if: Condition[T] | None, name: object) -> None:
         if only_if is not None:
             await self._met(key, only_if, name)
-        current_unit().delete(self, key)
+        current_unit().write(self, Write(self.name, key, None, self.mode))
 
     async def _met(self, key: str, only_if: Condition[T] | None, name: object) -> T:
         """The row, which is there and meets the condition."""

@@ -114,18 +114,17 @@ class Unit:
                 self._remember(table, address, row)
 
     def _value(self, address: Key) -> bytes | None:
-        if (write := self.writes.get(address)) is not None:
-            return write.value
-        row = self._rows[address]
-        return row.value if row is not None and row.alive(self._clock.now()) else None
+        found = self.writes.get(address) or self._rows[address]
+        return found.value if found is not None and found.alive(self._clock.now()) else None
 
     async def query(self, table: BaseTable[Any], span: Span) -> tuple[list[tuple[Position, bytes]], bool]:
         """Rows of a span with this unit's own writes among them; what it returns, and no more, is a read."""
         own = {key: write for (name, key), write in self.writes.items() if name == table.name}
-        asked = replace(span, limit=span.limit + len(own) + 1, now=self._clock.now())
+        now = self._clock.now()
+        asked = replace(span, limit=span.limit + len(own) + 1, now=now)
         rows = {row.key: row for row in await self._store_of(table).query(asked)}
-        values = {key: row.value for key, row in rows.items()} | {key: write.value for key, write in own.items()}
-        found = sorted(_placed(table, span, values), reverse=span.reverse)
+        seen = {key: row.value for key, row in (rows | own).items() if row.alive(now)}
+        found = sorted(_placed(table, span, seen), reverse=span.reverse)
         page = found[: span.limit]
         for (_, key), _ in page:
             if key not in own:
@@ -142,19 +141,13 @@ class Unit:
             store: Store = "global" if table.mode == "strong" else "regional"
             self._reads.setdefault(store, {})[address] = row.version if row else 0
 
-    def put(self, table: BaseTable[Any], key: str, value: bytes) -> None:
-        self._write(table, key, value)
-
-    def delete(self, table: BaseTable[Any], key: str) -> None:
-        self._write(table, key, None)
-
-    def _write(self, table: BaseTable[Any], key: str, value: bytes | None) -> None:
+    def write(self, table: BaseTable[Any], write: Write) -> None:
         store: Store = "global" if table.mode == "strong" else "regional"
         if self.store != store:
             self._choose(store, table)
         if table.mode == "active" and self.route:
             self.fenced_rows = self.route.needs_role = True
-        self.writes[table.name, key] = Write(table.name, key, value, table.mode)
+        self.writes[table.name, write.key] = write
 
     def _choose(self, store: Store, table: BaseTable[Any]) -> None:
         """Settle on the store that this unit commits in, at its first write."""

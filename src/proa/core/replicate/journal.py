@@ -60,6 +60,10 @@ class Write(msgspec.Struct, frozen=True, array_like=True):
     expires_at: float | None = None
     versions: Versions = NO_VERSIONS
 
+    def alive(self, now: float) -> bool:
+        """Whether a reader at `now` sees the row that it makes."""
+        return self.value is not None and (self.expires_at is None or self.expires_at > now)
+
 
 class Commit(msgspec.Struct, frozen=True, array_like=True):
     """One journal entry: a unit's rows and result, atomic everywhere. `trace` is empty where the unit began its own."""
