@@ -324,6 +324,19 @@ class Conformance:
 
         self.run(backend, scenario)
 
+    def test_a_watch_of_a_store_that_was_opened_again_tells_what_changed_before(self, backend):
+        async def scenario(backend):
+            async with backend.open("global") as store:
+                await store.commit(batch("u1", put("eu", b"1", table="~nodes")))
+                await store.commit(batch("u2", put("a", table="t")))
+            async with backend.open("global") as store:
+                assert [row.key for row in (await store.watch("~", 0, 0)).rows] == ["eu"]
+                assert (await store.watch("~", 1, 0)).rows == []
+                await store.commit(batch("u3", put("us", b"2", table="~nodes")))
+                assert [row.key for row in (await store.watch("~", 0, 0)).rows] == ["eu", "us"]
+
+        self.run(backend, scenario)
+
     def test_a_scan_returns_a_table_by_key(self, backend):
         async def scenario(backend):
             async with backend.open("global") as store:
