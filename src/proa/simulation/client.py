@@ -72,13 +72,15 @@ class Call(msgspec.Struct, frozen=True):
 class Habits(msgspec.Struct, frozen=True):
     """How clients behave: shares from 0 to 1, times in seconds.
 
-    `direct_share` of the requests skips the edge; `repeat_share` of the keyed ones is repeated on purpose, within
-    `repeat_within_s`; impatient clients give up within `impatient_s`. A keyed request of unknown fate is sent again up
-    to `tries_max` times.
+    `direct_share` of the requests skips the edge, and `patient_share` of those would wait for `patient_s`. Of the keyed
+    ones `repeat_share` is repeated on purpose, within `repeat_within_s`; impatient clients give up within
+    `impatient_s`. A keyed request of unknown fate is sent again up to `tries_max` times.
     """
 
     timeout_s: float = 3.0
     direct_share: float = 0.4
+    patient_share: float = 0.5
+    patient_s: float = 10.0
     repeat_share: float = 0.2
     repeat_within_s: float = 0.2
     impatient_s: float = 0.1
@@ -162,8 +164,9 @@ class Client:
         began = self._now()
         outcome: Outcome = "unknown"
         reply: Reply | None = None
+        limit_s = patience_s or self._patience_s(via)
         try:
-            reply = await within(lambda: patience_s or self._habits.timeout_s, self._sent(via, call.request))
+            reply = await within(lambda: limit_s, self._sent(via, call.request))
             outcome = judged(reply, exact=via != EDGE or not call.request.key)
         except ConnectionRefusedError:
             outcome = "failed"
@@ -173,6 +176,10 @@ class Client:
             operation = self._record(call, began, outcome, reply)
             self._hold_on(via, operation)
         return operation
+
+    def _patience_s(self, via: str) -> float:
+        patient = via != EDGE and self._rng.random() < self._habits.patient_share
+        return self._habits.patient_s if patient else self._habits.timeout_s
 
     async def _sent(self, via: str, request: Request) -> Reply:
         return await self._send(via, request)

@@ -39,6 +39,10 @@ class Damage(Machines):
         """Kill the node before, inside or after its next sync."""
         self.nodes[name].disk.crash = when
 
+    def pause_at_fsync(self, name: str, seconds: float) -> None:
+        """Let the node's process stand still in its next sync: what was committed is not answered yet."""
+        self.nodes[name].disk.pause_s = seconds
+
     # The network.
 
     def partition(
@@ -93,7 +97,8 @@ class Damage(Machines):
             host = self.nodes[healed]
             self.mend(healed, [other for other in self.network.hosts if other != healed])
             self.slow(healed, [other for other in self.network.hosts if other != healed], 0)
-            host.disk.slow_s, host.disk.full, host.disk.crash, host.throttled = 0.0, False, None, 0.0
+            host.disk.slow_s, host.disk.full, host.disk.crash, host.disk.pause_s = 0.0, False, None, 0.0
+            host.throttled = 0.0
             host.clock.offset_s = 0.0
             self.network.lost_replies.pop(healed, None)
             self.drift(healed, 0.0)

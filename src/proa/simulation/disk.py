@@ -20,12 +20,18 @@ from proa.simulation.loop import SimLoop
 from proa.simulation.process import Life
 
 SYNC_S = 0.001
+DYING_S = 0.1
+"""What is answered before its sync is over must have time to be heard."""
 When = Literal["before", "inside", "after"]
 Work = Callable[[], None]
 
 
 class Disk:
-    """One host's disk. `slow_s` is added to each sync; `full` makes each fail; `crash` kills at the next one."""
+    """One host's disk. `slow_s` is added to each sync; `full` makes each fail.
+
+    `crash` kills at the next one, which takes longer than others do; `pause_s` is how long the process stands still in
+    the next one.
+    """
 
     def __init__(self, folder: Path, rng: Random, loop: SimLoop, fired: Callable[[str], None]) -> None:
         self._folder = folder
@@ -38,6 +44,7 @@ class Disk:
         self.slow_s = 0.0
         self.full = False
         self.crash: When | None = None
+        self.pause_s = 0.0
         self.on_crash: Callable[[], None] = lambda: None
         self.path = self._next()
         self.path.mkdir(parents=True)
@@ -58,13 +65,17 @@ class Disk:
             took_s = SYNC_S * (0.5 + self._rng.random()) + self.slow_s * self._rng.random()
             if self.slow_s:
                 self._fired("slow disk")
-            self._loop.call_later(took_s, self._finish, work, future)
+            if self.crash:
+                took_s += DYING_S * self._rng.random()
+            self._loop.call_later(took_s, self._finish, life, work, future)
             return future
 
         return run_blocking
 
-    def _finish(self, work: Work, future: asyncio.Future[None]) -> None:
+    def _finish(self, life: Life, work: Work, future: asyncio.Future[None]) -> None:
         """The sync is over, in the process that asked for it; a dead one never comes here."""
+        if self.pause_s:
+            self._stand_still(life)
         if self.crash:
             self._die(work)
         self._syncing = None
@@ -77,6 +88,11 @@ class Disk:
             future.set_exception(error)
         else:
             future.set_result(None)
+
+    def _stand_still(self, life: Life) -> None:
+        seconds, self.pause_s = self.pause_s, 0.0
+        self._fired("pause inside fsync")
+        life.stall(seconds)
 
     def _die(self, work: Work) -> None:
         when, self.crash = self.crash, None

@@ -30,6 +30,8 @@ from proa.simulation.process import Trap
 from proa.simulation.world import World
 
 SHORTEST_S = 0.1
+LONG_SHARE = 0.4
+FIRST_SHARE = 0.4
 STROBE_S = 0.05
 RESTART_S = 0.05
 """A restart so quick that answers to the life before are still under way."""
@@ -255,6 +257,11 @@ def at_port(trap: Trap) -> Callable[[Hands, Fault], Coroutine[Any, Any, None]]:
     return happen
 
 
+async def pause_at_fsync(hands: Hands, fault: Fault) -> None:
+    """In its next sync the process stands still, perhaps for longer than its right to answer lasts."""
+    hands.world.pause_at_fsync(fault.nodes[0], fault.for_s)
+
+
 # The network.
 
 
@@ -411,21 +418,28 @@ async def old_disk(hands: Hands, fault: Fault) -> None:
 
 
 def _length(rng: Random, longest_s: float) -> float:
-    """Often short, sometimes long: the logarithm is drawn evenly."""
+    """Mostly short, of which the logarithm is drawn evenly; else long, since only a long one makes roles change."""
+    if rng.random() < LONG_SHARE:
+        return _long(rng, longest_s)
     shortest_s = min(SHORTEST_S, longest_s)
     return shortest_s * (longest_s / shortest_s) ** rng.random()
 
 
-def _long(rng: Random, scene: Scene) -> float:
+def _long(rng: Random, longest_s: float) -> float:
     """For what takes its effect only after a while."""
-    return scene.longest_s * rng.uniform(0.5, 1.0)
+    return longest_s * rng.uniform(0.6, 1.0)
+
+
+def _region(rng: Random, scene: Scene) -> str:
+    """Often the first one: an active-passive system has most to lose there."""
+    return scene.regions[0] if rng.random() < FIRST_SHARE else rng.choice(scene.regions)
 
 
 def on_region(low: float = 0.0, high: float = 0.0) -> Callable[[Random, Scene], Target]:
     """Some region, with an amount between the two."""
 
     def draw(rng: Random, scene: Scene) -> Target:
-        return (rng.choice(scene.regions),), _length(rng, scene.longest_s), rng.uniform(low, high)
+        return (_region(rng, scene),), _length(rng, scene.longest_s), rng.uniform(low, high)
 
     return draw
 
@@ -450,7 +464,7 @@ def everywhere(low: float, high: float) -> Callable[[Random, Scene], Target]:
 
 def _store_owner(rng: Random, scene: Scene) -> str:
     """A region, or sometimes the witness."""
-    return rng.choice((*scene.regions, WITNESS))
+    return WITNESS if rng.random() < 1 / (len(scene.regions) + 1) else _region(rng, scene)
 
 
 def _slow_disk(rng: Random, scene: Scene) -> Target:
@@ -466,7 +480,7 @@ def _crash(rng: Random, scene: Scene) -> Target:
 
 
 def _outlasting(rng: Random, scene: Scene) -> Target:
-    return (rng.choice(scene.regions),), _long(rng, scene), 0.0
+    return (_region(rng, scene),), _long(rng, scene.longest_s), 0.0
 
 
 def _trap(longest_s: float) -> Callable[[Random, Scene], Target]:
@@ -489,11 +503,15 @@ def _skew(rng: Random, scene: Scene) -> Target:
 
 
 def _drift(rng: Random, scene: Scene) -> Target:
-    return (_store_owner(rng, scene),), _long(rng, scene), rng.choice((-1, 1)) * rng.uniform(0.2, 0.99) * DRIFT / 2
+    return (
+        (_store_owner(rng, scene),),
+        _long(rng, scene.longest_s),
+        rng.choice((-1, 1)) * rng.uniform(0.2, 0.99) * DRIFT / 2,
+    )
 
 
 def _pair(rng: Random, scene: Scene, low: float = 0.0, high: float = 0.0) -> Target:
-    region = rng.choice(scene.regions)
+    region = _region(rng, scene)
     pair = [region, rng.choice([node for node in scene.nodes if node != region])]
     rng.shuffle(pair)
     return tuple(pair), _length(rng, scene.longest_s), rng.uniform(low, high)
@@ -504,11 +522,11 @@ def _delay(rng: Random, scene: Scene) -> Target:
 
 
 def _from_witness(rng: Random, scene: Scene) -> Target:
-    return (rng.choice(scene.regions), WITNESS), _length(rng, scene.longest_s), 0.0
+    return (_region(rng, scene), WITNESS), _length(rng, scene.longest_s), 0.0
 
 
 def _late_replies(rng: Random, scene: Scene) -> Target:
-    return (rng.choice(scene.regions), WITNESS), min(1.5, scene.longest_s), rng.uniform(0.2, 0.8)
+    return (_region(rng, scene), WITNESS), min(1.5, scene.longest_s), rng.uniform(0.2, 0.8)
 
 
 def _majority(rng: Random, scene: Scene) -> Target:
@@ -527,7 +545,7 @@ def _bridge(rng: Random, scene: Scene) -> Target:
 def _group(rng: Random, scene: Scene) -> Target:
     candidates = (*scene.regions, WITNESS)
     size = rng.randint(2, max(2, len(candidates) - 1))
-    return tuple(rng.sample(candidates, size)), _long(rng, scene), float(rng.randrange(1000))
+    return tuple(rng.sample(candidates, size)), _long(rng, scene.longest_s), float(rng.randrange(1000))
 
 
 KINDS: dict[str, Kind] = {
@@ -539,7 +557,8 @@ KINDS: dict[str, Kind] = {
     "witness pause": Kind(pause, on_witness(), counts=True),
     "throttle": Kind(throttle, on_region(0.3, 1.0)),
     "stale routing": Kind(stale_routing, _outlasting),
-    "pause at a port call": Kind(at_port("pause"), _trap(3.0)),
+    "pause at a port call": Kind(at_port("pause"), _trap(6.0)),
+    "pause inside fsync": Kind(pause_at_fsync, _outlasting),
     "jump at a port call": Kind(at_port("jump"), _jump_trap),
     "kill at a port call": Kind(at_port("kill"), _trap(1.0)),
     # The network.

@@ -1,4 +1,4 @@
-"""The people of a scenario: they approve what waits for them, and give the preferred region its role back.
+"""The people of a scenario: they move roles now and then, approve what waits for them, and put roles back.
 
 They take their time, drawn from the seed, and sometimes look away. What they are refused they leave.
 """
@@ -15,7 +15,8 @@ from proa.simulation.world import World
 
 LOOKS_EVERY_S = 1.0
 APPROVES = 0.6
-ASKS_BACK = 0.1
+ASKS_BACK = 0.15
+MOVES = 0.03
 ACCEPTED_LOSS = 1_000
 """They would rather go on than wait for a lost disk; what that costs is listed."""
 
@@ -38,13 +39,19 @@ class People:
         world, plan = self._world, self._world.plan
         if plan and plan.open:
             await self._decide(plan)
-        elif self._displaced() and self._rng.random() < ASKS_BACK:
-            await world.failback()
+        elif self._displaced():
+            if self._rng.random() < ASKS_BACK:
+                await world.failback()
+        elif self._rng.random() < MOVES:
+            await world.request(self._rng.choice(self._active()))
 
     def _displaced(self) -> bool:
-        """Whether the preferred region is not the active one."""
-        app = self._world.app
-        return app.topology == "active-passive" and self._world.roles.get(app.active) != "active"
+        """Whether a region does not have the role that the declaration gives it."""
+        app, active = self._world.app, self._active()
+        return app.active not in active or (app.topology == "active-active" and len(active) < len(app.regions))
+
+    def _active(self) -> list[str]:
+        return [region for region, role in self._world.roles.items() if role == "active"]
 
     async def _decide(self, plan: Plan) -> None:
         if plan.step == "gate" and self._rng.random() < APPROVES:

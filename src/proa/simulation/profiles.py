@@ -28,7 +28,8 @@ OUTAGE = {
     "witness pause": 3,
     "throttle": 2,
     "stale routing": 2,
-    "pause at a port call": 4,
+    "pause at a port call": 3,
+    "pause inside fsync": 4,
     "kill at a port call": 4,
     "crash before fsync": 2,
     "crash inside fsync": 2,
@@ -57,6 +58,7 @@ CLOCK = {
     "jump at a port call": 4,
     "pause": 2,
     "pause at a port call": 2,
+    "pause inside fsync": 3,
     "delay": 2,
 }
 DISK = {

@@ -29,6 +29,10 @@ from proa.simulation.world import World
 
 PROBE_EVERY_S = 1.0
 """Observers and the edge look less often than they do by default: that halves what a run costs."""
+BEAT_EVERY_S = 2.0
+"""So do nodes beat, where neither lease nor RPO ask for more; what is news to others they report at once anyway."""
+HOLD_DOWN_S = 3.0
+"""Roles may move back soon, so that they do within a run."""
 SETTLE_S = 60.0
 PATIENCE_S = 20.0
 """How long after the last request the slowest client may still be trying."""
@@ -55,7 +59,14 @@ class _Scenario:
     def __init__(self, app: App, case: Case, *, timeline: bool) -> None:
         self._app = app
         self._case = case
-        self._world = World(app, case.seed, probe_every_s=PROBE_EVERY_S, timeline=timeline)
+        self._world = World(
+            app,
+            case.seed,
+            hold_down_s=HOLD_DOWN_S,
+            probe_every_s=PROBE_EVERY_S,
+            beat_every_s=BEAT_EVERY_S,
+            timeline=timeline,
+        )
         fitting = all_for(app, None) or all_for(app, _authored(case.app))
         if not fitting:
             raise AppNotFound(f"{case.app}: no workload fits it")

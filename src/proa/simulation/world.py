@@ -115,7 +115,8 @@ class World(Damage):
         rules = rules_for(app, WITNESS, EDGE, lease_s=lease_s, failover=failover, hold_down_s=hold_down_s)
         policy = RoutePolicy()
         if probe_every_s is not None:
-            health = msgspec.structs.replace(rules.health, interval_s=probe_every_s)
+            # Whoever looks seldom makes up its mind sooner: a region must be found lost well within a lease.
+            health = msgspec.structs.replace(rules.health, interval_s=probe_every_s, fail_after=2)
             rules, policy = msgspec.structs.replace(rules, health=health), RoutePolicy(probe_every_s=probe_every_s)
         if beat_every_s is not None:
             rules = msgspec.structs.replace(rules, beat_max_s=beat_every_s)

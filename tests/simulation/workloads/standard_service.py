@@ -6,7 +6,7 @@ from random import Random
 import msgspec
 
 from proa.core.dedupe import Outcome
-from proa.core.replicate.journal import Commit, Row, Write
+from proa.core.replicate.journal import Commit, Row
 from proa.declare.context import CURRENT
 from proa.declare.http import Request
 from proa.errors import HttpError
@@ -39,8 +39,8 @@ class FakeUnit:
         self.reads[address] = row.seq if row else 0
         return row.value if row else None
 
-    def put(self, table, key, value):
-        self.writes[table.name, key] = Write(table.name, key, value, table.mode)
+    def write(self, table, write):
+        self.writes[table.name, write.key] = write
 
 
 class Service:

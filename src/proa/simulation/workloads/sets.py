@@ -1,4 +1,8 @@
-"""Sets: an element that was added is there, wherever one looks, and on both sides of its pair."""
+"""Sets: an element that was added is there, wherever one looks, on both sides of its pair, and not without its cause.
+
+What a look saw was durable: the unit that it names stands in some store, or on a list of losses. A note in a merged
+table that was taken of an `active` element falls with that element.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +29,11 @@ class Sets(Standard):
         self._last = 0
 
     async def act(self, client: Client, rng: Random) -> None:
-        if self._last and rng.random() < 0.3:
+        drawn = rng.random() if self._last else 1.0
+        if drawn < 0.3:
             await self._look(client, rng)
+        elif drawn < 0.45 and self.mode == "active":
+            await self._note(client, rng)
         else:
             await self._add(client)
 
@@ -36,8 +43,16 @@ class Sets(Standard):
         asked = request("POST", f"/{self.mode}/pairs/{element}", key=client.new_key())
         await client.ask(Call(self.name, "add", element, element, asked))
 
+    async def _note(self, client: Client, rng: Random) -> None:
+        element = self._lately(rng)
+        asked = request("POST", f"/active/pairs/{element}/note", key=client.new_key())
+        await client.ask(Call(self.name, "note", element, element, asked, rng.choice(client.regions)))
+
+    def _lately(self, rng: Random) -> str:
+        return str(max(1, self._last - rng.randrange(LATELY)))
+
     async def _look(self, client: Client, rng: Random) -> None:
-        element = str(max(1, self._last - rng.randrange(LATELY)))
+        element = self._lately(rng)
         asked = request("GET", f"/{self.mode}/pairs/{element}")
         await client.ask(Call(self.name, "look", element, element, asked, rng.choice(client.regions)))
 
@@ -48,6 +63,10 @@ class Sets(Standard):
             violations += sets.check(attempts, final, side, self.mode, linearizable=False)
         if self.mode != "active":  # there the parking of a commit may come between the two halves of a look
             violations += _halves(looks)
+            violations += _uncaused(looks)
+        violations += _vanished(looks, final, f"{self.mode}_left", self.mode)
+        if self.mode == "active":
+            violations += _fallen(final)
         if self.mode == "strong":
             violations += _missed(attempts, looks)
         return violations
@@ -55,24 +74,53 @@ class Sets(Standard):
     def collisions(self, history: Sequence[Operation]) -> int:
         """Looks that found what was added."""
         looks = (one for one in own(history, self.name) if one.action == "look" and one.outcome == "ok")
-        return sum(1 for look in looks if any(look.result))
+        return sum(1 for look in looks if look.result["unit"])
 
 
 def _halves(looks: Sequence[Operation]) -> Iterator[Violation]:
     for look in looks:
-        if look.result == [True, False]:
+        if look.result["unit"] and not look.result["right"]:
             yield Violation("atomic", f"look {look.number} saw one half of element {look.argument}", (look.number,))
+
+
+def _uncaused(looks: Sequence[Operation]) -> Iterator[Violation]:
+    for look in looks:
+        if not look.result["cause"]:
+            detail = f"look {look.number} saw element {look.argument} and not what that had been built on"
+            yield Violation("causality", detail, (look.number,))
+
+
+def _vanished(looks: Sequence[Operation], final: Final, table: str, mode: Mode) -> Iterator[Violation]:
+    """Looks that saw what no store has, though no disk was lost that had it."""
+    if mode == "strong":
+        units = {row.unit for row in final.strong(table).values()}
+    else:
+        units = {commit.unit for state in final.regions.values() for commit in state.journal.values()}
+    for look in looks:
+        unit = look.result["unit"]
+        if unit and unit not in units and (mode == "strong" or not final.lost_disks):
+            detail = f"look {look.number} saw element {look.argument} by unit {unit}, which no store has"
+            yield Violation("durable", detail, (look.number,))
+
+
+def _fallen(final: Final) -> Iterator[Violation]:
+    """Notes of elements that were set aside with the end of an epoch."""
+    for region in sorted(final.regions):
+        elements = {element.unit for element in final.table(region, "active_left").values()}
+        for note in final.table(region, "any_notes").values():
+            if note.unit not in elements and not final.lost_disks:
+                yield Violation("atomic", f"{region} keeps a note of element {note.id}, which was set aside")
 
 
 def _missed(operations: Sequence[Operation], looks: Sequence[Operation]) -> Iterator[Violation]:
     """Looks that did not find what had been there before they began."""
     since: dict[str, Operation] = {}
     for one in operations:
-        there = one.outcome == "ok" and (one.action == "add" or one.result[0])
+        there = one.outcome == "ok" and (one.action == "add" or one.result["unit"])
         if there and (one.argument not in since or one.ended < since[one.argument].ended):
             since[one.argument] = one
     for look in looks:
         witness = since.get(look.argument)
-        if witness and witness.ended < look.began and not look.result[0]:
+        if witness and witness.ended < look.began and not look.result["unit"]:
             what = f"look {look.number} missed element {look.argument}, there since operation {witness.number}"
             yield Violation("set", what, (witness.number, look.number))

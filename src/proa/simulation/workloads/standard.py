@@ -26,6 +26,8 @@ ACCOUNTS: tuple[str, ...] = ("a", "b", "c")
 OPENING = 100
 """What each account holds at first."""
 TIMEOUT_S = 2.0
+LEASE_S = 4.0
+"""Short, so that a hand-over fits into a run; longer than it takes to find a region lost, so that its end matters."""
 Held = Literal["strong", "active"]
 """The modes in which a row has one value at a time, whichever region is asked to change it."""
 
@@ -51,7 +53,19 @@ class Account(msgspec.Struct, frozen=True):
 
 
 class Element(msgspec.Struct, frozen=True):
+    """One element of a set: the unit that put it there, and the element that this unit had seen, if any."""
+
     id: str
+    unit: str
+    seen: str
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What a reader finds of an element: the unit on its left (empty: none), its right, what it had been built on."""
+
+    unit: str
+    right: bool
+    cause: bool
 
 
 class Charge(msgspec.Struct, frozen=True):
@@ -86,13 +100,13 @@ class Transfer(msgspec.Struct, frozen=True):
 
 
 def active_passive_app() -> App:
-    """One active region, handed over automatically. Leases are short, so that a hand-over fits into a short run."""
+    """One active region, handed over automatically."""
     app = App(
         "standard-active-passive",
         regions=REGIONS,
         topology="active-passive",
         failover="automatic",
-        lease_s=3.0,
+        lease_s=LEASE_S,
         objectives=Objectives(rto_s=10, rpo_s=2),
     )
     _held(app, "active")
@@ -103,7 +117,7 @@ def active_passive_app() -> App:
 
 def active_active_app() -> App:
     """Three active regions: `strong` rows, and rows that are merged."""
-    app = App("standard-active-active", regions=REGIONS, lease_s=3.0, objectives=Objectives(rto_s=2, rpo_s=2))
+    app = App("standard-active-active", regions=REGIONS, lease_s=LEASE_S, objectives=Objectives(rto_s=2, rpo_s=2))
     _held(app, "strong")
     _merged(app)
     return app
@@ -175,7 +189,7 @@ def _counters(app: App, mode: Held) -> None:
     counters = app.table(f"{mode}_counters", Counter, key="id", mode=mode)
     path = f"/{mode}/counters/{{id}}"
 
-    @app.post(path, idempotent=True, timeout_s=TIMEOUT_S)
+    @app.post(path, idempotent="optional", timeout_s=TIMEOUT_S)
     async def add(id: str, body: Value) -> int:
         value = (await counters.get(id, Counter(id, 0))).value + body.value
         await counters.put(Counter(id, value))
@@ -193,20 +207,41 @@ def _lists(app: App, lists: Table[Items]) -> None:
 
 
 def _pairs(app: App, mode: Mode) -> None:
-    """Elements of a set. Each is written to two tables at once, so that half a commit shows."""
+    """Elements of a set. Each is written to two tables at once, so that half a commit shows.
+
+    Elements are numbered; each is built on the one before, if that is seen, so that an effect without its cause shows.
+    """
     left = app.table(f"{mode}_left", Element, key="id", mode=mode)
     right = app.table(f"{mode}_right", Element, key="id", mode=mode)
     path = f"/{mode}/pairs/{{id}}"
 
     @app.post(path, idempotent=True, timeout_s=TIMEOUT_S)
-    async def add(id: str) -> None:
-        await left.put(Element(id))
-        await right.put(Element(id))
+    async def add(id: str, ctx: Context) -> None:
+        before = str(int(id) - 1)
+        added = Element(id, ctx.unit, before if await left.get(before, None) else "")
+        await left.put(added)
+        await right.put(added)
 
     @app.get(path, timeout_s=TIMEOUT_S)
-    async def look(id: str) -> list[bool]:
-        """Whether it is on the left, then whether it is on the right: a commit in between can only add the right."""
-        return [await left.get(id, None) is not None, await right.get(id, None) is not None]
+    async def look(id: str) -> Look:
+        """First the left, then the right and what had been seen: a commit in between can only add those."""
+        found = await left.get(id, None)
+        if found is None:
+            return Look("", await right.get(id, None) is not None, cause=True)
+        whole = await right.get(id, None) is not None
+        return Look(found.unit, whole, cause=not found.seen or await left.get(found.seen, None) is not None)
+
+    if mode == "active":
+        _notes(app, left)
+
+
+def _notes(app: App, left: Table[Element]) -> None:
+    """Merged rows that rest on `active` ones: what falls with a hand-over takes them along."""
+    notes = app.table("any_notes", Element, key="id", mode="any", merge=last_writer())
+
+    @app.post("/active/pairs/{id}/note", idempotent=True, timeout_s=TIMEOUT_S)
+    async def note(id: str) -> None:
+        await notes.put(await left.get(id))
 
 
 def _charges(app: App, mode: Held) -> None:
