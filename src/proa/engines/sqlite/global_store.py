@@ -33,6 +33,8 @@ from proa.ports import Batch, Changes, Clock, Committed, Result, Schema, Span
 
 ORIGIN = "global/1"
 TRANSACTIONS_KEPT_S = 600.0
+EXPIRED_KEPT_S = 600.0
+"""Longer than any region's clock may be behind, so that no region still sees a row that is collected."""
 
 _decode_result = msgspec.msgpack.Decoder(Result).decode
 
@@ -112,6 +114,7 @@ class SqliteGlobalStore:
         if self._revision % Sweep.EVERY == 0:
             self._sweep.step(self._writer, now)
             self._writer.execute(SQL["expire_transactions"], (now - TRANSACTIONS_KEPT_S,))
+            self._collect(now - EXPIRED_KEPT_S)
         stamp = self._stamps.tick(now)
         for write in batch.writes:
             row = Row(
@@ -121,6 +124,12 @@ class SqliteGlobalStore:
             put_row(self._writer, row)
             self._control_changed |= write.table.startswith("~")
         return Committed(self._revision, wall_of(stamp))
+
+    def _collect(self, before: float) -> None:
+        """Remove some of the rows that expired before this time. There is one copy of them, so that suffices."""
+        for table, key in self._writer.execute(SQL["expired"], (before, Sweep.STRETCH)).fetchall():
+            self._tables.move(table, key, None)
+            self._writer.execute(SQL["drop_row"], (table, key))
 
     def _changed(self, prefix: str, after: int) -> list[Row]:
         """The rows changed since; looked up once for all who wait for the same."""

@@ -33,6 +33,10 @@ SELECT tbl, key, version, origin, seq, versions FROM rows WHERE value IS NULL OR
 -- Unless the row was written again.
 DELETE FROM rows WHERE tbl = ? AND key = ? AND version = ? AND value IS NULL;
 
+-- name: expired
+-- The rows that expired first, up to a time.
+SELECT tbl, key FROM rows WHERE expires_at <= ? ORDER BY expires_at LIMIT ?;
+
 -- name: scan
 SELECT key, value, stamp, origin, seq, versions, version, expires_at FROM rows WHERE tbl = ? ORDER BY key;
 

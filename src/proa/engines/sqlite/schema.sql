@@ -96,3 +96,5 @@ CREATE INDEX IF NOT EXISTS transactions_by_age ON transactions (at);
 CREATE INDEX IF NOT EXISTS tombstones ON rows (version) WHERE value IS NULL;
 
 CREATE INDEX IF NOT EXISTS control_rows ON rows (version) WHERE substr(tbl, 1, 1) = '~';
+
+CREATE INDEX IF NOT EXISTS expiring ON rows (expires_at) WHERE expires_at IS NOT NULL;
