@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from proa import App, Page, Unprocessable
 from proa.errors import DeclarationError
 from proa.ports import Committed, Conflict
-from support.units import units
+from support.units import StandingClock, units
 
 
 @dataclass
@@ -235,6 +235,40 @@ def test_a_query_is_a_slice_of_the_sorted_rows_a_page_at_a_time_either_way(
                 assert [at for page in reversed(back) for at in page] + ats(last) == expected
 
     run(scenario)
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["eu", "us"]), st.integers(-3, 3), st.sampled_from(["x", "y", None]), st.booleans()),
+    max_size=15,
+)
+"""Who writes which row, what (None deletes), and whether the regions meet afterwards."""
+
+
+@given(STEPS, st.booleans(), st.integers(1, 3))
+def test_in_every_region_a_query_is_a_slice_of_what_was_written_last_anywhere(steps, reverse, limit):
+    async def scenario():
+        clock, shop = StandingClock(), app()
+        events = shop.table("events", Event, key="device", sort="at", indexes={"by_text": ("text", "at")})
+        async with units(shop, "eu", clock) as eu, units(shop, "us", clock) as us:
+            regions, model = {"eu": eu, "us": us}, {}
+            for name, at, text, meet in steps:
+                clock.time += 0.01
+                region = regions[name]
+                await (region.delete(events, "a", at) if text is None else region.put(events, Event("a", at, text)))
+                model[at] = text
+                if meet:
+                    await eu.pull(us)
+            await eu.pull(us)
+            await us.pull(eu)
+            expected = sorted((at for at, text in model.items() if text), reverse=reverse)
+            texts = sorted((at for at, text in model.items() if text == "x"), reverse=reverse)
+            for region in regions.values():
+                with region():
+                    pages = await walked(events, None, "next", reverse=reverse, limit=limit)
+                    assert [at for page in pages for at in page] == expected
+                    assert ats(await events.by("by_text").query("x", reverse=reverse)) == texts
+
+    asyncio.run(scenario())
 
 
 def _inside(at, after, before):

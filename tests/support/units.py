@@ -10,7 +10,7 @@ from proa.declare.context import CURRENT
 from proa.engines.sqlite.files import in_memory
 from proa.engines.sqlite.global_store import SqliteGlobalStore
 from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
-from proa.ports import Committed
+from proa.ports import Committed, Terms
 from proa.runtime.unit import Frame, Unit
 
 NAMES = count()
@@ -84,6 +84,11 @@ class Units:
         with self("global" if table.mode == "strong" else "regional") as unit:
             await table.delete(*key)
         assert isinstance(await self.commit(unit), Committed)
+
+    async def pull(self, other):
+        """Apply what the other region has committed."""
+        after = {other.store.origin: self.store.cursors().get(other.store.origin, 0)}
+        await self.store.apply(await other.store.journal(after, 1000), Terms())
 
 
 @asynccontextmanager
