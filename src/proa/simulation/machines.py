@@ -73,6 +73,7 @@ class Machines:
         """The origins whose disk is gone, and since when their commits could reach nobody."""
         self.stale = False
         """Whether the edge's agent takes no new assignment."""
+        self.story_began_s = 0.0
         self._rtt_s = rtt_ms / 1000
         self._began_s = 0.0
         self._trace: list[Arrival] = []
@@ -246,10 +247,16 @@ class Machines:
         if self.in_flight:
             self.faults_fired[kind] += 1
 
+    def begin_story(self) -> None:
+        """From here on the timeline counts; how the system came up is left out of it."""
+        self.story_began_s = self.now
+        if self.timeline is not None:
+            self.timeline.clear()
+
     def note(self, who: str, what: str) -> None:
         """A line for the timeline."""
         if self.timeline is not None:
-            self.timeline.append(Moment(round(self.now, 3), who, what))
+            self.timeline.append(Moment(round(self.now - self.story_began_s, 3), who, what))
 
     def _event(self, who: str, event: msgspec.Struct) -> None:
         if getattr(event, "severity", "info") != "debug":

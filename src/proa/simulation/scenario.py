@@ -7,7 +7,9 @@ world must settle, and the checkers judge what clients were told against what th
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from functools import cache
 from random import Random
 
 import msgspec
@@ -15,7 +17,7 @@ import msgspec
 from proa.app import App
 from proa.chaos import workload
 from proa.errors import AppNotFound, NodeFailed
-from proa.simulation.case import Case, Run
+from proa.simulation.case import Case, Moment, Run
 from proa.simulation.client import Client
 from proa.simulation.faults import Injector
 from proa.simulation.history import Violation
@@ -48,9 +50,15 @@ def run_case(app: App, case: Case, *, timeline: bool = False) -> Run:
 
 
 def _authored(app: str) -> workload.Workload:
-    authors = workload.load_workload(workload.drill_file(app))
+    authors = _authors_kind(app)()
     authors.small = True
     return authors
+
+
+@cache
+def _authors_kind(app: str) -> type[workload.Workload]:
+    """The class that the app's `drill.py` declares; a process that runs many cases loads it once."""
+    return type(workload.load_workload(workload.drill_file(app)))
 
 
 class _Scenario:
@@ -93,6 +101,7 @@ class _Scenario:
         self._clients = [self._client(number, region) for number, region in enumerate(self._app.regions)]
         for each in self._workloads:
             await each.setup(self._clients[0])
+        world.begin_story()
         injector = Injector(world, case.faults or ())
         beside = [
             asyncio.ensure_future(injector.run()),
@@ -153,5 +162,12 @@ class _Scenario:
             coverage=dict(world.faults_fired) | collisions(self._workloads, world.history),
             trace_hash=world.trace_hash,
             simulated_s=round(world.now, 3),
-            timeline=() if world.timeline is None else story(world.timeline, world.history, violations),
+            timeline=self._story(violations),
         )
+
+    def _story(self, violations: Sequence[Violation]) -> tuple[Moment, ...]:
+        """The timeline, if it was asked for."""
+        world = self._world
+        if world.timeline is None:
+            return ()
+        return story(world.timeline, world.history, violations, world.story_began_s)

@@ -18,18 +18,18 @@ VALUE_MAX = 40
 
 
 def story(
-    moments: Iterable[Moment], history: Sequence[Operation], violations: Iterable[Violation]
+    moments: Iterable[Moment], history: Sequence[Operation], violations: Iterable[Violation], began_s: float = 0.0
 ) -> tuple[Moment, ...]:
-    """The timeline of a run with its operations."""
+    """The timeline of a run with its operations; it counts from `began_s`, as the faults do."""
     named = {number for violation in violations for number in violation.operations}
     whole = len(history) <= WHOLE_MAX
-    told = [_moment(one) for one in history if whole or one.outcome != "ok" or one.number in named]
+    told = [_moment(one, began_s) for one in history if whole or one.outcome != "ok" or one.number in named]
     return tuple(sorted((*moments, *told), key=lambda moment: moment.at_s))
 
 
-def _moment(one: Operation) -> Moment:
+def _moment(one: Operation, began_s: float) -> Moment:
     asked = " ".join(filter(None, (one.action, one.key, _value(one.argument))))
-    return Moment(round(one.began, 3), one.client, f"[{one.number}] {asked} -> {_outcome(one)}")
+    return Moment(round(one.began - began_s, 3), one.client, f"[{one.number}] {asked} -> {_outcome(one)}")
 
 
 def _outcome(one: Operation) -> str:

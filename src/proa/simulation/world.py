@@ -99,7 +99,7 @@ class Door:
 class World(Damage):
     """One simulated system; use it as `async with World(app, seed=7) as world:` under `simulated`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the settings of a world, each by name
         self,
         app: App,
         seed: int = 0,
