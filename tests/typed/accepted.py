@@ -1,6 +1,6 @@
 """What an author writes; pyright strict must accept every line."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import msgspec
@@ -92,6 +92,36 @@ async def record(reading: Reading) -> list[Reading]:
     left: Stock = await stock.update("boat", add(left=-1), assign(sku="boat"), remove("left"))
     assert left.left
     return highest.rows + [row for row in found if row]
+
+
+@dataclass
+class Session:
+    id: str
+    players: merge.AddWinsSet[str] = field(default_factory=merge.AddWinsSet[str])
+    score: merge.Counter = field(default_factory=merge.Counter)
+    host: merge.Register[str] = field(default_factory=lambda: merge.Register("nobody"))
+    notes: merge.MultiValue[str] = field(default_factory=merge.MultiValue[str])
+    best: int = 0
+
+
+def longer(one: Note, other: Note) -> Note:
+    return max(one, other, key=lambda note: (len(note.text), note.text))
+
+
+sessions = app.table("sessions", Session, key="id", merge=merge.fields(best=max))
+long_notes = app.table("long_notes", Note, key="id", merge=merge.function(longer))
+
+
+@app.post("/sessions/{id}/players/{player}")
+async def join(id: str, player: str) -> list[str]:
+    session = await sessions.get(id, None) or Session(id)
+    session.players.add(player)
+    session.score.add(3)
+    session.host.set(player)
+    best: int = max(session.best, session.score.value)
+    host: str = session.host.value
+    await sessions.put(session)
+    return [*session.players, host, *session.notes.values, str(best)]
 
 
 @app.delete("/orders/{id}")

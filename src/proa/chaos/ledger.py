@@ -16,13 +16,13 @@ import msgspec
 
 from proa.chaos.account import CommitRef
 from proa.chaos.workload import Workload
+from proa.core.replicate.crdt import plain_fields
 from proa.core.replicate.journal import Commit
 from proa.core.replicate.stamp import Versions
 from proa.engines.sqlite.files import BUSY_TIMEOUT_S, SQL
 
 STORE_SUFFIXES = {".db", ".sqlite"}
 Values = list[dict[str, Any]]
-_decode_row = msgspec.msgpack.Decoder(dict[str, Any]).decode
 _decode_commit = msgspec.msgpack.Decoder(Commit).decode
 
 
@@ -38,7 +38,7 @@ def rows(data_dir: str, tables: Iterable[str]) -> dict[str, Values]:
     """The rows of each table that one store holds, without tombstones."""
     with _reading(data_dir) as store:
         return {
-            table: [_decode_row(found[1]) for found in store.execute(SQL["scan"], (table,)) if found[1] is not None]
+            table: [plain_fields(found[1]) for found in store.execute(SQL["scan"], (table,)) if found[1] is not None]
             for table in tables
         }
 

@@ -21,6 +21,7 @@ import msgspec
 from proa.app import App
 from proa.chaos import workload
 from proa.chaos.workload import Request
+from proa.core.replicate.crdt import plain_fields
 from proa.core.replicate.journal import Key
 from proa.runtime.gateway import Router
 from proa.simulation.checkers import loss
@@ -36,7 +37,6 @@ SAMPLE = 2
 Values = list[dict[str, Any]]
 Sight = Mapping[str, Values]
 """The tables that the author wants to see, as one region sees them."""
-_decode_row = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
 class Write(msgspec.Struct, frozen=True):
@@ -154,7 +154,7 @@ class Authored(Workload):
 
 
 def _rows(store: StoreState, table: str) -> Values:
-    return [_decode_row(row.value) for (name, _), row in store.rows.items() if name == table and row.value is not None]
+    return [plain_fields(row.value) for (name, _), row in store.rows.items() if name == table and row.value is not None]
 
 
 def _body(reply: Reply) -> bytes:

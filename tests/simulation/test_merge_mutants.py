@@ -1,0 +1,83 @@
+"""Merges that are wrong in ways that a team might really get them wrong are found by an author's own invariants."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from proa.app import load_app
+from proa.core.replicate import siblings
+from proa.core.replicate.crdt import AddWinsSet, GrowCounter
+from proa.core.replicate.merge import Fields, LastWriter
+from proa.engines.sqlite import region_store
+from proa.engines.sqlite.region_store import SqliteRegionStore
+from proa.simulation.case import Case
+from proa.simulation.scenario import run_case
+
+GAMES = str(Path(__file__).parents[2] / "examples" / "game-sessions")
+SEEDS = 20
+FORGETTING = "a tombstone goes before every region has passed it"
+
+
+def latest_only(_, states):
+    """Of concurrent totals the last writer's stays."""
+    return list(states[-1].entries)
+
+
+def everything(_, states):
+    """All elements that any side has are in the set, those taken out included."""
+    return [entry for state in states for entry in state.entries]
+
+
+def forgotten_untold(store, tombstones):
+    """Tombstones go, and nothing is left to tell that a late write may be older than one."""
+    for *tombstone, _ in tombstones:
+        store._writer.execute(region_store.SQL["drop_tombstone"], tombstone)
+    return len(tombstones)
+
+
+MUTANTS = {
+    "a counter is merged by last writer": [(GrowCounter, "joined", classmethod(latest_only))],
+    "rows are merged by last writer": [(Fields, "combine", lambda _, ours, theirs: LastWriter().combine(ours, theirs))],
+    "a set brings back what was taken out": [(AddWinsSet, "joined", classmethod(everything))],
+    "a write that was deleted comes back with a concurrent one": [(siblings, "_seen", lambda *_: False)],
+    FORGETTING: [
+        (region_store, "passed_by_all", lambda *_: True),
+        (SqliteRegionStore, "_forget", forgotten_untold),
+    ],
+}
+
+
+def violated(mutant, profile="everything", seeds=SEEDS):
+    """The invariants that the first run violates which violates any; none where all runs hold."""
+    for seed in range(seeds):
+        with ExitStack() as stack:
+            for piece in mutant:
+                stack.enter_context(patch.object(*piece))
+            run = run_case(load_app(GAMES), Case(GAMES, seed, profile=profile))
+        if run.violations:
+            return {violation.invariant for violation in run.violations}
+    return set()
+
+
+@pytest.mark.parametrize(
+    ("name", "profile", "by"),
+    [
+        ("a counter is merged by last writer", "everything", "author"),
+        ("rows are merged by last writer", "everything", "author"),
+        ("a set brings back what was taken out", "everything", "author"),
+        ("a write that was deleted comes back with a concurrent one", "everything", "convergence"),
+        (FORGETTING, "partition", "convergence"),
+    ],
+)
+def test_a_planted_bug_is_found(name, profile, by):
+    assert by in violated(MUTANTS[name], profile)
+
+
+def test_a_tombstone_that_went_too_early_does_no_harm_as_long_as_the_store_knows_that_it_went():
+    assert violated(MUTANTS[FORGETTING][:1], "partition") == set()
+
+
+def test_the_games_hold_where_nothing_is_planted():
+    assert violated([], "everything", seeds=10) == set()
