@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from proa.core.dedupe import Outcome
 from proa.core.replicate.journal import Key, Row, Write
+from proa.core.replicate.siblings import dots_of
 from proa.declare.handlers import Route
 from proa.declare.tables import BaseTable
 from proa.errors import MixedUnit, ReadOnlyUnit, UnitMisclassified
@@ -169,7 +170,7 @@ class Unit:
             reads=self._reads.get(store, {}),
             writes=list(self.writes.values()) if keep_writes else [],
             outcome=outcome,
-            dots=[row.dot for row in self._rows.values() if row is not None] if store == "regional" else [],
+            dots=[dot for row in self._rows.values() if row for dot in dots_of(row)] if store == "regional" else [],
             epoch=epoch,
             trace="" if self.unit in self.trace else self.trace,
         )

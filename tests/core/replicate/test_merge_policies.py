@@ -11,7 +11,7 @@ from proa.core.replicate import merge
 from proa.core.replicate.crdt import plain_fields
 from proa.core.replicate.journal import Row
 from proa.core.replicate.merge import declared, resolve, verdict
-from proa.core.replicate.siblings import siblings_of
+from proa.core.replicate.siblings import dots_of, siblings_of
 from proa.declare.codec import RowCodec
 
 
@@ -249,6 +249,16 @@ def test_what_a_delete_removed_does_not_come_back_with_a_row_that_is_made_anew()
 def test_a_new_life_of_a_region_does_not_reuse_what_its_old_one_counted():
     other_life = row("eu/2", 1, Game("g", score=merge.Counter(2)), 2)
     assert game(merged(FIELDS, [CREATED, other_life])).score.value == 7
+
+
+def test_who_reads_a_row_has_read_every_write_that_it_is_made_of():
+    one = row("eu/1", 2, changed(CREATED, lambda g: g.score.add(1)), 2, [CREATED])
+    other = row("us/1", 1, changed(CREATED, lambda g: g.score.add(1)), 2, [CREATED])
+    deleted = row("ap/1", 1, None, 9, [CREATED])
+    assert dots_of(CREATED) == [("eu/1", 1)]
+    assert dots_of(one) == [("eu/1", 2)]
+    assert dots_of(merged(FIELDS, [one, other, deleted])) == [("eu/1", 2), ("us/1", 1)]
+    assert dots_of(merged(FIELDS, [CREATED, deleted])) == [("ap/1", 1)]
 
 
 def test_a_function_that_raises_leaves_the_last_writers_row_and_the_writes_it_is_made_of():

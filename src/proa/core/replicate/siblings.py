@@ -16,7 +16,7 @@ from typing import Protocol
 import msgspec
 
 from proa.core.replicate.crdt import MARK, read_fields, write_fields
-from proa.core.replicate.journal import Row
+from proa.core.replicate.journal import Dot, Row
 from proa.core.replicate.stamp import Origin, Versions, join
 
 
@@ -70,6 +70,13 @@ def siblings_of(row: Row) -> list[Sibling]:
     if beside:
         return beside.siblings
     return [Sibling(row.origin, row.seq, row.stamp, row.versions, row.value, row.expires_at)]
+
+
+def dots_of(row: Row) -> list[Dot]:
+    """The commits whose writes a reader of this row sees."""
+    if row.value is None or len(row.versions) == 1:
+        return [row.dot]
+    return [(one.origin, one.seq) for one in siblings_of(row)]
 
 
 def raised(row: Row) -> str | None:
