@@ -61,7 +61,7 @@ class Network:
         self.reorder = 0.0
         self.lost_replies: dict[str, float] = {}
         self.pulled_s: dict[str, float] = {}
-        """When each region last served a pull whose reply arrived: what was durable there by then is elsewhere too."""
+        """When each region last served a pull whose reply arrived where there is room for it."""
 
     def send(
         self,
@@ -186,7 +186,7 @@ class SimLink:
             if future is None:
                 network.stale_reply()  # of a call that nobody waits for, perhaps of an earlier life
             else:
-                if pulled_s is not None:
+                if pulled_s is not None and not host.disk.full:  # else it has no room for what came
                     network.pulled_s[source] = pulled_s
                 settle(future, value if value.__class__ is bytes else _decode(data), error)
 
