@@ -11,6 +11,7 @@ import pytest
 
 from proa.core.dedupe import Outcome
 from proa.core.replicate.journal import Commit, Write
+from proa.core.replicate.tombstones import Passed
 from proa.core.roles import Cut
 from proa.engines.sqlite.region_store import Identity
 from proa.errors import SchemaIncompatible
@@ -426,6 +427,23 @@ class Conformance:
                 assert (await store.outcome("POST /x", "k")).unit == "u1"
                 await store.set_aside([Cut(2, "eu/1", 0)])
                 assert (await store.outcome("POST /x", "k")).unit == "u2"
+
+        self.run(backend, scenario)
+
+    def test_a_tombstone_is_forgotten_when_all_peers_have_passed_it_and_stays_so_after_a_start(self, backend):
+        async def scenario(backend):
+            async with backend.open("region") as store:
+                await store.commit(batch("u1", put("a"), put("b")))
+                await store.commit(batch("u2", put("a", None)))
+                behind, passed = Passed({}, {store.origin: 1}), Passed({}, {store.origin: 2})
+                assert await store.forget([passed, Passed()], 10) == 0
+                assert await store.forget([passed, behind], 10) == 0
+                assert await store.forget([passed, passed], 10) == 1
+            async with backend.open("region") as store:
+                gone, alive = await store.read([("t", "a"), ("t", "b")])
+                assert (gone, alive.value) == (None, b"v")
+                assert await store.forget([passed], 10) == 0
+                assert isinstance(await store.commit(batch("u3", put("a"), reads={("t", "a"): 0})), Committed)
 
         self.run(backend, scenario)
 
