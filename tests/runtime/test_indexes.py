@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from proa import App, Unprocessable
+from proa import App, Unprocessable, merge
 from proa.errors import DeclarationError, SchemaIncompatible
 from proa.ports import Conflict
 from support.inproc import system
-from support.units import units
+from support.units import StandingClock, units
 
 
 @dataclass
@@ -105,6 +105,28 @@ def test_a_sorted_table_has_indexes_across_its_keys():
             with made():
                 assert ids(await log.by("by_sku").query("boat")) == ["2", "1"]
                 assert ids(await log.query("mon")) == ["1"]
+
+    asyncio.run(main())
+
+
+def test_an_index_finds_what_a_merge_made_of_concurrent_writes_in_both_regions():
+    def larger(ours: Order, theirs: Order) -> Order:
+        return Order(ours.id, max(ours.sku, theirs.sku), min(ours.day, theirs.day), max(ours.at, theirs.at))
+
+    async def main():
+        shop, clock = App("shop", regions=["eu", "us"]), StandingClock()
+        orders = shop.table("orders", Order, key="id", indexes=INDEXES, merge=merge.function(larger))
+        async with units(shop, "eu", clock) as eu, units(shop, "us", clock) as us:
+            await eu.put(orders, Order("a", "boat", "tue", 5.0))
+            await us.put(orders, Order("a", "oar", "mon", 3.0))
+            await eu.pull(us)
+            await us.pull(eu)
+            for region in (eu, us):
+                with region():
+                    assert (await orders.by("by_sku").query("oar")).rows == [Order("a", "oar", "mon", 5.0)]
+                    assert ids(await orders.by("by_day").query("mon", after=4.0)) == ["a"]
+                    assert ids(await orders.by("by_sku").query("boat")) == []
+                    assert ids(await orders.by("by_day").query("tue")) == []
 
     asyncio.run(main())
 

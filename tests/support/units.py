@@ -46,7 +46,12 @@ class Units:
         self.clock = clock or StandingClock()
         self.region = region
         self.store = SqliteRegionStore(
-            in_memory(f"units-{next(NAMES)}"), region, self.clock, at_once, schemas=app.schemas(strong=False)
+            in_memory(f"units-{next(NAMES)}"),
+            region,
+            self.clock,
+            at_once,
+            merges={table.name: table.merge for table in app.tables.values() if table.merge},
+            schemas=app.schemas(strong=False),
         )
         self.strong = SqliteGlobalStore(
             in_memory(f"units-{next(NAMES)}"), self.clock, at_once, app.schemas(strong=True)
