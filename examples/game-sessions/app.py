@@ -19,7 +19,7 @@ app = App(
     regions=["eu-west-1", "us-east-1"],
     topology="active-active",
     # With two regions, what the other one cannot take for a while (it is cut off, its disk is full) is here alone.
-    objectives=Objectives(rto_s=1, rpo_s=10),
+    objectives=Objectives(rto_s=1, rpo_s=1),
 )
 
 Name = Annotated[str, Meta(pattern="^[a-z0-9-]{1,40}$")]
