@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from figures import Bound, Figure
+from figures import Bound, Figure, at_most
 
 PAYMENTS = Path(__file__).parents[1] / "examples" / "payments"
 SEEDS = 300
@@ -32,10 +32,14 @@ def run() -> list[Figure]:
     simulated_s = one["simulated_s"] / SEEDS
     note = f"90 requests, 3 faults, {simulated_s:.0f} simulated seconds each"
     return [
-        Figure("simulated scenarios on one core", one["scenarios_per_minute"], "/min", bound=at_least(ONE_CORE), note=note),
-        Figure("simulated scenarios on two cores", two["scenarios_per_minute"], "/min", bound=at_least(TWO_CORES)),
+        throughput("simulated scenarios on one core", one, ONE_CORE, note),
+        throughput("simulated scenarios on two cores", two, TWO_CORES, note),
         shrunk(),
     ]
+
+
+def throughput(name: str, report: dict[str, float], limit: float, note: str) -> Figure:
+    return Figure(name, report["scenarios_per_minute"], "/min", bound=Bound("value", "at least", limit), note=note)
 
 
 def batch(jobs: int) -> dict[str, float]:
@@ -55,7 +59,7 @@ def shrunk() -> Figure:
         took_s = time.monotonic() - began
         kept = json.loads(Path(file).read_text())
     note = f"{len(kept['faults'])} faults and {kept['requests']} requests are left"
-    return Figure("a failing seed shrinks within", took_s, "s", bound=Bound("value", "at most", SHRINK_S_MAX), note=note)
+    return Figure("a failing seed shrinks within", took_s, "s", bound=at_most(SHRINK_S_MAX), note=note)
 
 
 def broken_payments(folder: Path) -> Path:
@@ -67,10 +71,6 @@ def broken_payments(folder: Path) -> Path:
     assert broken != source
     (app / "app.py").write_text(broken)
     return app
-
-
-def at_least(limit: float) -> Bound:
-    return Bound("value", "at least", limit)
 
 
 def proa(command: str, *arguments: str, expected: int) -> str:
