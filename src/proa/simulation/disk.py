@@ -20,7 +20,7 @@ from proa.simulation.loop import SimLoop
 from proa.simulation.process import Life
 
 SYNC_S = 0.001
-DYING_S = 0.1
+DYING_S = 0.3
 """What is answered before its sync is over must have time to be heard."""
 When = Literal["before", "inside", "after"]
 Work = Callable[[], None]

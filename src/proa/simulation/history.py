@@ -11,8 +11,11 @@ from typing import Any, Literal
 
 import msgspec
 
+from proa.core.audit import Entry, Head
 from proa.core.dedupe import Outcome
+from proa.core.plan import Plan
 from proa.core.replicate.journal import Commit, Row
+from proa.core.roles import Cut
 
 NEVER = float("inf")
 
@@ -62,6 +65,15 @@ class StoreState(msgspec.Struct, frozen=True):
     journal: Mapping[tuple[str, int], Commit] = {}
 
 
+class Control(msgspec.Struct, frozen=True):
+    """What the control plane kept of its own doing: the audit log in order and its head, every plan by id, the cuts."""
+
+    entries: Sequence[Entry] = ()
+    head: Head = Head()
+    plans: Mapping[str, Plan] = {}
+    cuts: Sequence[Cut] = ()
+
+
 class Final(msgspec.Struct, frozen=True):
     """The world after it was healed and has settled. `lost_disks` are the origins whose disk is gone for good.
 
@@ -73,6 +85,7 @@ class Final(msgspec.Struct, frozen=True):
     global_store: StoreState
     lost_disks: frozenset[str] = frozenset()
     lost_at: Mapping[str, float] = {}
+    control: Control = Control()
 
     def table(self, region: str, name: str) -> dict[str, Any]:
         """The living rows of a regional table as `region` has them, by key."""

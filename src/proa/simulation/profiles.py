@@ -64,8 +64,8 @@ CLOCK = {
 DISK = {
     "slow disk": 3,
     "full disk": 3,
-    "crash before fsync": 3,
-    "crash inside fsync": 3,
+    "crash before fsync": 4,
+    "crash inside fsync": 4,
     "crash after fsync": 3,
     "lost disk": 3,
     "old disk": 3,

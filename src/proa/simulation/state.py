@@ -3,37 +3,59 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from proa.app import App
+from proa.core.audit import HEAD_KEY, Entry, Head
 from proa.core.dedupe import Outcome
+from proa.core.plan import Plan
 from proa.core.replicate.journal import Commit
+from proa.core.roles import AUDIT, PLANS, ROLES, Assignment
 from proa.engines.sqlite.files import SQL
 from proa.engines.sqlite.rows import row_of
 from proa.nodes.witness import STORE
 from proa.runtime.region import STORE_FILE
-from proa.simulation.history import Final, StoreState
+from proa.simulation.history import Control, Final, StoreState
 
 _commit = msgspec.msgpack.Decoder(Commit).decode
 _outcome = msgspec.msgpack.Decoder(Outcome).decode
+_entry = msgspec.msgpack.Decoder(Entry).decode
+_head = msgspec.msgpack.Decoder(Head).decode
+_roles = msgspec.msgpack.Decoder(Assignment).decode
+_plan = msgspec.msgpack.Decoder(Plan).decode
 
 
 def final_of(app: App, folders: Mapping[str, Path], lost_at: Mapping[str, float]) -> Final:
     """Read all stores."""
-    regions = {name: _read(app, folders[name] / STORE_FILE) for name in app.regions}
-    return Final(regions, _read(app, folders["witness"] / STORE), frozenset(lost_at), dict(lost_at))
+    regions: dict[str, StoreState] = {}
+    for name in app.regions:
+        with _opened(folders[name] / STORE_FILE) as connection:
+            regions[name] = _state(app, connection)
+    with _opened(folders["witness"] / STORE) as connection:
+        return Final(regions, _state(app, connection), frozenset(lost_at), dict(lost_at), _control(connection))
 
 
-def _read(app: App, path: Path) -> StoreState:
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-    try:
-        return _state(app, connection)
-    finally:
-        connection.close()
+def _opened(path: Path) -> AbstractContextManager[sqlite3.Connection]:
+    return closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True))
+
+
+def _control(connection: sqlite3.Connection) -> Control:
+    entries = dict(_values(connection, AUDIT))
+    head = entries.pop(HEAD_KEY, None)
+    plans = {key: _plan(value) for key, value in _values(connection, PLANS)}
+    cuts = next((_roles(value).cuts for _, value in _values(connection, ROLES)), ())
+    return Control([_entry(value) for value in entries.values()], _head(head) if head else Head(), plans, cuts)
+
+
+def _values(connection: sqlite3.Connection, table: str) -> Iterator[tuple[str, bytes]]:
+    """The values of a table in the order of their keys."""
+    for key, value, *_ in connection.execute(SQL["scan"], (table,)):
+        yield key, value
 
 
 def _state(app: App, connection: sqlite3.Connection) -> StoreState:

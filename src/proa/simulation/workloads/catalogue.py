@@ -11,7 +11,7 @@ from random import Random
 
 from proa.app import App
 from proa.chaos import workload
-from proa.simulation.checkers import convergence, fencing
+from proa.simulation.checkers import causality, control, convergence, fencing
 from proa.simulation.history import Final, Operation, Violation
 from proa.simulation.workloads import standard
 from proa.simulation.workloads.append import Lists
@@ -48,7 +48,8 @@ def verdict(app: App, workloads: Sequence[Workload], history: Sequence[Operation
     """Everything that contradicts a guarantee, the particular before the general."""
     merges = {table.name: table.merge for table in app.tables.values() if table.merge}
     particular = [found for workload in workloads for found in workload.check(history, final)]
-    return [*particular, *fencing.check(history, final), *convergence.check(history, final, merges)]
+    general = [*fencing.check(history, final), *control.check(history, final), *causality.check(final)]
+    return [*particular, *general, *convergence.check(history, final, merges)]
 
 
 def collisions(workloads: Sequence[Workload], history: Sequence[Operation]) -> dict[str, int]:

@@ -6,15 +6,20 @@ table that was taken of an `active` element falls with that element.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from random import Random
 
+from proa.core.replicate.stamp import region_of
 from proa.declare.tables import Mode
 from proa.simulation.checkers import sets
 from proa.simulation.client import Call, Client
 from proa.simulation.history import Final, Operation, Violation
 from proa.simulation.workloads.workload import Standard, own, request
 
+WATCHED = 0.4
+"""So many of the additions are watched: somebody looks for the element while it is being added."""
+WATCH_WITHIN_S = 0.1
 LATELY = 5
 """Looks are for one of so many elements added last: those may still be on their way."""
 
@@ -31,15 +36,23 @@ class Sets(Standard):
     async def act(self, client: Client, rng: Random) -> None:
         drawn = rng.random() if self._last else 1.0
         if drawn < 0.3:
-            await self._look(client, rng)
+            await self._look(client, rng, self._lately(rng))
         elif drawn < 0.45 and self.mode == "active":
             await self._note(client, rng)
+        elif rng.random() < WATCHED:
+            await asyncio.gather(self._add(client, self._next()), self._watch(client, rng, str(self._last)))
         else:
-            await self._add(client)
+            await self._add(client, self._next())
 
-    async def _add(self, client: Client) -> None:
+    def _next(self) -> str:
         self._last += 1
-        element = str(self._last)
+        return str(self._last)
+
+    async def _watch(self, client: Client, rng: Random, element: str) -> None:
+        await asyncio.sleep(rng.random() * WATCH_WITHIN_S)
+        await self._look(client, rng, element)
+
+    async def _add(self, client: Client, element: str) -> None:
         asked = request("POST", f"/{self.mode}/pairs/{element}", key=client.new_key())
         await client.ask(Call(self.name, "add", element, element, asked))
 
@@ -51,8 +64,7 @@ class Sets(Standard):
     def _lately(self, rng: Random) -> str:
         return str(max(1, self._last - rng.randrange(LATELY)))
 
-    async def _look(self, client: Client, rng: Random) -> None:
-        element = self._lately(rng)
+    async def _look(self, client: Client, rng: Random, element: str) -> None:
         asked = request("GET", f"/{self.mode}/pairs/{element}")
         await client.ask(Call(self.name, "look", element, element, asked, rng.choice(client.regions)))
 
@@ -91,14 +103,15 @@ def _uncaused(looks: Sequence[Operation]) -> Iterator[Violation]:
 
 
 def _vanished(looks: Sequence[Operation], final: Final, table: str, mode: Mode) -> Iterator[Violation]:
-    """Looks that saw what no store has, though no disk was lost that had it."""
+    """Looks that saw what no store has, in a region that never lost its disk."""
+    lost = {region_of(origin) for origin in final.lost_disks}
     if mode == "strong":
         units = {row.unit for row in final.strong(table).values()}
     else:
         units = {commit.unit for state in final.regions.values() for commit in state.journal.values()}
     for look in looks:
         unit = look.result["unit"]
-        if unit and unit not in units and (mode == "strong" or not final.lost_disks):
+        if unit and unit not in units and (mode == "strong" or look.region not in lost):
             detail = f"look {look.number} saw element {look.argument} by unit {unit}, which no store has"
             yield Violation("durable", detail, (look.number,))
 
