@@ -55,7 +55,7 @@ def rules_for(
 def schema_of(app: App) -> str:
     """A digest of the declarations, which a standby must share to take over."""
     routes = sorted(f"{route.method} {route.path} {route.unit}" for route in app.routes)
-    tables = sorted(f"{table.name} {table.mode} {table.key}" for table in app.tables.values())
+    tables = sorted(f"{table.name} {table.mode} {table.schema.shape}" for table in app.tables.values())
     return hashlib.blake2b("\n".join([*routes, *tables]).encode(), digest_size=8).hexdigest()
 
 
