@@ -352,3 +352,18 @@ async def test_a_minute_of_virtual_time_passes_at_once():
     async with World(shop(), seed=7) as world:
         await asyncio.sleep(60)
         assert world.now > 60
+
+
+@simulated
+async def test_healing_disarms_traps_and_ends_a_pause_in_the_middle_of_a_step():
+    async with World(shop(), seed=7) as world:
+        boots = world.nodes[US].boots
+        world.at_port(EU, 1, "pause", 60.0)
+        answer = asyncio.ensure_future(world[EU].get("/clock", timeout_s=30))
+        await asyncio.sleep(2)
+        assert not answer.done()
+        world.at_port(US, 5_000, "kill")
+        world.heal()
+        assert (await answer).status == 200
+        await asyncio.sleep(60)
+        assert world.nodes[US].boots == boots

@@ -103,6 +103,8 @@ class Damage(Machines):
             self.network.lost_replies.pop(healed, None)
             self.drift(healed, 0.0)
             self.resume(healed)
+            if host.life is not None:
+                host.life.disarm()
             self.start(healed)
         if name is None:
             self.network.loss = self.network.duplicate = self.network.reorder = 0.0

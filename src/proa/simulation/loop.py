@@ -239,9 +239,10 @@ class SimLoop(asyncio.BaseEventLoop):
         task = asyncio.current_task(self)
         if task:
             _leave_task(self, task)
-        before, process.halted = self.current, True
-        while not process.dead and not self._stopping and self.now_s < until:
+        before, process.halted, process.stalled = self.current, True, True
+        while process.stalled and not process.dead and not self._stopping and self.now_s < until:
             self._turn()
+        process.stalled = False
         self.current = before
         if task:
             _enter_task(self, task)

@@ -53,6 +53,8 @@ class Life:
     ) -> None:
         self.name = name
         self.halted = False
+        self.stalled = False
+        """Halted in the middle of a step, which goes on before anything else of it does."""
         self.dead = False
         self.held: list[Any] = []
         self.local_time, self.true_time = clock.monotonic, clock.true_of
@@ -110,6 +112,10 @@ class Life:
         """Spring at the `nth` port call from now."""
         self._trap = [nth, trap, amount]
 
+    def disarm(self) -> None:
+        """No trap springs any more."""
+        self._trap = None
+
     # What is done to it.
 
     def run(self, work: Callable[..., Any], *args: Any) -> Any:
@@ -137,8 +143,10 @@ class Life:
         self.halted = True
 
     def resume(self) -> None:
-        """Go on with everything that became ready meanwhile."""
-        if not self.dead:
+        """Go on with everything that became ready meanwhile; from within a step, with that step."""
+        if self.stalled:
+            self.stalled = False
+        elif not self.dead:
             self.halted = False
             held, self.held = self.held, []
             self._loop.requeue(held)
