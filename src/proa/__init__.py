@@ -1,13 +1,13 @@
 """Serverless applications that survive the loss of a region, and prove it first."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from proa.app import App
-from proa.core.replicate import merge
 from proa.declare.context import Context
 from proa.declare.http import Header, Response
 from proa.declare.objectives import Objectives
-from proa.declare.queries import Page
 from proa.declare.tables import SortedTable, Table
-from proa.declare.updates import add, append, assign, remove
 from proa.errors import (
     AlreadyExists,
     BadRequest,
@@ -21,6 +21,11 @@ from proa.errors import (
     Unavailable,
     Unprocessable,
 )
+
+if TYPE_CHECKING:
+    from proa.core.replicate import merge
+    from proa.declare.queries import Page
+    from proa.declare.updates import add, append, assign, remove
 
 __all__ = [
     # An app and what it declares
@@ -52,3 +57,17 @@ __all__ = [
     "Unprocessable",
 ]
 __version__ = "0.1.0"
+_WHEN_USED = {
+    "merge": "proa.core.replicate.merge",
+    "Page": "proa.declare.queries",
+    **dict.fromkeys(("add", "append", "assign", "remove"), "proa.declare.updates"),
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a name that many functions never use, and so start quicker without, when it is first asked for."""
+    if name not in _WHEN_USED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(_WHEN_USED[name])
+    found = globals()[name] = getattr(module, name, module)  # `merge` is a module itself
+    return found

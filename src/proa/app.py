@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 
-from proa.core.replicate.merge import Merge
+from proa.core.replicate.resolve import Merge
 from proa.core.roles import Topology
 from proa.declare.handlers import ReadOptions, Route, RouteOptions, route
 from proa.declare.health import Check, HealthCheck

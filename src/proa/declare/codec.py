@@ -13,14 +13,26 @@ from typing import Any, Generic, Literal, TypeVar, cast, get_args, get_origin, g
 
 import msgspec
 
-from proa.core.replicate.crdt import from_extension, from_plain, from_state, plain_schema, to_plain, to_state
 from proa.errors import BadRequest, Unprocessable
 
 T = TypeVar("T")
 _RAW_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
-_encode_json = msgspec.json.Encoder(enc_hook=to_plain).encode
-_encode_msgpack = msgspec.msgpack.Encoder(enc_hook=to_state).encode
+
+
+def _hook(name: str) -> Callable[..., Any]:
+    """A hook of `crdt`, which is loaded with the first value that needs one: plain rows never do."""
+
+    def call(*values: Any) -> Any:
+        from proa.core.replicate import crdt
+
+        return getattr(crdt, name)(*values)
+
+    return call
+
+
+_encode_json = msgspec.json.Encoder(enc_hook=_hook("to_plain")).encode
+_encode_msgpack = msgspec.msgpack.Encoder(enc_hook=_hook("to_state")).encode
 _decode_msgpack = msgspec.msgpack.Decoder().decode
 
 
@@ -51,7 +63,7 @@ def json_decoder(kind: type[T]) -> Callable[[bytes], T]:
     """A function from a request body to a `kind`; it raises BadRequest or Unprocessable and says where."""
     if is_pydantic(kind):
         return _pydantic_decoder(kind)
-    decode = completing(kind, msgspec.json.Decoder(kind, dec_hook=from_plain).decode)
+    decode = completing(kind, msgspec.json.Decoder(kind, dec_hook=_hook("from_plain")).decode)
     shape = shape_of(kind)
 
     def decoded(body: bytes) -> T:
@@ -209,7 +221,9 @@ def _json_encoder(kind: type) -> Callable[[Any], bytes]:
 
 def json_schema(kind: Any) -> dict[str, Any]:
     """The JSON schema of a model."""
-    return kind.model_json_schema() if is_pydantic(kind) else msgspec.json.schema(kind, schema_hook=plain_schema)
+    if is_pydantic(kind):
+        return kind.model_json_schema()
+    return msgspec.json.schema(kind, schema_hook=_hook("plain_schema"))
 
 
 class RowCodec(Generic[T]):
@@ -224,7 +238,7 @@ class RowCodec(Generic[T]):
             self._decode = lambda data: model.model_validate(_decode_msgpack(data))
         else:
             self.encode = _encode_msgpack
-            decoder = msgspec.msgpack.Decoder(kind, dec_hook=from_state, ext_hook=from_extension)
+            decoder = msgspec.msgpack.Decoder(kind, dec_hook=_hook("from_state"), ext_hook=_hook("from_extension"))
             self._decode = completing(kind, decoder.decode)
 
     def decode(self, data: bytes) -> T:

@@ -7,23 +7,26 @@ under a key, to be queried in their order.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from math import inf
-from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack, get_args, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar, Unpack, get_args, get_type_hints, overload
 
 import msgspec
 
 from proa.core.replicate.journal import Write
-from proa.core.replicate.merge import Merge, declared
+from proa.core.replicate.resolve import Merge
 from proa.declare.codec import RowCodec, field_names, json_schema
 from proa.declare.context import current_unit
 from proa.declare.keys import KeyForm, KeyValue, SortValue, encoder, key_text, optional
-from proa.declare.queries import LIMIT, Page, check_limit, pages_beside, read_cursor, walk
-from proa.declare.updates import Change, changed
 from proa.errors import AlreadyExists, ConditionFailed, DeclarationError, NotFound, RowTooLarge, Unprocessable
 from proa.ports import Position, Schema, Span
+
+if TYPE_CHECKING:
+    from proa.declare.queries import Page
+    from proa.declare.updates import Change
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -90,6 +93,10 @@ class BaseTable(Generic[T]):
         self._options = options
 
     def _policy(self, merge: Merge | None) -> Merge | None:
+        if merge is None and "proa.core.replicate.crdt" not in sys.modules:
+            return None  # the codec has read the type of every field, and none brought the types that merge with it
+        from proa.core.replicate.merge import declared
+
         try:
             return declared(merge, self._codec)
         except ValueError as error:
@@ -208,6 +215,8 @@ class BaseTable(Generic[T]):
         return await self._query(index, self._indexes[index][1], value, options)
 
     async def _query(self, index: str, form: KeyForm, value: Any, options: QueryOptions) -> Page[T]:
+        from proa.declare.queries import LIMIT, check_limit  # a function that gets rows by their keys never needs them
+
         bounds = self._refusing(form.bounds, value, options.get("after"), options.get("before"))
         start, end = ((bound, "") if index else ("", bound) for bound in bounds)
         limit = check_limit(options.get("limit", LIMIT))
@@ -234,6 +243,8 @@ class BaseTable(Generic[T]):
         return [None if data is None else self._codec.decode(data) for data in found]
 
     async def _update(self, key: str, changes: tuple[Change, ...], only_if: Condition[T] | None, name: object) -> T:
+        from proa.declare.updates import changed  # a function that puts rows whole never needs it
+
         row = changed(await self._met(key, only_if, name), changes)
         write = self._written(row)
         if write.key != key:
@@ -254,6 +265,8 @@ class BaseTable(Generic[T]):
         return row
 
     async def _page(self, span: Span, start: str | None) -> Page[T]:
+        from proa.declare.queries import Page, pages_beside, read_cursor, walk  # see `_query`
+
         cursor = None if start is None else read_cursor(start, span)
         walked = walk(span, cursor)
         found, more = await current_unit().query(self, walked)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from proa.core.dedupe import Outcome
 from proa.core.replicate.journal import Key, Row, Write
-from proa.core.replicate.siblings import dots_of
+from proa.core.replicate.resolve import dots_of
 from proa.declare.handlers import Route
 from proa.declare.tables import BaseTable
 from proa.errors import MixedUnit, ReadOnlyUnit, UnitMisclassified

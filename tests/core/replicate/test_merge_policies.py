@@ -11,7 +11,8 @@ from proa.core.replicate import merge
 from proa.core.replicate.crdt import plain_fields
 from proa.core.replicate.journal import Row
 from proa.core.replicate.merge import declared, resolve, verdict
-from proa.core.replicate.siblings import dots_of, siblings_of
+from proa.core.replicate.resolve import dots_of
+from proa.core.replicate.siblings import siblings_of
 from proa.declare.codec import RowCodec
 
 

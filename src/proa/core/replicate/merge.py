@@ -1,15 +1,14 @@
-"""What becomes of a row that two regions wrote: covered versions give way, concurrent ones meet the merge policy.
+"""Merge policies: what authors say of rows that regions wrote concurrently. `resolve` says when a policy is asked.
 
-A policy must be commutative, associative and idempotent, so that replicas converge in any order. `last_writer` chooses
-one of the rows, by (stamp, region, incarnation): stamps respect causality, so it never prefers a version that the other
-had seen. `function` and `fields` make a value of all concurrent writes, which they keep beside it (see `siblings`).
+`last_writer` chooses one of the rows; `function` and `fields` make a value of all concurrent writes, which they keep
+beside it (see `siblings`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
-from typing import Any, Literal, Protocol, TypeVar, get_args, get_type_hints
+from typing import Any, Protocol, TypeVar, get_args, get_type_hints
 
 import msgspec
 
@@ -26,9 +25,9 @@ from proa.core.replicate.crdt import (
     read_fields,
     write_fields,
 )
-from proa.core.replicate.journal import NO_VERSIONS, Row
-from proa.core.replicate.siblings import Sibling, combined, order, raised
-from proa.core.replicate.stamp import Versions, covers, join
+from proa.core.replicate.journal import Row
+from proa.core.replicate.resolve import LastWriter, Merge, Rule, order, resolve, verdict
+from proa.core.replicate.siblings import Sibling, combined
 
 __all__ = [  # noqa: RUF022 - grouped
     # Policies
@@ -53,16 +52,7 @@ __all__ = [  # noqa: RUF022 - grouped
     "verdict",
 ]
 T = TypeVar("T")
-Rule = Literal["newer", "older", "concurrent"]
 Join = Callable[[Any, Any], Any]
-
-
-class Merge(Protocol):
-    """A merge policy. `combine` gets two concurrent rows and returns the one that both replicas keep."""
-
-    @property
-    def name(self) -> str: ...
-    def combine(self, ours: Row, theirs: Row) -> Row: ...
 
 
 class Codec(Protocol):
@@ -72,15 +62,6 @@ class Codec(Protocol):
 
     def encode(self, row: Any, /) -> bytes: ...
     def decode(self, data: bytes, /) -> Any: ...
-
-
-class LastWriter(msgspec.Struct, frozen=True):
-    """The row with the larger (stamp, region, incarnation) stays."""
-
-    name: str = "last_writer"
-
-    def combine(self, ours: Row, theirs: Row) -> Row:
-        return max(ours, theirs, key=order)
 
 
 class Function(msgspec.Struct, frozen=True):
@@ -211,25 +192,3 @@ def declared(policy: Merge | None, codec: Codec) -> Merge | None:
 
 def _mentions_field(hint: Any) -> bool:
     return field_type(hint) is not None or any(_mentions_field(argument) for argument in get_args(hint))
-
-
-def resolve(policy: Merge, ours: Row | None, theirs: Row, seen: Versions = NO_VERSIONS) -> tuple[Row, Rule]:
-    """The row to keep, and how it was decided. `version` is left to the store.
-
-    `seen` is all that the writer's region had applied. A row that it had deleted and whose tombstone it had dropped is
-    not in `theirs.versions`, yet had been seen.
-    """
-    if ours is None or covers(theirs.versions, ours.versions):
-        return theirs, "newer"
-    if covers(ours.versions, theirs.versions):
-        return ours, "older"
-    if ours.value is None and covers(seen, ours.versions):
-        return theirs, "newer"
-    kept = policy.combine(ours, theirs)
-    return msgspec.structs.replace(kept, versions=join(ours.versions, theirs.versions)), "concurrent"
-
-
-def verdict(policy: Merge, kept: Row) -> str:
-    """What decided about concurrent rows, for the conflict log: the policy's name, or why it was another one."""
-    failure = raised(kept) if isinstance(policy, Fields | Function) else None
-    return f"last_writer, since {policy.name} raised {failure}" if failure else policy.name

@@ -11,28 +11,13 @@ A delete is a write that leaves nothing. It removes what it had seen; a write th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import msgspec
 
 from proa.core.replicate.crdt import MARK, read_fields, write_fields
-from proa.core.replicate.journal import Dot, Row
-from proa.core.replicate.stamp import Origin, Versions, join
-
-
-class Stamped(Protocol):
-    """What has a place in the last-writer order."""
-
-    @property
-    def stamp(self) -> int: ...
-    @property
-    def origin(self) -> str: ...
-
-
-def order(write: Stamped) -> tuple[int, str, int]:
-    """The last-writer order of a row."""
-    origin = Origin.parse(write.origin)
-    return (write.stamp, origin.region, origin.incarnation)
+from proa.core.replicate.journal import Row
+from proa.core.replicate.resolve import order
+from proa.core.replicate.stamp import Versions, join
 
 
 class Sibling(msgspec.Struct, frozen=True, array_like=True):
@@ -70,13 +55,6 @@ def siblings_of(row: Row) -> list[Sibling]:
     if beside:
         return beside.siblings
     return [Sibling(row.origin, row.seq, row.stamp, row.versions, row.value, row.expires_at)]
-
-
-def dots_of(row: Row) -> list[Dot]:
-    """The commits whose writes a reader of this row sees."""
-    if row.value is None or len(row.versions) == 1:
-        return [row.dot]
-    return [(one.origin, one.seq) for one in siblings_of(row)]
 
 
 def raised(row: Row) -> str | None:

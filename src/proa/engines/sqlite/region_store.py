@@ -17,7 +17,7 @@ import msgspec
 from proa.bell import Bell
 from proa.core.dedupe import Outcome, RecentKeys
 from proa.core.replicate.journal import NO_VERSIONS, Commit, Dot, Key, Row, Write, missing, parks
-from proa.core.replicate.merge import Fields, LastWriter, Merge, order, resolve, verdict
+from proa.core.replicate.resolve import LastWriter, Merge, order, resolve, verdict
 from proa.core.replicate.stamp import Versions, covers, join
 from proa.core.replicate.tombstones import Passed, passed_by_all
 from proa.core.roles import Cut
@@ -250,7 +250,11 @@ class SqliteRegionStore:
     def _committed(self, write: Write, stamp: int, seq: int) -> Write:
         """The write with the dot of this commit in fields that merge by themselves."""
         policy = self._merges.get(write.table)
-        if isinstance(policy, Fields) and write.value is not None:
+        if policy is None or write.value is None:
+            return write
+        from proa.core.replicate.merge import Fields  # a table without a policy never needs it
+
+        if isinstance(policy, Fields):
             return msgspec.structs.replace(write, value=policy.committed(write.value, self.origin, seq, stamp))
         return write
 
