@@ -1,0 +1,32 @@
+"""The simulation finds every planted bug, in the case that found it first, and nothing there without the bug."""
+
+import pytest
+from mutants import NAMES, idea, planted
+from mutants._finds import PLACES, load
+
+from proa.app import load_app
+from proa.simulation.case import Case
+from proa.simulation.scenario import run_case
+
+FINDS = load()
+AGAIN = "the case has changed: look for it again with `python -m tests.simulation.mutants {name}`"
+
+
+def test_every_mutant_was_found_under_a_standard_profile():
+    assert set(FINDS) == set(NAMES)
+    assert {(find.app, find.profile) for find in FINDS.values()} <= set(PLACES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_mutant_says_what_is_wrong(name):
+    assert idea(name).endswith(".")
+
+
+@pytest.mark.parametrize("name", sorted(FINDS))
+def test_a_planted_bug_is_found_and_what_is_sound_holds(name):
+    find = FINDS[name]
+    app, case = load_app(find.app), Case(find.app, find.seed, find.profile)
+    with planted(name):
+        found = {violation.invariant for violation in run_case(app, case).violations}
+    assert find.invariant in found, AGAIN.format(name=name)
+    assert run_case(app, case).violations == ()
