@@ -162,6 +162,18 @@ def test_an_acknowledged_write_survives_a_crash_around_any_sync(when):
 
 
 @simulated
+async def test_a_process_that_stands_still_in_a_sync_answers_when_it_goes_on():
+    async with World(shop(), seed=7) as world:
+        world.pause_at_fsync(EU, 3.0)
+        began = world.now
+        assert (await world[EU].put("/notes/1", Note("1", "kept"))).status == 200
+        assert 3.0 < world.now - began < 3.1
+        began = world.now
+        await world[EU].put("/notes/2", Note("2", "at once"))
+        assert world.now - began < 0.1
+
+
+@simulated
 async def test_a_dead_process_changes_nothing_any_more():
     async with World(shop(), seed=7) as world:
         world.disk(EU).slow_s = 5.0

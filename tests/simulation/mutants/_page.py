@@ -26,7 +26,7 @@ again: `pytest tests/simulation/test_mutants.py`.
 
 def write(finds: dict[str, Find]) -> None:
     """Write the page."""
-    PAGE.write_text(OPENING + "".join(_line(name, find) for name, find in finds.items()))
+    PAGE.write_text(OPENING + "".join(_line(name, find) for name, find in sorted(finds.items())))
 
 
 def _line(name: str, find: Find) -> str:

@@ -1,4 +1,4 @@
-"""The result is recorded under its key right after the commit, in a transaction of its own: a crash comes between."""
+"""The result is recorded under its key after the commit, in a second transaction: a repeat or a crash comes between."""
 
 from msgspec.structs import asdict
 

@@ -73,7 +73,8 @@ def test_an_operation_keeps_what_the_answer_tells():
     assert operation.idempotency_key == "k-1"
 
 
-def test_a_client_waits_as_long_as_its_patience_lasts():
+@pytest.mark.parametrize(("via", "patience_s"), [("edge", 2), ("us-east-1", 9)])
+def test_a_client_waits_as_long_as_its_patience_lasts(via, patience_s):
     async def main():
         started = asyncio.get_running_loop().time()
         history = []
@@ -82,11 +83,12 @@ def test_a_client_waits_as_long_as_its_patience_lasts():
             await asyncio.Event().wait()
 
         now = asyncio.get_running_loop().time
-        client = Client("c", "", send, now, history, regions=REGIONS, rng=Random(1), habits=Habits(timeout_s=2))
-        await client.ask(Call("orders", "add", "1", None, PLAIN))
+        habits = Habits(timeout_s=2, patient_share=1, patient_s=9)
+        client = Client("c", "", send, now, history, regions=REGIONS, rng=Random(1), habits=habits)
+        await client.ask(Call("orders", "add", "1", None, PLAIN, via))
         return now() - started
 
-    assert run(main()) == 2
+    assert run(main()) == patience_s
 
 
 def test_an_operation_of_unknown_fate_is_sent_again_under_its_key():
