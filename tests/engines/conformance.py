@@ -18,19 +18,6 @@ from proa.errors import SchemaIncompatible
 from proa.ports import Batch, Committed, Conflict, Fenced, Found, Schema, Span, Terms
 
 
-class ManualClock:
-    """A clock that stands until it is moved."""
-
-    def __init__(self, now=1_000_000.0):
-        self.time = now
-
-    def now(self):
-        return self.time
-
-    def monotonic(self):
-        return self.time
-
-
 def put(key, value=b"v", table="t", mode="any", **more):
     return Write(table, key, value, mode, **more)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.conformance import INDEXED, Conformance, ManualClock, batch, by, foreign, outcome, put
+from engines.conformance import INDEXED, Conformance, batch, by, foreign, outcome, put
 from proa.engines.sqlite.files import SCHEMA_VERSION, connect, in_memory
 from proa.engines.sqlite.global_store import EXPIRED_KEPT_S, SqliteGlobalStore
 from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
@@ -18,6 +18,7 @@ from proa.engines.sqlite.rows import Sweep
 from proa.engines.sqlite.tables import NONE
 from proa.errors import StoreCorrupt, StoreFull, StoreNewer
 from proa.ports import Committed, Terms
+from support.ends import ManualClock
 
 
 class SqliteBackend:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.conformance import ManualClock, batch, decoded, put
+from engines.conformance import batch, decoded, put
 from proa.core.replicate import merge
 from proa.core.replicate.merge import declared, resolve
 from proa.core.replicate.tombstones import Passed, heard
@@ -18,6 +18,7 @@ from proa.declare.codec import RowCodec
 from proa.engines.sqlite.files import in_memory
 from proa.engines.sqlite.region_store import Identity, SqliteRegionStore, incoming
 from proa.ports import Committed, Terms
+from support.ends import ManualClock
 
 NAMES = count()
 REGIONS = ("ap", "eu", "us")

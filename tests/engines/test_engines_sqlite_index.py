@@ -7,13 +7,14 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.conformance import INDEXED, ManualClock, batch, by, put, span
+from engines.conformance import INDEXED, batch, by, put, span
 from proa.core.replicate.journal import Commit
 from proa.core.roles import Cut
 from proa.core.time import stamp_of
 from proa.engines.sqlite.files import in_memory
 from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
 from proa.ports import Terms
+from support.ends import ManualClock
 
 NAMES = count()
 KEYS, VALUES = st.sampled_from("abc"), st.sampled_from([b"x1", b"x2", b"y", b"-", b"?", None])

@@ -7,7 +7,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.conformance import ManualClock, batch, put
+from engines.conformance import batch, put
 from proa.core.replicate.journal import Commit
 from proa.core.replicate.merge import LastWriter, resolve
 from proa.core.replicate.stamp import join
@@ -15,6 +15,7 @@ from proa.core.time import stamp_of
 from proa.engines.sqlite.files import in_memory
 from proa.engines.sqlite.region_store import Identity, SqliteRegionStore, incoming
 from proa.ports import Terms
+from support.ends import ManualClock
 
 NAMES = count()
 KEY = ("t", "a")

@@ -12,8 +12,9 @@ from pydantic import BaseModel
 from proa import App, Unprocessable, merge
 from proa.errors import DeclarationError, SchemaIncompatible
 from proa.ports import Conflict
+from support.ends import ManualClock
 from support.inproc import system
-from support.units import StandingClock, units
+from support.units import units
 
 
 @dataclass
@@ -114,7 +115,7 @@ def test_an_index_finds_what_a_merge_made_of_concurrent_writes_in_both_regions()
         return Order(ours.id, max(ours.sku, theirs.sku), min(ours.day, theirs.day), max(ours.at, theirs.at))
 
     async def main():
-        shop, clock = App("shop", regions=["eu", "us"]), StandingClock()
+        shop, clock = App("shop", regions=["eu", "us"]), ManualClock()
         orders = shop.table("orders", Order, key="id", indexes=INDEXES, merge=merge.function(larger))
         async with units(shop, "eu", clock) as eu, units(shop, "us", clock) as us:
             await eu.put(orders, Order("a", "boat", "tue", 5.0))

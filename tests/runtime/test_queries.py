@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from proa import App, Page, Unprocessable
 from proa.errors import DeclarationError
 from proa.ports import Committed, Conflict
-from support.units import StandingClock, units
+from support.ends import ManualClock
+from support.units import units
 
 
 @dataclass
@@ -247,7 +248,7 @@ STEPS = st.lists(
 @given(STEPS, st.booleans(), st.integers(1, 3))
 def test_in_every_region_a_query_is_a_slice_of_what_was_written_last_anywhere(steps, reverse, limit):
     async def scenario():
-        clock, shop = StandingClock(), app()
+        clock, shop = ManualClock(), app()
         events = shop.table("events", Event, key="device", sort="at", indexes={"by_text": ("text", "at")})
         async with units(shop, "eu", clock) as eu, units(shop, "us", clock) as us:
             regions, model = {"eu": eu, "us": us}, {}

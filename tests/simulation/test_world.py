@@ -379,3 +379,24 @@ async def test_healing_disarms_traps_and_ends_a_pause_in_the_middle_of_a_step():
         assert (await answer).status == 200
         await asyncio.sleep(60)
         assert world.nodes[US].boots == boots
+
+
+def test_a_world_that_never_comes_up_leaves_nothing_behind(monkeypatch):
+    import time
+
+    monkeypatch.setattr("proa.simulation.world.START_WITHIN_S", -1.0)
+    clock, folders = time.time, []
+
+    @simulated
+    async def stuck():
+        world = World(shop(), seed=7)
+        try:
+            async with world:
+                pass
+        finally:
+            folders.append(world._folder)
+
+    with pytest.raises(AssertionError, match="does not serve"):
+        stuck()
+    assert time.time is clock
+    assert [folder.exists() for folder in folders] == [False]

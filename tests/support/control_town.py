@@ -7,7 +7,6 @@ a pause, a blackout or a kill falls exactly where the test puts it.
 from __future__ import annotations
 
 import asyncio
-import random
 
 from proa.control.bootstrap import bootstrap
 from proa.control.controller import Controller
@@ -23,6 +22,7 @@ from proa.core.time import stamp_of
 from proa.errors import GlobalStoreUnreachable
 from proa.observe.hub import Hub
 from proa.ports import Changes, Committed, Conflict, HealthReport
+from support.ends import SeededEntropy
 
 EU, US, AP = "eu-west-1", "us-east-1", "ap-southeast-1"
 WITNESS, EDGE = "witness", "edge"
@@ -46,17 +46,6 @@ class ManualClock:
         until = self.at + seconds
         while self.at < until:
             await asyncio.sleep(0)
-
-
-class SeededEntropy:
-    def __init__(self, seed=0):
-        self._rng = random.Random(seed)
-
-    def random(self):
-        return self._rng.random()
-
-    def token(self, size=16):
-        return self._rng.randbytes(size).hex()
 
 
 class MemoryGlobalStore:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
@@ -17,19 +16,7 @@ from proa.observe.hub import Hub
 from proa.runtime.clock import SystemClock
 from proa.runtime.global_client import GlobalClient, serve_global
 from proa.runtime.region import Ports, Region
-
-
-class SeededEntropy:
-    """Entropy that repeats itself for a seed."""
-
-    def __init__(self, seed=0):
-        self._rng = random.Random(seed)
-
-    def random(self):
-        return self._rng.random()
-
-    def token(self, size=16):
-        return self._rng.randbytes(size).hex()
+from support.ends import SeededEntropy
 
 
 class LocalLinks:

@@ -12,21 +12,9 @@ from proa.engines.sqlite.global_store import SqliteGlobalStore
 from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
 from proa.ports import Committed, Terms
 from proa.runtime.unit import Frame, Unit
+from support.ends import ManualClock
 
 NAMES = count()
-
-
-class StandingClock:
-    """A clock that stands until it is moved."""
-
-    def __init__(self, now=1_000_000.0):
-        self.time = now
-
-    def now(self):
-        return self.time
-
-    def monotonic(self):
-        return self.time
 
 
 async def at_once(work):
@@ -43,7 +31,7 @@ class Units:
         app.post(f"/{next(NAMES)}", unit="regional")(regional)
         app.post(f"/{next(NAMES)}", unit="global")(strong)
         self.routes = dict(zip(("regional", "global"), app.routes[-2:], strict=True))
-        self.clock = clock or StandingClock()
+        self.clock = clock or ManualClock()
         self.region = region
         self.store = SqliteRegionStore(
             in_memory(f"units-{next(NAMES)}"),

@@ -27,7 +27,7 @@ class Damage(Machines):
 
     def lose(self, name: str) -> None:
         """An outage of the whole region: its process ends and nothing reaches it, silently."""
-        self.partition(name, [other for other in self.network.hosts if other != name], kind="region outage")
+        self.partition(name, self.network.hosts, kind="region outage")
         self.kill(name)
 
     def at_port(self, name: str, nth: int, trap: Trap, amount: float = 0.0) -> None:
@@ -95,9 +95,9 @@ class Damage(Machines):
         """Undo everything that was done to a node, or to all; what is down starts again."""
         for healed in [name] if name else list(self.nodes):
             host = self.nodes[healed]
-            self.mend(healed, [other for other in self.network.hosts if other != healed])
-            self.slow(healed, [other for other in self.network.hosts if other != healed], 0)
-            host.disk.slow_s, host.disk.full, host.disk.crash, host.disk.pause_s = 0.0, False, None, 0.0
+            self.mend(healed, self.network.hosts)
+            self.slow(healed, self.network.hosts, 0)
+            host.disk.heal()
             host.throttled = 0.0
             host.clock.offset_s = 0.0
             self.network.lost_replies.pop(healed, None)

@@ -109,9 +109,7 @@ class Disk:
     def crashed(self) -> None:
         """The process died: put a copy in place of what it had, as it would be found."""
         work, self._syncing = self._syncing, None
-        keep: int | None = None
-        if work is not None:
-            keep = self._interrupted(work)
+        keep = None if work is None else self._interrupted(work)
         old, self.path = self.path, self._next()
         _copy(old, self.path)
         if keep is not None:
@@ -127,8 +125,7 @@ class Disk:
 
     def _tear(self, good: int) -> None:
         """Cut the log somewhere after `good` bytes and spoil what is left of the last write; or leave it whole."""
-        log = _log(self.path)
-        size = log.stat().st_size if log and log.exists() else 0
+        log, size = _log(self.path), _log_size(self.path)
         if log is None or size <= good or self._rng.random() < 0.3:
             return
         self._fired("torn write")
@@ -140,6 +137,10 @@ class Disk:
                 file.write(self._rng.randbytes(min(64, cut - file.tell())))
 
     # What may happen to a disk as a whole, while nobody uses it.
+
+    def heal(self) -> None:
+        """It is well from now on: quick, with room, and no death or pause is due."""
+        self.slow_s, self.full, self.crash, self.pause_s = 0.0, False, None, 0.0
 
     def snapshot(self) -> None:
         """Keep a copy to put back later."""

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from random import Random
 
-from proa.core.roles import NodeKind
 from proa.nodes.site import Running
 from proa.simulation.disk import Disk
 from proa.simulation.loop import SimLoop
@@ -29,11 +28,8 @@ class Outside:
 class Host:
     """Where node `name` runs. `life` is its present process, if any; `wanted` whether it should have one."""
 
-    def __init__(
-        self, name: str, kind: NodeKind, disk: Disk, serve: Serve, rng: Random, fired: Callable[[str], None]
-    ) -> None:
+    def __init__(self, name: str, disk: Disk, serve: Serve, rng: Random, fired: Callable[[str], None]) -> None:
         self.name = name
-        self.kind: NodeKind = kind
         self.clock = HostClock()
         self.disk = disk
         self.serve = serve
@@ -52,7 +48,7 @@ class Host:
         on_trap: Callable[[Life, Trap, float], None],
         site_of: Callable[[Host, Life], SimSite],
         on_end: Callable[[Host, Life, BaseException | None], None],
-    ) -> Life:
+    ) -> None:
         """Begin a new life."""
         self.boots += 1
         life = self.life = Life(self.name, loop, self.clock, rng, on_trap)
@@ -62,7 +58,6 @@ class Host:
             on_end(self, life, None if task.cancelled() else task.exception())
 
         main.add_done_callback(ended)
-        return life
 
     def refuses(self) -> bool:
         """Whether this request is turned away because the region is throttled."""

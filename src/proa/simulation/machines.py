@@ -22,7 +22,6 @@ from typing import Any
 import msgspec
 
 from proa.app import App
-from proa.core.roles import NodeKind
 from proa.core.route import RoutePolicy
 from proa.core.situation import Rules
 from proa.errors import ProaError, UsageError
@@ -110,7 +109,7 @@ class Machines:
         self._folder = Path(tempfile.mkdtemp(prefix="proa-world-", dir=_quick_folder()))
         self.network = Network(loop, self.stream("network"), self.fired, self._trace.append)
         self.http = Http(self.network, lambda: self.now)
-        self.nodes = {name: self._host(name, kind, serve) for name, kind, serve in self._plan_of_nodes()}
+        self.nodes = {name: self._host(name, serve) for name, serve in self._plan_of_nodes()}
         self.network.hosts = {**self.nodes, CLIENT: Outside(CLIENT), OPERATOR: Outside(OPERATOR)}
         self._lay_distances()
         for name in self.nodes:
@@ -135,16 +134,16 @@ class Machines:
                 life.running.abandon()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _plan_of_nodes(self) -> Iterator[tuple[str, NodeKind, Serve]]:
-        yield WITNESS, "witness", witness.serve
+    def _plan_of_nodes(self) -> Iterator[tuple[str, Serve]]:
+        yield WITNESS, witness.serve
         for name in self.app.regions:
-            yield name, "region", region.serve
-        yield EDGE, "edge", self._serve_edge
+            yield name, region.serve
+        yield EDGE, self._serve_edge
 
-    def _host(self, name: str, kind: NodeKind, serve: Serve) -> Host:
+    def _host(self, name: str, serve: Serve) -> Host:
         disk = Disk(self._folder / name, self.stream(f"disk {name}"), self.loop, self.fired)
         disk.on_crash = lambda: self._die(name)
-        return Host(name, kind, disk, serve, self.stream(f"throttle {name}"), self.fired)
+        return Host(name, disk, serve, self.stream(f"throttle {name}"), self.fired)
 
     def _serve_edge(self, site: SimSite) -> Any:
         self.router = EdgeRouter(

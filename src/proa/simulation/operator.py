@@ -7,7 +7,6 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from proa.control.desk import Asked, Desk, Word
-from proa.control.ends import swear_ended
 from proa.control.operators import Operator
 from proa.core.plan import Plan
 from proa.core.situation import Situation
@@ -48,9 +47,6 @@ class Operators:
 
     def failback(self, who: str, target: str) -> asyncio.Task[Plan]:
         return self._do(self._desk.failback(Operator(who, "operator", "", ""), Asked("", target, WHY)))
-
-    def swear_ended(self, name: str, boot: str) -> asyncio.Task[None]:
-        return self._do(swear_ended(self._parts, name, boot, "supervisor"))
 
     def log(self) -> asyncio.Task[dict[str, Any]]:
         return self._do(self._desk.log())

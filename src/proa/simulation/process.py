@@ -13,7 +13,7 @@ from contextvars import copy_context
 from random import Random
 from typing import Any, Literal
 
-from proa.simulation.loop import OWNER, Alarm, Killed, SimLoop, Steps
+from proa.simulation.loop import OWNER, Alarm, SimLoop, Steps
 
 EPOCH_S = 1_700_000_000.0
 """The wall clock at the beginning of every world."""
@@ -155,12 +155,3 @@ class Life:
         """End it: nothing of it runs any more, no `finally` either."""
         self.dead = self.halted = True
         self.held = []
-
-    def die(self) -> None:
-        """End it from within its own code.
-
-        Raises:
-            Killed: always, to unwind that code.
-        """
-        self.kill()
-        raise Killed

@@ -68,10 +68,7 @@ def _state(app: App, connection: sqlite3.Connection) -> StoreState:
         rows=rows,
         decoded={address: _value(app, row) for address, row in rows.items() if row.value is not None},
         cursors=dict(connection.execute(SQL["cursors"])),
-        outcomes={
-            (scope, key): _outcome(record)
-            for scope, key, record in connection.execute("SELECT scope, key, record FROM outcomes")
-        },
+        outcomes={(scope, key): _outcome(record) for scope, key, record in connection.execute(SQL["all_outcomes"])},
         parked=[_commit(row[4]) for row in connection.execute(SQL["parked"])],
         duplicates=[(_outcome(kept), _outcome(other)) for kept, other, _ in connection.execute(SQL["duplicates"])],
         journal={(origin, seq): _commit(entry) for origin, seq, entry in connection.execute(SQL["all_entries"])},

@@ -130,10 +130,19 @@ class World(Damage):
 
     async def __aenter__(self) -> Self:
         self.power_on()
-        self._guard = self._stack.enter_context(guarded(self._inside, self._author_rng, self.app))
-        self._operators = Operators(self)
-        await self._gone(self._not_up, START_WITHIN_S)
+        try:
+            self._guard = self._stack.enter_context(guarded(self._inside, self._author_rng, self.app))
+            self._operators = Operators(self)
+            await self._gone(self._not_up, START_WITHIN_S)
+        except BaseException:
+            self._end()
+            raise
         return self
+
+    def _end(self) -> None:
+        """Nothing is left behind: neither guards nor processes nor files."""
+        self._stack.close()
+        self.power_off()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -143,8 +152,7 @@ class World(Damage):
                 await self.settle()
                 self._judge(self._finally)
         finally:
-            self._stack.close()
-            self.power_off()
+            self._end()
         if kind is None and self._guard:
             raise self._guard[0]
 
@@ -216,10 +224,6 @@ class World(Damage):
     async def failback(self, target: str = "", who: str = "requester") -> Plan:
         """Ask for a region to be given its role back."""
         return await self._operators.failback(who, target)
-
-    async def confirm_end(self, name: str, boot: str) -> None:
-        """Swear that this boot of a node is over, as a supervisor that saw its exit does."""
-        await self._operators.swear_ended(name, boot)
 
     # What clients do.
 

@@ -7,7 +7,8 @@ the other had seen. The policies that authors choose are in `merge`.
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from collections.abc import Callable
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -23,6 +24,17 @@ class Merge(Protocol):
     @property
     def name(self) -> str: ...
     def combine(self, ours: Row, theirs: Row) -> Row: ...
+
+
+Stamping = Callable[[bytes, str, int, int], bytes]
+"""A row's bytes with the dot of the commit that wrote them: (bytes, origin, sequence, stamp) -> bytes."""
+
+
+@runtime_checkable
+class Committing(Protocol):
+    """A policy whose rows tell of the commit that wrote them."""
+
+    def committed(self, value: bytes, origin: str, seq: int, stamp: int) -> bytes: ...
 
 
 class Stamped(Protocol):

@@ -96,6 +96,9 @@ WHERE substr(tbl, 1, 1) = '~' AND version > ? ORDER BY version;
 -- name: outcome
 SELECT record, expires_at FROM outcomes WHERE scope = ? AND key = ?;
 
+-- name: all_outcomes
+SELECT scope, key, record FROM outcomes;
+
 -- name: put_outcome
 INSERT INTO outcomes (scope, key, unit, record, expires_at) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (scope, key) DO UPDATE SET

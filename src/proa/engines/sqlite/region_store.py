@@ -17,7 +17,7 @@ import msgspec
 from proa.bell import Bell
 from proa.core.dedupe import Outcome, RecentKeys
 from proa.core.replicate.journal import NO_VERSIONS, Commit, Dot, Key, Row, Write, missing, parks
-from proa.core.replicate.resolve import LastWriter, Merge, order, resolve, verdict
+from proa.core.replicate.resolve import Committing, LastWriter, Merge, Stamping, order, resolve, verdict
 from proa.core.replicate.stamp import Versions, covers, join
 from proa.core.replicate.tombstones import Passed, passed_by_all
 from proa.core.roles import Cut
@@ -100,6 +100,10 @@ class SqliteRegionStore:
         self._region = region
         self._permit = permit
         self._merges = dict(merges or {})
+        # Policies of fields that merge by themselves have something to say at the commit; few tables have one.
+        self._stamping: dict[str, Stamping] = {
+            table: policy.committed for table, policy in self._merges.items() if isinstance(policy, Committing)
+        }
         self._raised: list[ConflictRecord] = []
         self.on_merge_raised: Callable[[ConflictRecord], None] | None = None
         self._news = Bell()
@@ -249,14 +253,10 @@ class SqliteRegionStore:
 
     def _committed(self, write: Write, stamp: int, seq: int) -> Write:
         """The write with the dot of this commit in fields that merge by themselves."""
-        policy = self._merges.get(write.table)
-        if policy is None or write.value is None:
+        stamping = self._stamping.get(write.table)
+        if stamping is None or write.value is None:
             return write
-        from proa.core.replicate.merge import Fields  # a table without a policy never needs it
-
-        if isinstance(policy, Fields):
-            return msgspec.structs.replace(write, value=policy.committed(write.value, self.origin, seq, stamp))
-        return write
+        return msgspec.structs.replace(write, value=stamping(write.value, self.origin, seq, stamp))
 
     def _put(self, write: Write, stamp: int, seq: int) -> Write:
         """Write one row over what is there; the write as the journal tells it, with what it had seen."""

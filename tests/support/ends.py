@@ -1,0 +1,29 @@
+"""A clock and entropy for tests that want to know what comes of them."""
+
+import random
+
+
+class ManualClock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self, now=1_000_000.0):
+        self.time = now
+
+    def now(self):
+        return self.time
+
+    def monotonic(self):
+        return self.time
+
+
+class SeededEntropy:
+    """Entropy that repeats itself for a seed."""
+
+    def __init__(self, seed=0):
+        self._rng = random.Random(seed)
+
+    def random(self):
+        return self._rng.random()
+
+    def token(self, size=16):
+        return self._rng.randbytes(size).hex()
