@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.bench-installed
 SEEDS ?= 120
+MINUTES ?= 10
 
-.PHONY: demo test simulate bench lint types format lock clean
+.PHONY: demo test simulate bench soak lint types format lock clean
 
 demo: $(STAMP) ## Lose a region under load, fail over, fail back, and print what it cost
 	$(BIN)/proa demo
@@ -21,6 +22,9 @@ simulate: $(STAMP) ## Hundreds of simulated outages of every profile on the stan
 
 bench: $(BENCH_STAMP) ## Figures beside their peers, into benchmarks/results.json
 	$(BIN)/python benchmarks/run.py
+
+soak: $(BENCH_STAMP) ## Ten minutes of load; memory must stay flat. MINUTES=60 for more
+	$(BIN)/python benchmarks/soak.py --minutes $(MINUTES) --out benchmarks/soak.json
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
