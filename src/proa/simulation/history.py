@@ -54,7 +54,10 @@ class Violation(msgspec.Struct, frozen=True):
 
 
 class StoreState(msgspec.Struct, frozen=True):
-    """What one store holds at the end. `rows` and `decoded` are by (table, key), tombstones only in `rows`."""
+    """What one store holds at the end. `rows` and `decoded` are by (table, key), tombstones only in `rows`.
+
+    `indexed` are the entries of indexes: (table, index, entry, key).
+    """
 
     rows: Mapping[tuple[str, str], Row]
     decoded: Mapping[tuple[str, str], Any]
@@ -63,6 +66,7 @@ class StoreState(msgspec.Struct, frozen=True):
     parked: Sequence[Commit] = ()
     duplicates: Sequence[tuple[Outcome, Outcome]] = ()
     journal: Mapping[tuple[str, int], Commit] = {}
+    indexed: frozenset[tuple[str, str, str, str]] = frozenset()
 
 
 class Control(msgspec.Struct, frozen=True):

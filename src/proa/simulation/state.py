@@ -72,6 +72,7 @@ def _state(app: App, connection: sqlite3.Connection) -> StoreState:
         parked=[_commit(row[4]) for row in connection.execute(SQL["parked"])],
         duplicates=[(_outcome(kept), _outcome(other)) for kept, other, _ in connection.execute(SQL["duplicates"])],
         journal={(origin, seq): _commit(entry) for origin, seq, entry in connection.execute(SQL["all_entries"])},
+        indexed=frozenset(connection.execute(SQL["all_index_entries"])),
     )
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from proa.core.dedupe import Outcome
 from proa.core.replicate.journal import Commit, Row
+from proa.core.replicate.resolve import Committing
 from proa.declare.context import CURRENT
 from proa.declare.http import Request
 from proa.errors import HttpError
@@ -38,6 +39,18 @@ class FakeUnit:
         row = self._rows.get(address)
         self.reads[address] = row.seq if row else 0
         return row.value if row else None
+
+    def now(self):
+        return asyncio.get_running_loop().time()
+
+    async def query(self, table, span):
+        now = self.now()
+        held = {key: row for (name, key), row in (self._rows | self.writes).items() if name == table.name}
+        placed = [(table.position(span.index, key, row.value), key) for key, row in held.items() if row.alive(now)]
+        found = sorted((position, key) for position, key in placed if position and span.start <= position < span.end)
+        for _, key in found[: span.limit]:
+            await self.get(table, key)
+        return [(position, held[key].value) for position, key in found[: span.limit]], len(found) > span.limit
 
     def write(self, table, write):
         self.writes[table.name, write.key] = write
@@ -120,14 +133,21 @@ class Service:
             return
         outcome = Outcome(*address, b"", answer.status, answer.headers, answer.body, unit.unit, "eu-west-1", 1e9)
         self._outcomes[address] = outcome
-        self.commits.append(Commit(ORIGIN, seq, seq << 16, 0, {}, list(unit.writes.values()), [], outcome, unit.unit))
+        writes = [self._committed(write, seq) for write in unit.writes.values()]
+        self.commits.append(Commit(ORIGIN, seq, seq << 16, 0, {}, writes, [], outcome, unit.unit))
         if seq % 20 == 0:
             self._old_rows = dict(self.rows)
-        for number, write in enumerate(unit.writes.values()):
+        for number, write in enumerate(writes):
             if (self.defect == "forgets commits" and seq % 5 == 0) or (self.defect == "commits halves" and number):
                 continue
-            row = Row(write.table, write.key, write.value, seq << 16, ORIGIN, seq, {ORIGIN: seq}, seq)
+            row = Row(write.table, write.key, write.value, seq << 16, ORIGIN, seq, {ORIGIN: seq}, seq, write.expires_at)
             self.rows[write.table, write.key] = row
+
+    def _committed(self, write, seq):
+        policy = self.app.tables[write.table].merge
+        if not isinstance(policy, Committing):
+            return write
+        return msgspec.structs.replace(write, value=policy.committed(write.value, ORIGIN, seq, seq << 16))
 
     def _reply(self, answer, region):
         headers = {"proa-region": region, "content-type": "application/json"}
@@ -148,6 +168,11 @@ class Service:
             cursors={ORIGIN: len(self.commits)},
             outcomes=self._outcomes,
             journal={(ORIGIN, commit.seq): only(commit, tables) for commit in self.commits},
+            indexed=frozenset(
+                (table, index, entry, key)
+                for (table, key), row in rows.items()
+                for index, entry in tables[table].schema.entries(key, row.value).items()
+            ),
         )
 
 

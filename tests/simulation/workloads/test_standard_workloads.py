@@ -15,9 +15,10 @@ from proa.simulation.workloads.counter import Counters
 from proa.simulation.workloads.effects import Charges
 from proa.simulation.workloads.register import Registers
 from proa.simulation.workloads.sets import Sets
+from proa.simulation.workloads.shelves import Shelves
 
 APPS = [standard.active_active, standard.active_passive]
-EVERY = [(standard.active_active, 9), (standard.active_passive, 15)]
+EVERY = [(standard.active_active, 11), (standard.active_passive, 18)]
 NAMES = ["active_active", "active_passive"]
 
 
@@ -53,7 +54,8 @@ def test_every_workload_fits_its_app_and_collides(app, count):
         ("forgets commits", Lists, {"append"}),
         ("forgets commits", Sets, {"set"}),
         ("forgets commits", Charges, {"effects", "loss"}),
-        *(("loses commits", kind, {"loss"}) for kind in (Registers, Bank, Counters, Lists, Sets, Charges)),
+        *(("loses commits", kind, {"loss"}) for kind in (Registers, Bank, Counters, Lists, Sets, Charges, Shelves)),
+        ("forgets commits", Shelves, {"index"}),
         ("forgets keys", Counters, {"counter"}),
         ("forgets keys", Lists, {"append"}),
         ("forgets keys", Charges, {"effects"}),

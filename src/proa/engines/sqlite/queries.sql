@@ -79,6 +79,9 @@ SELECT value FROM rows WHERE tbl = ? AND key = ?;
 -- Every row of a table that is not deleted.
 SELECT key, value FROM rows WHERE tbl = ? AND value IS NOT NULL;
 
+-- name: all_index_entries
+SELECT tbl, idx, entry, key FROM indexed;
+
 -- name: put_index_entry
 INSERT INTO indexed (tbl, idx, entry, key) VALUES (?, ?, ?, ?);
 

@@ -11,7 +11,7 @@ from random import Random
 
 from proa.app import App
 from proa.chaos import workload
-from proa.simulation.checkers import causality, control, convergence, fencing
+from proa.simulation.checkers import causality, control, convergence, fencing, indexes
 from proa.simulation.history import Final, Operation, Violation
 from proa.simulation.workloads import standard
 from proa.simulation.workloads.append import Lists
@@ -21,6 +21,7 @@ from proa.simulation.workloads.counter import Counters
 from proa.simulation.workloads.effects import Charges
 from proa.simulation.workloads.register import Registers
 from proa.simulation.workloads.sets import Sets
+from proa.simulation.workloads.shelves import Shelves
 from proa.simulation.workloads.standard import Held
 from proa.simulation.workloads.workload import Workload
 
@@ -49,6 +50,7 @@ def verdict(app: App, workloads: Sequence[Workload], history: Sequence[Operation
     merges = {table.name: table.merge for table in app.tables.values() if table.merge}
     particular = [found for workload in workloads for found in workload.check(history, final)]
     general = [*fencing.check(history, final), *control.check(history, final), *causality.check(final)]
+    general += indexes.check(app, final)
     return [*particular, *general, *convergence.check(history, final, merges)]
 
 
@@ -59,8 +61,8 @@ def collisions(workloads: Sequence[Workload], history: Sequence[Operation]) -> d
 
 def _held(app: App, mode: Held) -> list[Workload]:
     rpo_s = app.objectives.rpo_s
-    return [Registers(mode, rpo_s), *(kind(mode, rpo_s) for kind in (Bank, Counters, Lists, Sets, Charges))]
+    return [Registers(mode, rpo_s), *(kind(mode, rpo_s) for kind in (Bank, Counters, Lists, Sets, Charges, Shelves))]
 
 
 def _merged(app: App) -> list[Workload]:
-    return [kind("any", app.objectives.rpo_s) for kind in (Lists, Sets, Charges)]
+    return [kind("any", app.objectives.rpo_s) for kind in (Lists, Sets, Charges, Shelves)]

@@ -1,7 +1,8 @@
 """The apps on which the framework itself is judged: small routes whose contradictions are easy to see.
 
 Each shape is declared for a mode, under `/MODE/...` and in tables named `MODE_...`: registers, accounts, counters,
-lists, pairs and charges. What may be concluded from an answer differs by mode, so two rules keep every answer strong:
+lists, pairs, charges and shelves. What may be concluded from an answer differs by mode, so two rules keep every answer
+strong:
 - Where the mode is `active`, also a read writes its row back. Only a commit of an `active` row is refused to a region
   that has lost its right, so only that makes a read as good as a write.
 - A read of several rows is a POST with a key: it commits, so that all that it read is validated at one moment.
@@ -15,7 +16,8 @@ from typing import Literal
 import msgspec
 
 from proa.app import App
-from proa.core.replicate.merge import last_writer
+from proa.core.replicate import crdt
+from proa.core.replicate.merge import fields, last_writer
 from proa.declare.context import Context
 from proa.declare.objectives import Objectives
 from proa.declare.tables import Mode, Table
@@ -25,6 +27,8 @@ REGIONS = ("eu-west-1", "us-east-1", "ap-southeast-1")
 ACCOUNTS: tuple[str, ...] = ("a", "b", "c")
 OPENING = 100
 """What each account holds at first."""
+PAGE = 2
+"""Rows of a page of an index."""
 TIMEOUT_S = 2.0
 LEASE_S = 4.0
 """Short, so that a hand-over fits into a run; longer than it takes to find a region lost, so that its end matters."""
@@ -84,6 +88,35 @@ class Tally(msgspec.Struct, frozen=True):
     total: int
 
 
+class Item(msgspec.Struct, frozen=True):
+    """Something on a shelf, where it is found by an index; not there any more from `until` on."""
+
+    id: str
+    shelf: str
+    place: int
+    until: float | None = None
+
+
+class Placings(msgspec.Struct):
+    """How often something was placed on a shelf, by whichever region."""
+
+    id: str
+    count: crdt.GrowCounter = msgspec.field(default_factory=crdt.GrowCounter)
+
+
+class Shelf(msgspec.Struct, frozen=True):
+    """What a reader finds on a shelf, page after page; `at` is the region's time, the earlier of before and after."""
+
+    items: list[Item]
+    at: float
+
+
+class Place(msgspec.Struct, frozen=True):
+    shelf: str
+    place: int
+    lasts_s: float | None = None
+
+
 class Value(msgspec.Struct, frozen=True):
     value: int
 
@@ -130,12 +163,14 @@ def _held(app: App, mode: Held) -> None:
     _lists(app, app.table(f"{mode}_lists", Items, key="id", mode=mode))
     _pairs(app, mode)
     _charges(app, mode)
+    _shelves(app, mode)
 
 
 def _merged(app: App) -> None:
     _lists(app, app.table("any_lists", Items, key="id", mode="any", merge=last_writer()))
     _pairs(app, "any")
     _orders(app)
+    _shelves(app, "any")
 
 
 def _registers(app: App, mode: Held) -> None:
@@ -266,6 +301,33 @@ def _orders(app: App) -> None:
         taken = Charge(ctx.unit, ctx.idempotency_key or "", body.value)
         await orders.put(taken)
         return taken
+
+
+def _shelves(app: App, mode: Mode) -> None:
+    """Items that are moved between shelves and found by an index, a page at a time; some are there for a while only."""
+    indexes = {"by_shelf": ("shelf", "place")}
+    items = app.table(f"{mode}_items", Item, key="id", mode=mode, indexes=indexes, expires="until")
+    reads = app.table(f"{mode}_reads", Register, key="id", mode=mode)
+    counted = app.table("any_placings", Placings, key="id", merge=fields()) if mode == "any" else None
+
+    @app.post(f"/{mode}/items/{{id}}", idempotent=True, timeout_s=TIMEOUT_S)
+    async def place(id: str, body: Place, ctx: Context) -> None:
+        await items.put(Item(id, body.shelf, body.place, None if body.lasts_s is None else ctx.now() + body.lasts_s))
+        if counted:
+            placings = await counted.get(body.shelf, None) or Placings(body.shelf)
+            placings.count.add()
+            await counted.put(placings)
+
+    @app.post(f"/{mode}/shelves/{{shelf}}/read", idempotent=True, timeout_s=TIMEOUT_S)
+    async def read(shelf: str, ctx: Context) -> Shelf:
+        began = ctx.now()
+        found = await items.by("by_shelf").query(shelf, limit=PAGE)
+        rows = found.rows
+        while found.next:
+            found = await items.by("by_shelf").query(shelf, limit=PAGE, start=found.next)
+            rows += found.rows
+        await reads.put(Register(ctx.unit, len(rows)))
+        return Shelf(rows, min(began, ctx.now()))
 
 
 active_active = active_active_app()
