@@ -1,7 +1,8 @@
 # noqa: INP001 - a program of the documents, not a package
 """Writes the pages that the code itself can tell: `python docs/reference/generate.py`.
 
-errors.md comes from the docstrings of the error classes, cli.md from the commands' own help.
+errors.md comes from the docstrings of the error classes, cli.md from the commands' own help, dangers.md from the rules
+of `proa check`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from cyclopts import App as Cli
 from rich.console import Console
 
+from proa.cli.dangers import RULES, Rule
 from proa.cli.main import COMMANDS, build
 from proa.errors import BY_CODE, ProaError
 
@@ -25,6 +27,14 @@ Generated from [`errors.py`](../../src/proa/errors.py) by `python docs/reference
 prints one of them. An app's own errors are subclasses of these with codes of their own.
 
 *Not started* means: the answer proves that nothing was committed, so any region may try again.
+"""
+DANGERS = """# Dangers
+
+Generated from [`dangers.py`](../../src/proa/cli/dangers.py) by `python docs/reference/generate.py`. `proa check APP`
+looks for these in an app and says where they are; `proa explain CODE` prints one of them.
+
+*Refused*: it must be changed, and `proa check` exits with 3. *Warned*: it may be meant. What is read off the code of
+handlers (K005, K006, K009) is a guess, and says what it saw.
 """
 COMMAND_LINE = """# The command line
 
@@ -47,7 +57,7 @@ where there is no terminal. Where options come from besides flags: [configuratio
 
 def pages() -> dict[str, str]:
     """File name -> content."""
-    return {"errors.md": errors(), "cli.md": command_line()}
+    return {"errors.md": errors(), "cli.md": command_line(), "dangers.md": dangers()}
 
 
 def errors() -> str:
@@ -64,6 +74,17 @@ def entry(kind: type[ProaError]) -> str:
     return (
         f"## {kind.code} {kind.title}\n\n`{kind.__name__}`, status {kind.status}{started}\n\n{first}\n\n{explanation}\n"
     )
+
+
+def dangers() -> str:
+    """Every rule of `proa check`, by code."""
+    return "\n".join([DANGERS, *(rule(found) for found in RULES)])
+
+
+def rule(found: Rule) -> str:
+    """One rule: heading, verdict, explanation."""
+    told = f"{found.verdict.capitalize()}.\n\n**Cause:** {found.cause}.\n\n**Fix:** {found.fix}."
+    return f"## {found.code} {found.title}\n\n{told}\n"
 
 
 def command_line() -> str:

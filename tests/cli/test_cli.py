@@ -30,8 +30,9 @@ def test_check_prints_each_route_with_its_class_and_promise(shop, capsys):
         "shop: active-active in eu-west-1, us-east-1\n"
         "\n"
         "METHOD  PATH          UNIT      SAME KEY AGAIN\n"
-        "POST    /orders       regional  once in its region; two regions within the lag: detected and listed\n"
-        "PUT     /stock/{id}   global    with a key: once in all regions\n"
+        "POST    /orders       regional  once in this region and wherever it is replicated; "
+        "in two regions within the lag both may run: listed\n"
+        "PUT     /stock/{id}   global    with a key: once, everywhere\n"
         "GET     /orders/{id}  read      any region answers, repeated freely\n"
         "\n"
         "TABLE   MODE    KEY\n"
@@ -188,9 +189,34 @@ async def both(row: Row) -> None:
 def test_check_refuses_and_warns_of_dangerous_combinations(tmp_path, capsys):
     (tmp_path / "app.py").write_text(DANGEROUS)
     assert main(["check", str(tmp_path), "--json"]) == 3
-    found = [(danger["verdict"], danger["what"]) for danger in json.loads(capsys.readouterr().out)["dangers"]]
+    found = [(danger["verdict"], danger["code"]) for danger in json.loads(capsys.readouterr().out)["dangers"]]
     assert found == [
-        ("refused", "automatic fail-over between two regions without a witness"),
-        ("warned", "POST /both promises rpo_s=0, but near replicate after the answer"),
-        ("refused", "POST /both writes strong tables and any ones"),
+        ("refused", "PROA-K001"),
+        ("warned", "PROA-K003"),
+        ("refused", "PROA-K004"),
+        ("warned", "PROA-K007"),
     ]
+
+
+def test_a_danger_is_told_with_its_cause_and_fix_and_explained_by_its_code(tmp_path, capsys):
+    (tmp_path / "app.py").write_text(DANGEROUS)
+    assert main(["check", str(tmp_path)]) == 3
+    assert (
+        "\nrefused: POST /both writes strong tables and any ones (PROA-K004)\n"
+        "  cause: a unit commits in exactly one store, so one of the writes is refused at run time\n"
+        "  fix:   split the handler, or give the tables the same kind of mode\n"
+    ) in capsys.readouterr().out
+    assert main(["explain", "k004"]) == 0
+    assert capsys.readouterr().out == (
+        "PROA-K004 One unit, two stores (refused)\n"
+        "\n"
+        "Cause: a unit commits in exactly one store, so one of the writes is refused at run time\n"
+        "Fix: split the handler, or give the tables the same kind of mode\n"
+    )
+
+
+def test_the_distance_to_the_global_store_may_come_from_the_environment(tmp_path, monkeypatch, capsys):
+    (tmp_path / "app.py").write_text(SHOP.replace('/stock/{id}"', '/stock/{id}", timeout_s=0.05'))
+    monkeypatch.setenv("PROA_RTT_MS", "80")
+    assert main(["check", str(tmp_path), "--json"]) == 3
+    assert [danger["code"] for danger in json.loads(capsys.readouterr().out)["dangers"]] == ["PROA-K008"]

@@ -1,4 +1,4 @@
-"""`proa check APP`: the declarations, what each route promises, and the laws of the app's merges."""
+"""`proa check APP`: the declarations, what each route promises, and what about them will hurt in an outage."""
 
 from __future__ import annotations
 
@@ -6,34 +6,36 @@ import sys
 
 from proa.app import App
 from proa.cli.dangers import Danger, dangers
+from proa.cli.laws import judged
 from proa.cli.output import OK, VIOLATED, print_json, print_table
 from proa.declare.handlers import Route
 from proa.local.plane import declared
 
 _PROMISES = {
     "read": "any region answers, repeated freely",
-    "global": "once in all regions",
+    "global": "once, everywhere",
+    "home": "once, at the row's home",
     "active": "once in the active region; what a fail-over cuts off is set aside and listed",
-    "regional": "once in its region; two regions within the lag: detected and listed",
+    "regional": "once in this region and wherever it is replicated; in two regions within the lag both may run: ",
 }
 
 
-def check(app: str, *, json: bool = False) -> int:
-    """Check an app's declarations: routes, what they promise, and its merges.
+def check(app: str, *, rtt_ms: float = 0.0, json: bool = False) -> int:
+    """Check an app's declarations: routes, what they promise, its merges, and what will hurt in an outage.
 
     Args:
         app: a folder with `app.py`, a file, or `module:attribute`.
+        rtt_ms: the round trip to the global store; deadlines that it does not fit into are refused.
         json: print JSON.
     """
     found = declared(app)
-    broken, findings = broken_merges(found), dangers(found)
+    findings = dangers(found, rtt_ms)
     if json:
-        print_json(_report(found, broken) | {"dangers": findings})
+        print_json(_report(found) | {"dangers": findings})
     else:
-        _print(found, broken)
-        _warn(findings)
-    refused = broken or any(danger.verdict == "refused" for danger in findings)
-    return VIOLATED if refused else OK
+        _print(found)
+        _tell(findings)
+    return VIOLATED if any(danger.verdict == "refused" for danger in findings) else OK
 
 
 def promise(route: Route) -> str:
@@ -44,18 +46,12 @@ def promise(route: Route) -> str:
         return "each request counts: no key, no replay"
     modes = {table.mode for table in route.writes()}
     once = _PROMISES["active" if modes == {"active"} else route.unit]
+    if once.endswith(": "):
+        once += "listed"
     return once if route.idempotent is True else f"with a key: {once}"
 
 
-def broken_merges(app: App) -> dict[str, str]:
-    """The tables whose merge breaks a law, and which; checked on many generated rows."""
-    from proa.cli.laws import broken_law
-
-    found = {name: broken_law(table) for name, table in app.tables.items() if table.mode == "any"}
-    return {name: law for name, law in found.items() if law}
-
-
-def _report(app: App, broken: dict[str, str]) -> dict[str, object]:
+def _report(app: App) -> dict[str, object]:
     return {
         "app": app.name,
         "topology": app.topology,
@@ -73,20 +69,20 @@ def _report(app: App, broken: dict[str, str]) -> dict[str, object]:
         ],
         "tables": [{"name": table.name, "mode": table.mode, "key": table.key} for table in app.tables.values()],
         "checks": list(app.checks),
-        "broken_merges": broken,
+        "broken_merges": judged(app).broken,
     }
 
 
-def _warn(findings: list[Danger]) -> None:
+def _tell(findings: list[Danger]) -> None:
     for danger in findings:
-        sys.stdout.write(f"\n{danger.verdict}: {danger.what}\n  cause: {danger.cause}\n  fix:   {danger.fix}\n")
+        sys.stdout.write(
+            f"\n{danger.verdict}: {danger.what} ({danger.code})\n  cause: {danger.cause}\n  fix:   {danger.fix}\n"
+        )
 
 
-def _print(app: App, broken: dict[str, str]) -> None:
+def _print(app: App) -> None:
     sys.stdout.write(f"{app.name}: {app.topology} in {', '.join(app.regions)}\n\n")
     routes = [(route.method, route.path, route.unit, promise(route)) for route in app.routes]
     print_table(("METHOD", "PATH", "UNIT", "SAME KEY AGAIN"), routes)
     sys.stdout.write("\n")
     print_table(("TABLE", "MODE", "KEY"), [(table.name, table.mode, table.key) for table in app.tables.values()])
-    for name, law in broken.items():
-        sys.stdout.write(f"\ntable {name}: its merge breaks a law: {law}\n")

@@ -1,69 +1,260 @@
-"""Combinations of declarations that cannot keep what they promise: refused, or warned of, with cause and fix."""
+"""Combinations of declarations, and habits of handlers, that cannot keep what they promise.
+
+Each is a `Rule` with a code, a cause and a fix (`proa explain K005` prints them); what it finds in an app is a `Danger`
+that says where. `refused` must be changed before the app can be trusted; `warned` may be meant.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import msgspec
 
 from proa.app import App
+from proa.cli.habits import calls_home, counted, walks
+from proa.cli.laws import judged
+from proa.declare.handlers import Route
+
+Verdict = Literal["refused", "warned"]
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """What is checked: the app, and how far the global store is from a region (0: nobody said)."""
+
+    app: App
+    rtt_ms: float = 0.0
+
+    def writing(self) -> Iterator[Route]:
+        """The routes that write a table."""
+        return (route for route in self.app.routes if route.unit != "read" and route.writes())
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """One thing that goes wrong. `find` says of an app where it is, one sentence each."""
+
+    code: str
+    verdict: Verdict
+    title: str
+    cause: str
+    fix: str
+    find: Callable[[Setting], Iterator[str]]
 
 
 class Danger(msgspec.Struct, frozen=True):
-    """One finding: `refused` must be changed, `warned` may be meant."""
+    """What a rule found at one place."""
 
-    verdict: Literal["refused", "warned"]
+    code: str
+    verdict: Verdict
     what: str
     cause: str
     fix: str
 
 
-def dangers(app: App) -> list[Danger]:
-    """Everything about the declarations of `app` that will hurt in an outage."""
-    return [*_witness(app), *_lease(app), *_loss(app), *_mixed(app)]
+def dangers(app: App, rtt_ms: float = 0.0) -> list[Danger]:
+    """Everything about `app` that will hurt in an outage; `rtt_ms` is the round trip to the global store."""
+    setting = Setting(app, rtt_ms)
+    return [
+        Danger(rule.code, rule.verdict, what, rule.cause, rule.fix) for rule in RULES for what in rule.find(setting)
+    ]
 
 
-def _witness(app: App) -> Iterator[Danger]:
+# The system.
+
+
+def _no_witness(setting: Setting) -> Iterator[str]:
+    app = setting.app
     if app.failover == "automatic" and len(app.regions) == 2 and app.witness is None:
-        yield Danger(
-            "refused",
-            "automatic fail-over between two regions without a witness",
-            "when the link between them is cut, each sees the other as lost, and nobody can tell who is right",
-            "declare where the witness lives: App(..., witness=...), outside both regions",
-        )
+        yield "automatic fail-over between two regions without a witness"
 
 
-def _lease(app: App) -> Iterator[Danger]:
-    rto_s = app.objectives.rto_s
+def _long_lease(setting: Setting) -> Iterator[str]:
+    app, rto_s = setting.app, setting.app.objectives.rto_s
     if app.topology == "active-passive" and rto_s is not None and app.lease_s >= rto_s:
-        yield Danger(
-            "warned",
-            f"lease_s={app.lease_s:g} is not below rto_s={rto_s:g}",
-            "a region that cannot be reached is replaced only when its lease has run out",
-            f"declare a lease of about {rto_s / 3:.2g} s, or a larger rto_s",
-        )
+        yield f"lease_s={app.lease_s:g} is not below rto_s={rto_s:g}; about {rto_s / 3:.2g} would be"
 
 
-def _loss(app: App) -> Iterator[Danger]:
-    for route in app.routes:
+# Routes and what they write.
+
+
+def _loss(setting: Setting) -> Iterator[str]:
+    for route in setting.writing():
         lagging = sorted(table.name for table in route.writes() if table.mode != "strong")
-        if lagging and (route.objectives or app.objectives).rpo_s == 0:
-            yield Danger(
-                "warned",
-                f"{route.scope} promises rpo_s=0, but {', '.join(lagging)} replicate after the answer",
-                "what a lost region had acknowledged and not yet replicated is missing until its disk returns",
-                "keep rows that must survive a region in `strong` tables, or give the route an rpo_s above the lag",
-            )
+        if lagging and (route.objectives or setting.app.objectives).rpo_s == 0:
+            yield f"{route.scope} promises rpo_s=0, but {', '.join(lagging)} replicate after the answer"
 
 
-def _mixed(app: App) -> Iterator[Danger]:
-    for route in app.routes:
+def _mixed(setting: Setting) -> Iterator[str]:
+    for route in setting.writing():
         modes = {table.mode for table in route.writes()}
         if "strong" in modes and len(modes) > 1:
-            yield Danger(
-                "refused",
-                f"{route.scope} writes strong tables and {', '.join(sorted(modes - {'strong'}))} ones",
-                "a unit commits in exactly one store, so one of the writes is refused at run time",
-                "split the handler, or give the tables the same kind of mode",
+            yield f"{route.scope} writes strong tables and {', '.join(sorted(modes - {'strong'}))} ones"
+
+
+def _no_key(setting: Setting) -> Iterator[str]:
+    for route in setting.writing():
+        repeatable = route.method in ("PUT", "DELETE") and route.idempotent
+        if route.idempotent is not True and not repeatable:
+            tables = ", ".join(sorted(table.name for table in route.writes()))
+            key = "no Idempotency-Key" if not route.idempotent else "an Idempotency-Key only where one is sent"
+            yield f"{route.scope} writes {tables} and heeds {key}"
+
+
+def _too_short(setting: Setting) -> Iterator[str]:
+    for route in setting.app.routes:
+        needed_ms = setting.rtt_ms * _rounds(route)
+        if route.timeout_s * 1000 < needed_ms:
+            yield (
+                f"{route.scope} has timeout_s={route.timeout_s:g}, but its calls of the global store take "
+                f"{needed_ms:g} ms at a round trip of {setting.rtt_ms:g} ms"
             )
+
+
+def _rounds(route: Route) -> int:
+    """How many round trips to the global store a unit of this route cannot do without."""
+    reads = any(table.mode == "strong" for table in route.reads())
+    return reads + (route.unit == "global")
+
+
+def _lost_sums(setting: Setting) -> Iterator[str]:
+    if len(setting.app.regions) > 1:
+        for route in setting.writing():
+            for table, field, seen in counted(route):
+                yield f"{route.scope} changes the number {table.name}.{field} ({seen}), which one writer wins"
+
+
+# What handlers do.
+
+
+def _cross_region(setting: Setting) -> Iterator[str]:
+    for route in setting.app.routes:
+        if seen := calls_home(setting.app, route):
+            yield f"{route.scope} {seen}: it seems to call a region of its own app, or the edge"
+
+
+def _endless(setting: Setting) -> Iterator[str]:
+    for route in setting.app.routes:
+        if walks(route):
+            yield f"{route.scope} asks for page after page of a query in a loop"
+
+
+# Tables.
+
+
+def _expiring(setting: Setting) -> Iterator[str]:
+    for table in setting.app.tables.values():
+        if table.mode == "strong" and table.expires:
+            yield f"strong table {table.name} expires by {table.expires!r}"
+
+
+def _unlawful(setting: Setting) -> Iterator[str]:
+    for name, law in judged(setting.app).broken.items():
+        yield f"table {name}: its merge breaks a law: {law}"
+
+
+def _untried(setting: Setting) -> Iterator[str]:
+    for name in judged(setting.app).untried:
+        yield f"table {name}: no rows could be made up to try its merge on"
+
+
+RULES = (
+    Rule(
+        "PROA-K001",
+        "refused",
+        "Automatic fail-over that nobody can judge",
+        "when the link between two regions is cut, each sees the other as lost, and nobody can tell who is right",
+        "declare where the witness lives: App(..., witness=...), outside both regions",
+        _no_witness,
+    ),
+    Rule(
+        "PROA-K002",
+        "warned",
+        "A lease as long as the recovery may take",
+        "a region that cannot be reached is replaced only when its lease has run out",
+        "declare a lease of about a third of rto_s, or a larger rto_s",
+        _long_lease,
+    ),
+    Rule(
+        "PROA-K003",
+        "warned",
+        "No loss promised, and lost with the region",
+        "what a lost region had acknowledged and not yet replicated is missing until its disk returns",
+        "keep rows that must survive a region in `strong` tables, or give the route an rpo_s above the lag",
+        _loss,
+    ),
+    Rule(
+        "PROA-K004",
+        "refused",
+        "One unit, two stores",
+        "a unit commits in exactly one store, so one of the writes is refused at run time",
+        "split the handler, or give the tables the same kind of mode",
+        _mixed,
+    ),
+    Rule(
+        "PROA-K005",
+        "warned",
+        "A sum that one writer wins",
+        "two regions that add at the same moment each write their own sum; the merge keeps one, the other is gone",
+        "make the field a `merge.Counter` with merge=merge.fields(), or the table `strong`",
+        _lost_sums,
+    ),
+    Rule(
+        "PROA-K006",
+        "warned",
+        "A handler that waits for another region",
+        "a region that needs another one to answer fails with it: two regions become one larger one",
+        "write a row and let replication carry it, or read it here; keep the call out of the handler",
+        _cross_region,
+    ),
+    Rule(
+        "PROA-K007",
+        "warned",
+        "A write that may run twice",
+        "a client that got no answer can only send the request again, and without a key it is another request",
+        "declare idempotent=True; PUT and DELETE, which replace or remove a row as a whole, may leave it `optional`",
+        _no_key,
+    ),
+    Rule(
+        "PROA-K008",
+        "refused",
+        "A deadline below the round trip",
+        "the unit ends before the global store can have answered, so it fails at every request",
+        "give the route a longer timeout_s, or keep what it touches out of `strong` tables",
+        _too_short,
+    ),
+    Rule(
+        "PROA-K009",
+        "warned",
+        "A query without an end",
+        "every row returned is kept and checked at the commit, so the unit grows with the table until it is too slow",
+        "answer one page and hand `next` to the client, or keep a row with the total and change it with each write",
+        _endless,
+    ),
+    Rule(
+        "PROA-K010",
+        "warned",
+        "A strong row whose end is a matter of clocks",
+        "each region judges the end by its own clock, so within clock_bound_ms a row is there for one and gone for "
+        "another; who relies on its absence may act while somebody else still relies on the row",
+        "leave more than clock_bound_ms between the end and what rests on it, or let a unit delete the row",
+        _expiring,
+    ),
+    Rule(
+        "PROA-K011",
+        "refused",
+        "A merge that breaks a law",
+        "regions apply the same writes in different orders; where the merge is not commutative, associative and "
+        "idempotent they end with different rows",
+        "change the function until it holds for the values shown; the larger, the union, the later are such functions",
+        _unlawful,
+    ),
+    Rule(
+        "PROA-K012",
+        "warned",
+        "A merge that was not tried",
+        "its rows are of a type, or under constraints, that generated values do not meet, so nobody knows of its laws",
+        "try it in a test of your own, in any order and twice, or give the fields types that leave more room",
+        _untried,
+    ),
+)
+"""Every rule, by code."""

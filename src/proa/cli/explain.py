@@ -1,4 +1,4 @@
-"""`proa explain CODE`: an error's docstring, out of the class itself."""
+"""`proa explain CODE`: an error's docstring, out of the class itself; or a rule of `proa check`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ def explain(code: str, *, json: bool = False) -> int:
         json: print JSON.
     """
     wanted = code.upper() if code.upper().startswith("PROA-") else f"PROA-{code.upper()}"
+    if wanted.startswith("PROA-K"):
+        return _explain_rule(wanted, json=json)
     kind = BY_CODE.get(wanted)
     if kind is None:
         raise UsageError(f"{code} is no code of Proa; the codes are {', '.join(sorted(BY_CODE))}")
@@ -26,4 +28,18 @@ def explain(code: str, *, json: bool = False) -> int:
         sys.stdout.write(
             f"{told.code} {told.title} (HTTP {told.status})\n\n{told.what}\n\nCause: {told.cause}\nFix: {told.fix}\n"
         )
+    return OK
+
+
+def _explain_rule(code: str, *, json: bool) -> int:
+    from proa.cli.dangers import RULES  # errors are explained without the parts that look at apps
+
+    rule = next((rule for rule in RULES if rule.code == code), None)
+    if rule is None:
+        raise UsageError(f"{code} is no rule of `proa check`; the rules are {', '.join(rule.code for rule in RULES)}")
+    told = {"code": rule.code, "title": rule.title, "verdict": rule.verdict, "cause": rule.cause, "fix": rule.fix}
+    if json:
+        print_json(told)
+    else:
+        sys.stdout.write(f"{rule.code} {rule.title} ({rule.verdict})\n\nCause: {rule.cause}\nFix: {rule.fix}\n")
     return OK

@@ -8,12 +8,14 @@ generated from the table's type with a fixed seed, so that a finding can be repe
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from random import Random
 from typing import Any
 
 import msgspec
 from msgspec import inspect
 
+from proa.app import App
 from proa.core.replicate.journal import Row
 from proa.core.replicate.merge import Fields, Function, Join
 from proa.core.time import stamp_of
@@ -23,10 +25,37 @@ from proa.declare.tables import BaseTable
 TRIALS = 300
 _WORDS = ("", "a", "b", "proa", "ü", "0")
 _SEED = 20_261_121
+_TEXTS: dict[type[inspect.Type], tuple[str, ...]] = {
+    inspect.DateTimeType: ("2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z", "1999-12-31T23:59:59Z"),
+    inspect.DateType: ("2026-01-01", "2026-01-02", "1999-12-31"),
+    inspect.DecimalType: ("0", "1.5", "-2.25"),
+    inspect.UUIDType: tuple(f"00000000-0000-0000-0000-00000000000{digit}" for digit in range(3)),
+}
+"""Values that are texts in JSON."""
+UNTRIED = "untried"
+"""Instead of a law: nothing could be generated to try it on."""
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """Tables whose merge breaks a law, and how; tables for which no rows could be generated."""
+
+    broken: dict[str, str]
+    untried: tuple[str, ...]
+
+
+@cache
+def judged(app: App) -> Judged:
+    """What trying the merge of every table of `app` showed."""
+    found = {name: broken_law(table) for name, table in app.tables.items() if table.mode == "any"}
+    broken = {name: law for name, law in found.items() if law and law != UNTRIED}
+    return Judged(broken, tuple(name for name, law in found.items() if law == UNTRIED))
 
 
 def broken_law(table: BaseTable[Any]) -> str | None:
-    """The first law that the table's merge breaks, with the rows that show it; None where it holds on all trials."""
+    """The first law that the table's merge breaks, with the rows that show it; None where it holds on all trials.
+
+    UNTRIED where no rows could be generated.
+    """
     match table.merge:
         case None:
             return None
@@ -34,7 +63,8 @@ def broken_law(table: BaseTable[Any]) -> str | None:
             return _broken(_on_rows(join, table), lambda rng, _: _value(table, rng), _shown)
         case Fields(joins=joins, hints=hints):
             laws = {name: _broken_field(join, hints[name]) for name, join in joins.items()}
-            return next((f"{law} (field {name})" for name, law in laws.items() if law), None)
+            broken = (f"{law} (field {name})" for name, law in laws.items() if law and law != UNTRIED)
+            return next(broken, UNTRIED if UNTRIED in laws.values() else None)
         case merge:
             return _broken(merge.combine, lambda rng, number: _row(table, rng, number), _shown_row, _content)
 
@@ -52,15 +82,19 @@ def _broken(
 ) -> str | None:
     """The first law that a join breaks on generated values; `content` is what of two values must be equal."""
     rng = Random(_SEED)  # noqa: S311 - trials that can be repeated, never a secret
+    tried = False
     for _ in range(TRIALS):
         trio = [generate(rng, number) for number in range(3)]
+        if None in trio:
+            continue
+        tried = True
         try:
-            broken = None if None in trio else _law_broken_by(join, trio, shown, content)
+            broken = _law_broken_by(join, trio, shown, content)
         except Exception as error:  # noqa: BLE001 - the author's code; whatever it raises is a finding
             broken = f"total: it raised {type(error).__name__}: {error} on {', '.join(map(shown, trio))}"
         if broken:
             return broken
-    return None
+    return None if tried else UNTRIED
 
 
 def _law_broken_by(
@@ -126,7 +160,8 @@ def _guess(kind: inspect.Type, rng: Random) -> Any:  # noqa: PLR0911 - one line 
         case inspect.StructType() | inspect.DataclassType() | inspect.TypedDictType():
             return {field.encode_name: _guess(field.type, rng) for field in kind.fields}
         case inspect.IntType():
-            return rng.choice((0, 1, 2, -1, rng.randint(-(10**6), 10**6)))
+            low, high = kind.ge if kind.ge is not None else -(10**6), kind.le if kind.le is not None else 10**6
+            return rng.choice((0, 1, 2, -1, rng.randint(low, max(low, high))))
         case inspect.FloatType():
             return rng.choice((0.0, 1.5, rng.uniform(-1e6, 1e6)))
         case inspect.BoolType():
@@ -142,7 +177,7 @@ def _guess(kind: inspect.Type, rng: Random) -> Any:  # noqa: PLR0911 - one line 
         case inspect.LiteralType() | inspect.EnumType():
             return rng.choice(_choices(kind))
         case _:
-            return None
+            return rng.choice(_TEXTS.get(type(kind), (None,)))
 
 
 def _choices(kind: inspect.LiteralType | inspect.EnumType) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypedDict
 import msgspec
 
 from proa.declare.binding import Getter, bind
-from proa.declare.classify import written_tables
+from proa.declare.classify import READS, tables_called, written_tables
 from proa.declare.context import Context
 from proa.declare.http import Request
 from proa.declare.objectives import Objectives
@@ -66,6 +66,10 @@ class Route(msgspec.Struct):
     def writes(self) -> set[BaseTable[Any]]:
         """The tables that the handler's code writes."""
         return written_tables(self.handler)
+
+    def reads(self) -> set[BaseTable[Any]]:
+        """The tables that the handler's code reads."""
+        return tables_called(self.handler, READS)
 
     def arguments(self, request: Request, path: Mapping[str, str], context: Context) -> dict[str, Any]:
         """The handler's arguments out of a request; raises BadRequest or Unprocessable."""

@@ -89,7 +89,7 @@ class BaseTable(Generic[T]):
         self._codec = RowCodec(kind)
         self.merge = self._policy(options.merge)
         self._indexes = {index: self._index(index, fields) for index, fields in options.indexes.items()}
-        self._expires = self._expiring(options.expires)
+        self.expires = self._expiring(options.expires)
         self._options = options
 
     def _policy(self, merge: Merge | None) -> Merge | None:
@@ -135,7 +135,7 @@ class BaseTable(Generic[T]):
             raise RowTooLarge(f"a row of {self.name} has {len(value):,} bytes; at most {ROW_BYTES_MAX:,} fit")
         if self._indexes:
             self._refusing(self._entries_of, row)
-        expires_at = self._expiry(row, self._expires) if self._expires else None
+        expires_at = self._expiry(row, self.expires) if self.expires else None
         return Write(self.name, self.key_of_row(row), value, self.mode, expires_at)
 
     def _expiry(self, row: T, field: str) -> float | None:
