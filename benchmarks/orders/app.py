@@ -24,6 +24,13 @@ async def create(order: Order) -> Order:
     return order
 
 
+@app.post("/orders/batch", idempotent=True)
+async def create_many(batch: list[Order]) -> int:
+    for order in batch:
+        await orders.put(order)
+    return len(batch)
+
+
 @app.post("/reservations", idempotent=True)
 async def reserve(order: Order) -> Order:
     await reservations.put(order)

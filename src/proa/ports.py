@@ -125,6 +125,10 @@ class Terms(msgspec.Struct):
     limits: Versions = {}
 
 
+ENTRIES_BYTES = 128 * 1024
+"""How much of a journal is read at once: whoever serves a peer that was long away must not stop for it."""
+
+
 class RegionStore(Protocol):
     """A region's own database. Reads see durable commits alone; `commit` returns after the commit is durable."""
 
@@ -138,8 +142,11 @@ class RegionStore(Protocol):
         ...
 
     async def commit(self, batch: Batch) -> Result: ...
-    async def journal(self, after: Versions, limit: int) -> list[bytes]:
-        """Durable commits (encoded) after the given cursor of each origin named, in each origin's order."""
+    async def journal(self, after: Versions, limit: int, size: int = ENTRIES_BYTES) -> list[bytes]:
+        """Durable commits (encoded) after the given cursor of each origin named, in each origin's order.
+
+        At most `limit`, and no more once they have `size` bytes together.
+        """
         ...
 
     async def forget(self, peers: Collection[Passed], limit: int) -> int:

@@ -345,6 +345,7 @@ class Conformance:
                 assert all(commit.deps == {"us/1": 1} for commit in commits)
                 assert len({commit.stamp for commit in commits}) == 5
                 assert [commit.seq for commit in decoded(await store.journal({"eu/1": 3}, 1))] == [4]
+                assert len(await store.journal({"eu/1": 0}, 10, size=1)) == 1
                 assert await store.journal({"us/1": 0}, 10) == [foreign(1)]
 
         self.run(backend, scenario)

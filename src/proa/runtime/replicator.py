@@ -20,7 +20,7 @@ from proa.core.replicate.stamp import Versions, covers, region_of
 from proa.core.replicate.tombstones import Passed, heard
 from proa.core.time import out_of_bound, wall_of
 from proa.errors import LinkDown, LinkRefused, LinkTimeout, StoreFull
-from proa.ports import Clock, Link, Method, RegionStore, Telemetry, Terms
+from proa.ports import ENTRIES_BYTES, Clock, Link, Method, RegionStore, Telemetry, Terms
 from proa.runtime.events import ClockSkewSeen, CommitsApplied, PeerBack, PeerLost
 
 PULL_LIMIT = 500
@@ -85,6 +85,11 @@ _decode_head = msgspec.msgpack.Decoder(_Head).decode
 _encode = msgspec.msgpack.Encoder().encode
 _decode_pull = msgspec.msgpack.Decoder(Pull).decode
 _decode_pulled = msgspec.msgpack.Decoder(Pulled).decode
+
+
+def _whole(entries: list[bytes]) -> bool:
+    """Whether a reply brought all that there was."""
+    return len(entries) < PULL_LIMIT and sum(map(len, entries)) < ENTRIES_BYTES
 
 
 class Replicator:
@@ -153,7 +158,7 @@ class Replicator:
         reply = await self._link.call(peer, "pull", _encode(pull), timeout_s=PULL_WAIT_S + PULL_TIMEOUT_S)
         pulled = _decode_pulled(reply)
         self.peers[peer].cursors = pulled.cursors
-        self.peers[peer].busy = BUSY_COUNT <= len(pulled.entries) < PULL_LIMIT
+        self.peers[peer].busy = len(pulled.entries) >= BUSY_COUNT and _whole(pulled.entries)
         entries = self._within_clock_bound(pulled.entries)
         if not entries:
             return not pulled.entries

@@ -38,7 +38,7 @@ from proa.engines.sqlite.rows import (
     versions_of,
 )
 from proa.engines.sqlite.tables import NONE, Tables, query_rows
-from proa.ports import Batch, Clock, Committed, Permit, Result, Schema, Span, Terms
+from proa.ports import ENTRIES_BYTES, Batch, Clock, Committed, Permit, Result, Schema, Span, Terms
 
 _decode_commit = msgspec.msgpack.Decoder(Commit).decode
 _decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
@@ -177,15 +177,24 @@ class SqliteRegionStore:
     def finished_lately(self, scope: str, key: str) -> bool:
         return self._recent.maybe(scope, key)
 
-    async def journal(self, after: Versions, limit: int) -> list[bytes]:
+    async def journal(self, after: Versions, limit: int, size: int = ENTRIES_BYTES) -> list[bytes]:
         entries: list[bytes] = []
+        for entry in self._entries_after(after, limit):
+            entries.append(entry)
+            size -= len(entry)
+            if size <= 0:
+                break
+        return entries
+
+    def _entries_after(self, after: Versions, limit: int) -> Iterator[bytes]:
         for origin, seq in after.items():
             # Never past the cursors: the reader sees a commit a moment before they name it, and a peer that had more
             # of this origin than they say would prove that this disk was put back.
-            room = min(limit - len(entries), self._durable_cursors.get(origin, 0) - seq)
+            room = min(limit, self._durable_cursors.get(origin, 0) - seq)
             if room > 0:
-                entries += [row[0] for row in self._reader.execute(SQL["entries_after"], (origin, seq, room))]
-        return entries
+                limit -= room
+                for row in self._reader.execute(SQL["entries_after"], (origin, seq, room)):
+                    yield row[0]
 
     def cursors(self) -> Versions:
         return dict(self._durable_cursors)
