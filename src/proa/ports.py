@@ -37,7 +37,7 @@ class Batch(msgspec.Struct):
     """What one unit asks a store to commit, all or nothing.
 
     `id` makes a repeated call of a global store safe. `reads` are versions to validate (0: absent); `dots` the commits
-    that wrote them. `epoch` is the one under which the unit acts.
+    that wrote them. `epoch` is the one under which the unit acts. What is `routine` is no news to anybody who watches.
     """
 
     id: str
@@ -47,6 +47,7 @@ class Batch(msgspec.Struct):
     dots: list[Dot] = []
     epoch: int = 0
     trace: str = ""
+    routine: bool = False
 
 
 class Committed(msgspec.Struct, frozen=True, tag=True):
@@ -205,11 +206,15 @@ class RegionControl(Protocol):
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """Rows of the watched tables that changed, and the revision up to which that is all."""
+    """Rows of the watched tables that changed, and the revision up to which that is all.
+
+    `kept_s` tells of each row how long the store surely had it, by the clock that runs through suspend.
+    """
 
     revision: int
     rows: list[Row]
     at: float
+    kept_s: list[float] = []
 
 
 class GlobalStore(Protocol):
@@ -224,7 +229,10 @@ class GlobalStore(Protocol):
     async def outcome(self, scope: str, key: str) -> Outcome | None: ...
     async def commit(self, batch: Batch) -> Result: ...
     async def watch(self, prefix: str, after: int, timeout_s: float) -> Changes:
-        """Rows of tables whose name starts with `prefix`, changed after revision `after`; waits for the first."""
+        """Rows of tables whose name starts with `prefix`, changed after revision `after`.
+
+        Waits for the first that is news. Rows of routine batches come with it, or when the time is up; in no time, all.
+        """
         ...
 
 

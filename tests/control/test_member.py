@@ -5,8 +5,10 @@ import asyncio
 import msgspec
 import pytest
 
+from proa.control.desk import Asked
 from proa.control.ends import swear_ended
 from proa.control.ledger import batch_of
+from proa.control.operators import Operator
 from proa.core.failover import Change
 from proa.core.lease import patience_s
 from proa.core.roles import NODES, ROLES, ROLES_KEY, Node, Observation
@@ -73,6 +75,43 @@ def test_a_revoked_region_drains_and_reports_its_final_head_with_a_counter_that_
         assert (later.drained, later.head) == (1, town.regions[EU].applied[f"{EU}/1"])
         assert first.counter == later.counter
         assert not town.regions[EU].may_write()
+
+    play(story)
+
+
+def test_a_beat_that_says_nothing_new_is_routine():
+    async def story(town):
+        await town.members[EU].beat()
+        town.regions[EU].write()
+        await town.members[EU].beat()
+        assert [batch.routine for batch in town.store.commits[-2:]] == [True, True]
+        town.detected[US] = Observation(live=False)
+        await town.members[EU].beat()
+        assert not town.store.commits[-1].routine
+
+    play(story)
+
+
+def test_while_a_plan_is_under_way_it_is_news_how_far_a_region_has_come():
+    async def story(town):
+        await town.members[EU].beat()
+        await town.desks[US].request(Operator("ann", "approver", "", ""), Asked(reason="rehearsal"))
+        await town.views[EU].poll(0)
+        await town.members[EU].beat()
+        assert town.store.commits[-1].routine
+        town.regions[EU].write()
+        await town.members[EU].beat()
+        assert not town.store.commits[-1].routine
+
+    play(story)
+
+
+def test_each_renewal_counts_on_also_before_the_view_has_heard_of_the_last():
+    async def story(town):
+        before = row_of(town, EU).counter
+        await town.members[EU].beat()
+        await town.members[EU].beat()
+        assert row_of(town, EU).counter == before + 2
 
     play(story)
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proa.core.lease import DRIFT, beat_s, holder_until, patience_s, watch
+from proa.core.lease import DRIFT, beat_s, holder_until, listen_s, patience_s, watch, written_at
 from proa.core.roles import Node
 
 
@@ -41,6 +41,28 @@ def test_the_holder_stops_before_the_challenger_begins_on_any_clocks_within_the_
     seen_at = sent_at + to_store_s + to_challenger_s
     challenger_begins_at = seen_at + patience_s(lease_s) / (1 + challenger_rate)
     assert holder_ends_at < challenger_begins_at
+
+
+@given(
+    st.floats(0.5, 60.0),
+    st.floats(0.0, 5.0),
+    st.floats(0.0, 60.0),
+    st.tuples(*[st.floats(-DRIFT / 2, DRIFT / 2)] * 3),
+)
+def test_nor_does_the_challenger_begin_too_early_where_the_store_kept_the_renewal_back(
+    lease_s, on_the_way_s, kept_s, rates
+):
+    holder_rate, store_rate, challenger_rate = rates
+    sent_at = 1000.0
+    holder_ends_at = sent_at + holder_until(0.0, lease_s) / (1 + holder_rate)
+    seen_at = sent_at + on_the_way_s + kept_s
+    counts_from = written_at(0.0, kept_s * (1 + store_rate))  # on the challenger's clock, which showed 0 at `seen_at`
+    challenger_begins_at = seen_at + (counts_from + patience_s(lease_s)) / (1 + challenger_rate)
+    assert holder_ends_at < challenger_begins_at
+
+
+def test_a_watcher_misses_no_beat():
+    assert listen_s(beat_s(10.0)) < 0.9 * beat_s(10.0)
 
 
 def test_beats_are_several_in_a_lease_and_in_an_rpo_but_never_a_storm():

@@ -42,6 +42,18 @@ def test_the_verdicts_are_those_of_the_fresh_nodes_whatever_came_before(beats, l
     assert situation.verdicts(now + later) == told_by_fresh_nodes(situation, now + later)
 
 
+def test_a_row_that_the_store_kept_back_was_heard_when_it_was_written():
+    told = [row(NODES, "eu", 1, Node("eu", "region", "boot", 1, 4.0, origin="eu/1"))]
+    known = fold(Situation(RULES), told, 1, 0.0, 10.0, [1.01]).nodes["eu"]
+    assert (known.heard_at, known.lease.since, known.reports[0].at) == (9.0, 9.0, 9.0)
+
+
+def test_a_node_is_not_heard_earlier_than_before():
+    nodes = [Node("eu", "region", "boot", counter, 4.0) for counter in (1, 2)]
+    situation = fold(Situation(RULES), [row(NODES, "eu", 1, nodes[0])], 1, 0.0, 10.0)
+    assert fold(situation, [row(NODES, "eu", 2, nodes[1])], 2, 0.0, 10.5, [1.01]).nodes["eu"].heard_at == 10.0
+
+
 @given(st.lists(BEATS, max_size=20))
 def test_a_controller_that_is_idle_would_do_nothing(beats):
     roles = Assignment(1, "active-active", {"eu": "active", "us": "active"})

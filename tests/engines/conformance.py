@@ -1,7 +1,7 @@
 """What every engine must do: one suite, run over each backend by `test_engines_*.py`.
 
 A backend gives an async context manager `open(kind, permit, schemas)`, which opens a region's store or the global one:
-empty the first time, and the same one the next time within a test.
+empty the first time, and the same one the next time within a test. The stores go by its manual `clock`.
 """
 
 import asyncio
@@ -309,6 +309,50 @@ class Conformance:
                 await store.commit(batch("u3", put("us", b"2", table="~nodes")))
                 assert [row.key for row in (await waiting).rows] == ["us"]
                 assert (await store.watch("~", 3, 0)).rows == []
+
+        self.run(backend, scenario)
+
+    def test_what_is_routine_wakes_no_watcher_and_comes_with_the_news(self, backend):
+        async def scenario(backend):
+            async with backend.open("global") as store:
+                waiting = asyncio.create_task(store.watch("~", 0, 10))
+                await store.commit(batch("u1", put("eu", b"1", table="~nodes"), routine=True))
+                await store.commit(batch("u2", put("us", b"1", table="~nodes"), routine=True))
+                assert not waiting.done()
+                await store.commit(batch("u3", put("present", b"1", table="~roles")))
+                assert keys((await waiting).rows) == ["eu", "us", "present"]
+
+        self.run(backend, scenario)
+
+    def test_what_is_routine_comes_when_the_time_is_up(self, backend):
+        async def scenario(backend):
+            async with backend.open("global") as store:
+                await store.commit(batch("u1", put("eu", b"1", table="~nodes"), routine=True))
+                assert keys((await store.watch("~", 0, 0)).rows) == ["eu"]
+                assert keys((await store.watch("~", 0, 0.01)).rows) == ["eu"]
+
+        self.run(backend, scenario)
+
+    def test_a_row_that_was_routine_is_news_when_it_is_written_as_news(self, backend):
+        async def scenario(backend):
+            async with backend.open("global") as store:
+                await store.commit(batch("u1", put("eu", b"1", table="~nodes"), routine=True))
+                waiting = asyncio.create_task(store.watch("~", 0, 10))
+                await asyncio.sleep(0)
+                await store.commit(batch("u2", put("eu", b"2", table="~nodes")))
+                assert [row.value for row in (await waiting).rows] == [b"2"]
+
+        self.run(backend, scenario)
+
+    def test_a_watch_tells_how_long_what_is_routine_was_kept(self, backend):
+        async def scenario(backend):
+            async with backend.open("global") as store:
+                await store.commit(batch("u1", put("eu", b"1", table="~nodes"), routine=True))
+                backend.clock.time += 0.5
+                await store.commit(batch("u2", put("us", b"1", table="~nodes")))
+                backend.clock.time += 0.25
+                changes = await store.watch("~", 0, 0)
+                assert dict(zip(keys(changes.rows), changes.kept_s, strict=True)) == {"eu": 0.75, "us": 0.0}
 
         self.run(backend, scenario)
 

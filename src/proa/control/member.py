@@ -64,6 +64,7 @@ class Member:
         self._obedience = Obedience(region, parts, self.poke) if region else None
         self._wake = Wake()
         self._version = 0
+        self._told: Node | None = None
         self._lost = False
         self._lease_until = 0.0
         self._not_before: float | None = None
@@ -132,12 +133,13 @@ class Member:
         reads: dict[Key, int] = {(NODES, node.name): version}
         if self._obedience:
             reads[ROLES, ROLES_KEY] = situation.roles_version
-        batch = Batch(self._parts.entropy.token(), reads, [strong(NODES, node.name, node)])
+        beat = [strong(NODES, node.name, node)]
+        batch = Batch(self._parts.entropy.token(), reads, beat, routine=self._routine(node))
         sent_at = self._parts.clock.monotonic()
         result = await self._parts.store.commit(batch)
         if not isinstance(result, Committed):
             return False
-        self._version = result.seq
+        self._version, self._told = result.seq, node
         if self._renews(situation.assignment):
             self._renewed(situation.assignment, lease.holder_until(sent_at, node.lease_s))
         return True
@@ -150,9 +152,22 @@ class Member:
             self._lease_until = until
             self._obedience.assume(assignment, until)
 
+    def _routine(self, node: Node) -> bool:
+        """Whether nobody waits for this beat: it says nothing new, or only how far this node is while no plan asks."""
+        told, plan = self._told, self._parts.view.situation.plan
+        if told is None or not node.repeats(told):
+            return False
+        return node.cursors == told.cursors or not (plan and plan.open)
+
+    def _counter(self, known: Known | None) -> int:
+        """The last renewal's: as this process told it, unless the row has changed since."""
+        if known and known.version > self._version:
+            return known.node.counter
+        return self._told.counter if self._told else 0
+
     def _node(self, known: Known | None) -> Node:
         situation = self._parts.view.situation
-        counter = known.node.counter if known else 0
+        counter = self._counter(known)
         epoch, revision = self._acting() if self._acting else (0, 0)
         node = Node(
             name=self._life.name,

@@ -14,7 +14,6 @@ from proa.core.situation import Rules, Situation, fold
 from proa.errors import GlobalStoreUnreachable
 from proa.ports import Changes, Clock, Entropy, GlobalStore, Telemetry
 
-POLL_S = 2.0
 BACKOFF_S = 0.2
 BACKOFF_MAX_S = 1.0
 
@@ -44,7 +43,7 @@ class View:
     async def run(self) -> None:
         """Keep the copy for ever."""
         while True:
-            await self.poll(POLL_S)
+            await self.poll(self.situation.rules.listen_s)
 
     async def poll(self, timeout_s: float) -> None:
         """One long poll; an unreachable store costs a pause and nothing else. Zero seconds bring what is new now."""
@@ -61,7 +60,8 @@ class View:
 
     def _take(self, changes: Changes) -> None:
         before = self.situation
-        self.situation = fold(before, changes.rows, changes.revision, changes.at, self._clock.monotonic())
+        now = self._clock.monotonic()
+        self.situation = fold(before, changes.rows, changes.revision, changes.at, now, changes.kept_s)
         if self.situation.standing is not before.standing:
             self._tell(before)
         for changed in list(self._subscribers):

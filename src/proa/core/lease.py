@@ -28,6 +28,19 @@ def patience_s(lease_s: float) -> float:
     return lease_s * (1 + DRIFT) + MARGIN_S
 
 
+def written_at(heard_at: float, kept_s: float) -> float:
+    """When a row was surely written that is heard of only now because the store kept it back for `kept_s`.
+
+    On the reader's monotonic clock, and not too early even if the store's runs faster than it by the declared drift.
+    """
+    return heard_at - kept_s / (1 + DRIFT)
+
+
+def listen_s(beat_s: float) -> float:
+    """How long a watcher waits for news at most: less than the time between two beats, so that it misses none."""
+    return beat_s * 0.75
+
+
 def beat_s(lease_s: float, rpo_s: float = 0.0, max_s: float = 1.0) -> float:
     """The time between two beats: four in a lease, more than two in an RPO, since each reports the region's head."""
     wanted = min(lease_s / 4, max_s, rpo_s / 2.5 if rpo_s > 0 else max_s)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 Role = Literal["active", "standby", "fenced", "draining", "down"]
 Topology = Literal["active-active", "active-passive"]
@@ -104,3 +105,7 @@ class Node(msgspec.Struct, frozen=True):
     version: str = ""
     schema: str = ""
     seen: dict[str, Observation] = {}
+
+    def repeats(self, before: Node) -> bool:
+        """Whether it says no more than `before` did, save that the node lives on and how far it has come."""
+        return replace(self, counter=before.counter, head=before.head, cursors=before.cursors) == before

@@ -56,6 +56,11 @@ class Rules(msgspec.Struct, frozen=True):
         return lease.beat_s(self.lease_s, self.rpo_s, self.beat_max_s)
 
     @property
+    def listen_s(self) -> float:
+        """How long to wait for news before asking for what is routine."""
+        return lease.listen_s(self.beat_s)
+
+    @property
     def fresh_s(self) -> float:
         """How long a node's last beat counts as present."""
         return 4 * self.beat_s + 0.5
@@ -182,12 +187,15 @@ def _fresh(known: Known, now: float, fresh_s: float) -> bool:
     return not known.node.ended and now - known.heard_at <= fresh_s
 
 
-def fold(before: Situation, rows: Sequence[Row], revision: int, store_s: float, now: float) -> Situation:
-    """The situation after these rows changed, heard at `now`."""
+def fold(
+    before: Situation, rows: Sequence[Row], revision: int, store_s: float, now: float, kept_s: Sequence[float] = ()
+) -> Situation:
+    """The situation after these rows changed, heard at `now`; the store had kept them back for `kept_s` (none: 0)."""
     after = msgspec.structs.replace(before, revision=max(revision, before.revision), store_s=store_s, store_at=now)
-    news = [row for row in rows if row.version > before.revision]  # two polls may have brought the same row
-    for row in sorted(news, key=lambda row: row.version):
-        after = _fold_row(after, row, now)
+    dated = zip(rows, kept_s or [0.0] * len(rows), strict=True)
+    news = [each for each in dated if each[0].version > before.revision]  # two polls may have brought the same row
+    for row, kept in sorted(news, key=lambda each: each[0].version):
+        after = _fold_row(after, row, now, lease.written_at(now, kept))
     return judged(after, now)
 
 
@@ -206,9 +214,9 @@ def judged(situation: Situation, now: float) -> Situation:
     return msgspec.structs.replace(situation, quorum=quorum, standing=before | changed if changed else before)
 
 
-def _fold_row(situation: Situation, row: Row, now: float) -> Situation:
+def _fold_row(situation: Situation, row: Row, now: float, written_at: float) -> Situation:
     if row.table == NODES:
-        return _fold_node(situation, row, now)
+        return _fold_node(situation, row, now, written_at)
     if row.value is None:
         return situation
     if row.table == ROLES:
@@ -232,20 +240,21 @@ def _fold_audit(situation: Situation, row: Row, value: bytes) -> Situation:
     return msgspec.structs.replace(situation, trail=(*before, Dated(entry, wall_of(row.stamp))))
 
 
-def _fold_node(situation: Situation, row: Row, now: float) -> Situation:
+def _fold_node(situation: Situation, row: Row, now: float, written_at: float) -> Situation:
     nodes = situation.nodes.copy()
     known = nodes.pop(row.key, None)
     if row.value is None:
         return msgspec.structs.replace(situation, nodes=nodes)
-    nodes[row.key] = _known(known, row, _decode_node(row.value), now)
+    nodes[row.key] = _known(known, row, _decode_node(row.value), written_at)
     quorum = situation.quorum
     if quorum.holds(situation.nodes, now):
         quorum = quorum.carried(nodes, row.key)
     return msgspec.structs.replace(situation, nodes=nodes, quorum=quorum)
 
 
-def _known(before: Known | None, row: Row, node: Node, now: float) -> Known:
-    watched = lease.watch(before.lease if before else None, node, now)
+def _known(before: Known | None, row: Row, node: Node, written_at: float) -> Known:
+    watched = lease.watch(before.lease if before else None, node, written_at)
+    heard_at = max(written_at, before.heard_at) if before else written_at
     renewed = before is None or watched is not before.lease
     stored_at_s = wall_of(row.stamp)
     reports = before.reports if before else ()
@@ -253,10 +262,10 @@ def _known(before: Known | None, row: Row, node: Node, now: float) -> Known:
         node=node,
         version=row.version,
         lease=watched,
-        heard_at=before.heard_at if before and node.ended else now,
+        heard_at=before.heard_at if before and node.ended else heard_at,
         stored_at_s=stored_at_s,
         renewed_at_s=stored_at_s if renewed or before is None else before.renewed_at_s,
-        reports=(*reports[-REPORTS_KEPT + 1 :], Report(node.origin, node.head, now)) if node.origin else reports,
+        reports=(*reports[-REPORTS_KEPT + 1 :], Report(node.origin, node.head, heard_at)) if node.origin else reports,
     )
 
 

@@ -3,6 +3,9 @@
 A transaction names the versions it rests on; it commits if they still hold. Its id is recorded with its result in the
 same commit, so that a caller whose reply was lost asks again and hears the same. The revision (one number for the whole
 store) rises with every commit; it is the version of the rows that the commit wrote, and what `watch` counts in.
+
+Most of what is written to control tables are beats that say nothing new. They wake no watcher: they are told with the
+next news, or when the watcher's time is up, and with how long they were kept, so that nobody counts from when he heard.
 """
 
 from __future__ import annotations
@@ -58,8 +61,9 @@ class SqliteGlobalStore:
         """Take the counters from what is durable."""
         self._revision, stamp = self._reader.execute(SQL["counters"]).fetchone()
         self._stamps = HybridClock(stamp)
-        self._control_changed = False
+        self._control_changed = self._news_came = False
         self._last_control = self._revision
+        self._routine: dict[Key, tuple[int, float]] = {}
         self._found: dict[tuple[str, int], list[Row]] = {}
 
     # The port.
@@ -83,9 +87,11 @@ class SqliteGlobalStore:
         if not prefix.startswith("~"):
             raise GlobalStoreUnreachable(f"only control tables can be watched, not {prefix!r}")
         rows = self._changed(prefix, after)
-        if not rows and await self._news.wait(timeout_s):
+        if timeout_s > 0 and all(map(self._is_routine, rows)):
+            await self._news.wait(timeout_s)
             rows = self._changed(prefix, after)
-        return Changes(max((row.version for row in rows), default=after), rows, self._clock.now())
+        kept_s = self._kept_s(rows) if rows else []
+        return Changes(max((row.version for row in rows), default=after), rows, self._clock.now(), kept_s)
 
     async def close(self) -> None:
         """Finish what was submitted and close the file; waiting watchers are sent home."""
@@ -122,8 +128,24 @@ class SqliteGlobalStore:
             )
             self._tables.move(write.table, write.key, write.value)
             put_row(self._writer, row)
-            self._control_changed |= write.table.startswith("~")
+            if write.table.startswith("~"):
+                self._note_control(row, routine=batch.routine)
         return Committed(self._revision, wall_of(stamp))
+
+    def _note_control(self, row: Row, *, routine: bool) -> None:
+        """A row that is watched was written."""
+        self._control_changed = True
+        self._news_came |= not routine
+        if routine:
+            self._routine[row.table, row.key] = row.version, self._clock.monotonic()
+
+    def _is_routine(self, row: Row) -> bool:
+        return self._routine.get((row.table, row.key), (0, 0.0))[0] == row.version
+
+    def _kept_s(self, rows: list[Row]) -> list[float]:
+        """How long each row was kept back: it had been written by then. Unknown, so zero, where it was news."""
+        now = self._clock.monotonic()
+        return [now - self._routine[row.table, row.key][1] if self._is_routine(row) else 0.0 for row in rows]
 
     def _collect(self, before: float) -> None:
         """Remove some of the rows that expired before this time. There is one copy of them, so that suffices."""
@@ -152,6 +174,8 @@ class SqliteGlobalStore:
             self._control_changed = False
             self._last_control = self._revision
             self._found = {}
+        if self._news_came:
+            self._news_came = False
             self._news.ring()
 
     def reset(self) -> None:
