@@ -141,6 +141,10 @@ class App:
         self.tables[name] = table
         return table
 
+    def merges(self) -> dict[str, Merge]:
+        """The merge policies of the tables that declare one."""
+        return {table.name: table.merge for table in self.tables.values() if table.merge}
+
     def schemas(self, *, strong: bool) -> dict[str, Schema]:
         """What the global store (`strong`) or a region's own must know of its tables."""
         return {table.name: table.schema for table in self.tables.values() if (table.mode == "strong") == strong}

@@ -535,6 +535,18 @@ class ApprovalRefused(PlanRefused):
     title = "Approval refused"
 
 
+class SettlingRefused(ProaError):
+    """The lost write cannot be settled like this.
+
+    Cause: a row was written since by a commit that stands, or somebody settled the lost write otherwise.
+    Fix: compare both in `proa table lost`; `--force` writes the lost rows over what stands.
+    """
+
+    code = "PROA-C004"
+    status = 409
+    title = "Lost write not settled"
+
+
 # The edge (E).
 
 

@@ -6,13 +6,14 @@ processes, in a simulation, and on another backend.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
 
 from proa.core.dedupe import Outcome
-from proa.core.replicate.journal import Dot, Key, Row, Write
+from proa.core.replicate.journal import Commit, Dot, Key, Row, Write
+from proa.core.replicate.records import ConflictRecord, ConflictsWanted, Parked
 from proa.core.replicate.stamp import Versions
 from proa.core.replicate.tombstones import Passed
 from proa.core.roles import Assignment, Cut
@@ -162,6 +163,10 @@ class RegionStore(Protocol):
         """The durable cursor of every origin, this region's own included."""
         ...
 
+    async def conflicts(self, wanted: ConflictsWanted = ...) -> list[ConflictRecord]: ...  # the newest first
+    def conflicts_dropped(self) -> int: ...  # how many old ones the store has let go
+    async def parked(self) -> list[Parked]: ...  # the lost-write list
+    async def commits(self, dots: Iterable[Dot]) -> dict[Dot, Commit]: ...  # as far as the journal has them still
     async def changed(self, after: Versions, timeout_s: float) -> bool:
         """Wait until a durable commit lies beyond `after`, or this origin changed; False when the time ran out."""
         ...

@@ -11,6 +11,7 @@ import pytest
 
 from proa.core.dedupe import Outcome
 from proa.core.replicate.journal import Commit, Write
+from proa.core.replicate.records import ConflictsWanted
 from proa.core.replicate.tombstones import Passed
 from proa.core.roles import Cut
 from proa.engines.sqlite.region_store import Identity
@@ -486,6 +487,30 @@ class Conformance:
                 assert await store.commit(batch("u1", put("a"), key="k")) == refusal
                 assert await store.read([("t", "a")]) == [None]
                 assert store.cursors() == {"eu/1": 0}
+
+        self.run(backend, scenario)
+
+    def test_the_conflict_log_is_asked_by_table_key_and_time_and_names_commits_that_the_journal_has(self, backend):
+        async def scenario(backend):
+            async with backend.open("region") as store:
+                await store.commit(batch("u1", put("a"), put("a", table="other"), put("p\x1fq")))
+                theirs = [put("a", b"x"), put("a", b"x", table="other"), put("p\x1fq", b"x")]
+                commit = Commit("us/1", 1, 1 << 20, 0, {}, theirs, [], None, "f1")
+                await store.apply([msgspec.msgpack.encode(commit)], Terms())
+                asked = {
+                    ConflictsWanted(): 3,
+                    ConflictsWanted(limit=2): 2,
+                    ConflictsWanted("t"): 2,
+                    ConflictsWanted("t", "a"): 1,
+                    ConflictsWanted("t", "p/q"): 1,
+                    ConflictsWanted("t", "b"): 0,
+                    ConflictsWanted(since=backend.clock.now() + 1): 0,
+                }
+                assert {wanted: len(await store.conflicts(wanted)) for wanted in asked} == asked
+                record = (await store.conflicts(ConflictsWanted("t", "a")))[0]
+                assert (record.rule, record.ours.value, record.theirs.value) == ("last_writer", b"v", b"x")
+                found = await store.commits([record.ours.dot, record.theirs.dot, ("us/1", 2)])
+                assert {dot: commit.unit for dot, commit in found.items()} == {("eu/1", 1): "u1", ("us/1", 1): "f1"}
 
         self.run(backend, scenario)
 

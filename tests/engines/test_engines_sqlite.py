@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from engines.conformance import INDEXED, Conformance, batch, by, foreign, outcome, put
+from proa.engines.sqlite import records
 from proa.engines.sqlite.files import SCHEMA_VERSION, connect, in_memory
 from proa.engines.sqlite.global_store import EXPIRED_KEPT_S, SqliteGlobalStore
 from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
@@ -212,6 +213,27 @@ def test_a_failed_fsync_ends_the_process(backend):
             with pytest.raises(sqlite3.OperationalError):
                 await store.commit(batch("u1", put("a")))
             assert [str(error) for error in ended] == ["disk I/O error"]
+
+    asyncio.run(scenario())
+
+
+def test_the_conflict_log_keeps_so_many_records_of_so_long_and_counts_what_it_drops(backend, monkeypatch):
+    monkeypatch.setattr(records, "TRIM_EVERY", 1)
+    monkeypatch.setattr(records, "CONFLICTS_KEPT", 3)
+
+    async def conflict(store, number):
+        await store.commit(batch(f"u{number}", put("a")))
+        await store.apply([foreign(number)], Terms())
+
+    async def scenario():
+        async with backend.open("region") as store:
+            for number in range(1, 6):
+                await conflict(store, number)
+            assert (len(await store.conflicts()), store.conflicts_dropped()) == (3, 2)
+            backend.clock.time += records.CONFLICTS_KEPT_S + 1
+            await conflict(store, 6)
+        async with backend.open("region") as store:
+            assert (len(await store.conflicts()), store.conflicts_dropped()) == (1, 5)
 
     asyncio.run(scenario())
 

@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "dev": "Run an app as a whole multi-region system on this machine.",
     "status": "Show a running system's regions, roles, lag and plan.",
     "failover": "Ask for, approve, abort and watch fail-overs and fail-backs.",
+    "table": "Show what regions hold and where they differ, and settle what a fail-over lost.",
     "operator": "Add, list and remove the people who may operate a system.",
     "drill": "Take a region away under load, and measure what it costs.",
     "sim": "Run an app through thousands of simulated outages; replay and shrink a failing one.",

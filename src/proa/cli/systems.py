@@ -77,13 +77,20 @@ def control(config: ClusterConfig, method: str, path: str, body: Any = None, tok
     """
     unreachable: list[str] = []
     for region in config.regions():
-        address = config.nodes[region].http
-        assert address is not None
         try:
-            return _call(address, method, CONTROL + path, body, token)
+            return ask_region(config, region, method, path, body, token)
         except (OSError, http.client.HTTPException) as error:
             unreachable.append(f"{region}: {error or type(error).__name__}")
     raise Unavailable(f"no region answers ({'; '.join(unreachable)})")
+
+
+def ask_region(
+    config: ClusterConfig, region: str, method: str, path: str, body: Any = None, token: str | None = None
+) -> Any:
+    """Ask the control API of one region."""
+    address = config.nodes[region].http
+    assert address is not None
+    return _call(address, method, CONTROL + path, body, token)
 
 
 @asynccontextmanager

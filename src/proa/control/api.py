@@ -6,8 +6,9 @@ site can act through a browser. Guessing is slowed down per client address and n
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -63,6 +64,14 @@ class Call(msgspec.Struct, frozen=True):
     path: tuple[str, ...]
     who: Operator
     body: bytes
+    query: Mapping[str, str] = {}
+
+    def asked(self, kind: type[T]) -> T:
+        """The query's parameters as `kind`; what is not named there is left out."""
+        try:
+            return msgspec.convert(self.query, type=kind, strict=False)
+        except msgspec.ValidationError as error:
+            raise Unprocessable(str(error)) from error
 
     def read(self, kind: type[T]) -> T:
         """The body as `kind`; an empty one stands for all defaults."""
@@ -78,6 +87,11 @@ class Call(msgspec.Struct, frozen=True):
         if not self.who.may(role):
             raise Forbidden(f"{self.who.name} is a {self.who.role}; this needs a {role}")
         return self.who
+
+
+Answers = Callable[[Call], Awaitable[Any]]
+"""Answers the calls below one part of the path."""
+NO_PARTS: Mapping[str, Answers] = {}
 
 
 class Attempts:
@@ -107,12 +121,18 @@ class Attempts:
 
 
 class ControlApi:
-    """The ASGI app. `lost` serves the region's parked commits, where it has any to tell of."""
+    """The ASGI app. `lost` serves the region's parked commits, where it has any to tell of.
 
-    def __init__(self, me: str, parts: Parts, lost: LostWrites | None = None) -> None:
+    `below` answers the calls under a first part of the path of their own.
+    """
+
+    def __init__(
+        self, me: str, parts: Parts, lost: LostWrites | None = None, below: Mapping[str, Answers] = NO_PARTS
+    ) -> None:
         self._parts = parts
         self._desk = Desk(me, parts)
         self._lost = lost
+        self._below = below
         self._attempts = Attempts(parts.clock)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -121,7 +141,8 @@ class ControlApi:
         try:
             who = await self._authenticate(scope)
             path = tuple(part for part in scope["path"].removeprefix(PREFIX).split("/") if part)
-            call = Call(scope["method"], path, who, await _body(receive))
+            query = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
+            call = Call(scope["method"], path, who, await _body(receive), query)
             status, value = 200, await self._answer(call)
         except ProaError as error:
             await _reply(send, error.status, problem(error), "application/problem+json", _headers(error))
@@ -129,6 +150,8 @@ class ControlApi:
         await _reply(send, status, value, "application/json", {})
 
     async def _answer(self, call: Call) -> Any:
+        if call.path and (answers := self._below.get(call.path[0])):
+            return await answers(call)
         match call.method, call.path:
             case "GET", ("status",):
                 return await self._desk.status()

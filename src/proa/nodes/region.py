@@ -11,11 +11,15 @@ from proa.control.controller import Controller
 from proa.control.incarnation import register
 from proa.control.member import Life
 from proa.control.parts import Parts
+from proa.control.settling import Settling
+from proa.control.tables import TablesApi
 from proa.core.incarnation import Disk
 from proa.engines.sqlite.region_store import Identity
 from proa.nodes.plane import background, eyes_and_beat, life_of, until_reached
 from proa.nodes.site import Running, Site, shared_parts
 from proa.runtime.global_client import GlobalClient
+from proa.runtime.reapply import Reapply
+from proa.runtime.records import Records
 from proa.runtime.region import Ports, Region
 
 CONTROL = "/_proa/control"
@@ -30,7 +34,9 @@ async def serve(site: Site) -> AsyncGenerator[Running]:
         region = Region(site.app, site.name, site.data_dir, ports)
         shared = shared_parts(store, site.rules, site)
         life = life_of(site, "region")
-        region.gateway.mounts[CONTROL] = ControlApi(site.name, shared, lost=region.store.parked)
+        region.gateway.mounts[CONTROL] = ControlApi(
+            site.name, shared, region.store.parked, {"tables": _tables(region, shared)}
+        )
         try:
             async with site.serve_http(region.gateway):
                 await until_reached(site.clock, lambda: bootstrap(store, shared.rules, shared.entropy, by=site.name))
@@ -39,6 +45,12 @@ async def serve(site: Site) -> AsyncGenerator[Running]:
                     yield Running(life.boot, shared, region, region.store.abandon)
         finally:
             await region.stop()
+
+
+def _tables(region: Region, shared: Parts) -> TablesApi:
+    records = Records(region.app, region.name, region.store)
+    reapply = Reapply(region, records, shared.clock)
+    return TablesApi(region, records, Settling(region.name, shared, reapply))
 
 
 async def _take_identity(region: Region, shared: Parts) -> None:

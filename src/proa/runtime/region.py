@@ -13,11 +13,12 @@ from pathlib import Path
 import msgspec
 
 from proa.app import App
+from proa.core.replicate.records import ConflictRecord
 from proa.core.replicate.stamp import Versions, covers
 from proa.core.roles import Assignment
 from proa.declare.http import Answer
 from proa.engines.sqlite.group import RunBlocking
-from proa.engines.sqlite.region_store import ConflictRecord, Identity, SqliteRegionStore
+from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
 from proa.errors import StoreFull
 from proa.observe.hub import Hub
 from proa.observe.metrics import Registry
@@ -66,7 +67,7 @@ class Region:
             ports.clock,
             ports.run_blocking,
             permit=self.authority.permit,
-            merges={table.name: table.merge for table in app.tables.values() if table.merge},
+            merges=app.merges(),
             schemas=app.schemas(strong=False),
         )
         peers = [region for region in app.regions if region != name]
@@ -302,6 +303,7 @@ def register_gauges(region: Region) -> None:
     metrics.gauge("proa_active", lambda: [({}, float(region.authority.may_write_active()))])
     metrics.gauge("proa_journal_head", lambda: [({"origin": region.origin}, region.store.head)])
     metrics.gauge("proa_cursor", lambda: [({"origin": origin}, seq) for origin, seq in region.cursors().items()])
+    metrics.gauge("proa_conflicts_dropped", lambda: [({}, region.store.conflicts_dropped())])
     metrics.gauge(
         "proa_replication_backlog_commits",
         lambda: [({"peer": peer}, count) for peer, count in region.replicator.backlog().items()],

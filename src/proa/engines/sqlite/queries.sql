@@ -144,6 +144,9 @@ UNION ALL
 SELECT origin, ifnull((SELECT max(seq) FROM journal WHERE journal.origin = counters.origin), 0)
 FROM counters WHERE origin <> '';
 
+-- name: entry
+SELECT entry FROM journal WHERE origin = ? AND seq = ?;
+
 -- name: last_entry
 -- The newest entry of an origin.
 SELECT entry FROM journal WHERE origin = ? ORDER BY seq DESC LIMIT 1;
@@ -159,7 +162,15 @@ ORDER BY p.origin, p.seq;
 INSERT INTO conflicts (at, tbl, key, rule, ours, theirs) VALUES (?, ?, ?, ?, ?, ?);
 
 -- name: conflicts
-SELECT at, tbl, key, rule, ours, theirs FROM conflicts ORDER BY id DESC LIMIT ?;
+-- The newest first, of a table, a key (its parts divided as stored, or by a slash) and a time on where given.
+SELECT at, rule, ours, theirs FROM conflicts
+WHERE (:table = '' OR tbl = :table) AND (:key = '' OR key = :key OR replace(key, char(31), '/') = :key)
+    AND at >= :since
+ORDER BY id DESC LIMIT :limit;
+
+-- name: drop_conflicts
+-- Those noted before a time, and the oldest beyond a number that are kept.
+DELETE FROM conflicts WHERE at < ? OR id <= (SELECT max(id) FROM conflicts) - ?;
 
 -- name: put_duplicate
 INSERT OR REPLACE INTO duplicates (scope, key, kept, other, at) VALUES (?, ?, ?, ?, ?);

@@ -9,7 +9,7 @@ Other origins' entries are kept as they came and served on, so that any survivor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,6 +17,7 @@ import msgspec
 from proa.bell import Bell
 from proa.core.dedupe import Outcome, RecentKeys
 from proa.core.replicate.journal import NO_VERSIONS, Commit, Dot, Key, Row, Write, missing, parks
+from proa.core.replicate.records import ConflictRecord, ConflictsWanted, Parked
 from proa.core.replicate.resolve import Committing, LastWriter, Merge, Stamping, order, resolve, verdict
 from proa.core.replicate.stamp import Versions, covers, join
 from proa.core.replicate.tombstones import Passed, passed_by_all
@@ -24,6 +25,7 @@ from proa.core.roles import Cut
 from proa.core.time import HybridClock
 from proa.engines.sqlite.files import SQL, get_meta, open_file
 from proa.engines.sqlite.group import GroupCommit, RunBlocking
+from proa.engines.sqlite.records import conflicts_dropped, log_conflict, read_commits, read_conflicts, read_parked
 from proa.engines.sqlite.rows import (
     Sweep,
     claim_outcome,
@@ -42,9 +44,9 @@ from proa.ports import ENTRIES_BYTES, Batch, Clock, Committed, Permit, Result, S
 
 _decode_commit = msgspec.msgpack.Decoder(Commit).decode
 _decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
-_decode_row = msgspec.msgpack.Decoder(Row).decode
 _decode_versions = msgspec.msgpack.Decoder(Versions).decode
 FORGOTTEN = "forgotten"
+EVERY_CONFLICT = ConflictsWanted()
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -52,23 +54,6 @@ class Identity(msgspec.Struct, frozen=True):
 
     incarnation: int
     nonce: str
-
-
-class Parked(msgspec.Struct, frozen=True):
-    """A commit that came too late for its epoch, set aside whole."""
-
-    epoch: int
-    at: float
-    commit: Commit
-
-
-class ConflictRecord(msgspec.Struct, frozen=True):
-    """Two concurrent versions of a row and the rule that decided."""
-
-    at: float
-    rule: str
-    ours: Row
-    theirs: Row
 
 
 class Duplicate(msgspec.Struct, frozen=True):
@@ -211,17 +196,16 @@ class SqliteRegionStore:
         return any(self._durable_cursors.get(origin, 0) > seq for origin, seq in after.items())
 
     async def parked(self) -> list[Parked]:
-        """The lost-write list: commits set aside because a new epoch had started without them."""
-        return [
-            Parked(epoch, at, _decode_commit(entry)) for _, _, epoch, at, entry in self._reader.execute(SQL["parked"])
-        ]
+        return read_parked(self._reader)
 
-    async def conflicts(self, limit: int = 100) -> list[ConflictRecord]:
-        """The newest conflicts first."""
-        return [
-            ConflictRecord(at, rule, _decode_row(ours), _decode_row(theirs))
-            for at, _, _, rule, ours, theirs in self._reader.execute(SQL["conflicts"], (limit,))
-        ]
+    async def conflicts(self, wanted: ConflictsWanted = EVERY_CONFLICT) -> list[ConflictRecord]:
+        return read_conflicts(self._reader, wanted)
+
+    def conflicts_dropped(self) -> int:
+        return conflicts_dropped(self._reader)
+
+    async def commits(self, dots: Iterable[Dot]) -> dict[Dot, Commit]:
+        return read_commits(self._reader, dots)
 
     async def duplicates(self) -> list[Duplicate]:
         """Keys that two regions finished independently."""
@@ -343,8 +327,7 @@ class SqliteRegionStore:
 
     def _log_conflict(self, rule: str, policy: Merge, ours: Row, theirs: Row) -> None:
         record = ConflictRecord(self._clock.now(), rule, ours, theirs)
-        columns = (record.at, theirs.table, theirs.key, rule, encode(ours), encode(theirs))
-        self._writer.execute(SQL["put_conflict"], columns)
+        log_conflict(self._writer, record)
         if rule != policy.name:
             self._raised.append(record)
 

@@ -1,0 +1,271 @@
+"""`proa table ...`: what regions hold, where they differ, and what a fail-over left behind.
+
+Everything is asked of every region over HTTP with an operator's token, since rows are shown. What a region that does
+not answer would have said is missing, and said to be missing.
+"""
+
+from __future__ import annotations
+
+import http.client
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, cast
+from urllib.parse import urlencode
+
+import msgspec
+from cyclopts import App as Cli
+from cyclopts import Parameter
+
+from proa.cli.launch import state_dir_of
+from proa.cli.output import OK, note, print_json, print_table
+from proa.cli.systems import ask_region, find
+from proa.core.replicate.lost import FATES, settled_fate
+from proa.errors import NotActive, Unavailable, UsageError
+from proa.local.plane import declared
+from proa.runtime.config import ClusterConfig
+
+table = Cli(name="table", result_action="return_value", help_format="plaintext")
+
+_AGES = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """Which system, who asks, and how to answer."""
+
+    state_dir: Path | None = None
+    """The system's state directory; `.proa/<app name>` unless given."""
+    token: str | None = None
+    """An operator's token, `NAME.SECRET`; better given as PROA_TOKEN than as a flag."""
+    json: bool = False
+    """Print JSON."""
+
+    def system(self, app: str) -> System:
+        """The running system of `app`, as this operator reaches it."""
+        if not self.token:
+            raise UsageError("an operator's token is needed: set PROA_TOKEN (`proa operator add` makes one)")
+        return System(find(state_dir_of(declared(app), self.state_dir)), self.token)
+
+
+_COMMON = Common()
+Who = Annotated[Common, Parameter(name="*")]
+
+
+@dataclass(frozen=True)
+class System:
+    """A running system and the token to ask its regions with."""
+
+    config: ClusterConfig
+    token: str
+
+    def ask(self, region: str, method: str, path: str, body: Any = None) -> Any:
+        """Ask one region about its tables."""
+        return ask_region(self.config, region, method, f"/tables/{path}", body, self.token)
+
+    def ask_all(self, path: str, region: str = "") -> dict[str, Any]:
+        """The answers of the regions that answer, or of one; the others are named on standard error.
+
+        Raises:
+            Unavailable: no region answers.
+        """
+        answers: dict[str, Any] = {}
+        for name in self.regions(region):
+            try:
+                answers[name] = self.ask(name, "GET", path)
+            except (OSError, http.client.HTTPException) as error:
+                note(f"{name} does not answer ({error or type(error).__name__}); what it has is not shown")
+        if not answers:
+            raise Unavailable("no region answers")
+        return answers
+
+    def regions(self, region: str) -> Sequence[str]:
+        """The region named, or all of them."""
+        known = self.config.regions()
+        if region and region not in known:
+            raise UsageError(f"there is no region {region!r}; there are {', '.join(known)}")
+        return (region,) if region else known
+
+
+# Conflicts.
+
+
+@table.command
+def conflicts(
+    app: str,
+    name: str = "",
+    *,
+    region: str = "",
+    key: str = "",
+    since: str = "",
+    limit: int = 20,
+    common: Who = _COMMON,
+) -> int:
+    """Show concurrent writes of one row: both versions, who wrote them, and the rule that decided.
+
+    Args:
+        app: a folder with `app.py`, a file, or `module:attribute`.
+        name: of one table only.
+        region: as one region noted them; each notes the conflicts that it decided.
+        key: of one row only; the parts of a key with a sort value are divided by `/`.
+        since: not older than this: an age such as `90s`, `15m`, `2h`, `7d`, or a time such as `2026-01-31T12:00`.
+        limit: so many of each region, the newest first.
+        common: which system, and who asks.
+    """
+    wanted = {"table": name, "key": key, "since": _since(since), "limit": limit}
+    answers = common.system(app).ask_all(f"conflicts?{urlencode(wanted)}", region)
+    found = sorted((one for said in answers.values() for one in said["conflicts"]), key=_newest_first)
+    if common.json:
+        print_json({"conflicts": found, "dropped": {name: said["dropped"] for name, said in answers.items()}})
+        return OK
+    for one in found:
+        _print_conflict(one)
+    if not found:
+        note("no conflicts")
+    return OK
+
+
+def _newest_first(one: Mapping[str, Any]) -> tuple[float, str]:
+    return (-one["at"], one["region"])
+
+
+def _since(text: str) -> float:
+    """A point in time, in seconds since 1970: an age before now, or a time (UTC unless it says otherwise)."""
+    if not text:
+        return 0.0
+    try:
+        if text[-1] in _AGES:
+            return (datetime.now(UTC) - timedelta(seconds=float(text[:-1]) * _AGES[text[-1]])).timestamp()
+        at = datetime.fromisoformat(text)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    except ValueError:
+        raise UsageError(f"since {text!r} is neither an age such as 15m nor a time such as 2026-01-31T12:00") from None
+
+
+def _print_conflict(one: Mapping[str, Any]) -> None:
+    sys.stdout.write(f"{_time(one['at'])}  {one['table']} {one['key']}  decided by {one['rule']} in {one['region']}\n")
+    for side in ("ours", "theirs"):
+        version = one[side]
+        sys.stdout.write(f"  {side:6}  {_fields(version['row'], one['differs'])}\n")
+        for author in version["authors"]:
+            unit = f"unit {author['unit']}, trace {author['trace']}" if author["unit"] else "unit no longer known"
+            sys.stdout.write(f"          {_time(author['at'])}  {author['dot']}  {unit}\n")
+
+
+def _fields(row: Any, differs: Sequence[str]) -> str:
+    """A row in one line, the fields that differ marked by `*`."""
+    if row is None:
+        return "(deleted)"
+    if not isinstance(row, dict):
+        return _json(row)
+    fields = cast("dict[str, Any]", row)
+    return "  ".join(f"{'*' if name in differs else ''}{name}={_json(value)}" for name, value in fields.items())
+
+
+# Lost writes.
+
+
+@table.command
+def lost(
+    app: str,
+    *,
+    reapply: str = "",
+    dismiss: str = "",
+    why: str = "",
+    force: bool = False,
+    common: Who = _COMMON,
+) -> int:
+    """Show the acknowledged writes that a fail-over went on without, and settle them one by one.
+
+    Args:
+        app: a folder with `app.py`, a file, or `module:attribute`.
+        reapply: write the rows of this lost commit again, as a new unit of the present epoch.
+        dismiss: mark this lost commit as one that needs nothing more.
+        why: the reason, for the audit log.
+        force: reapply although a row was written since; what stands there is replaced.
+        common: which system, and who asks.
+    """
+    if reapply and dismiss:
+        raise UsageError("a lost write is reapplied or dismissed, not both")
+    system = common.system(app)
+    if reapply or dismiss:
+        body = {"dot": reapply or dismiss, "why": why} | ({"force": force} if reapply else {})
+        return _settle(system, "reapply" if reapply else "dismiss", body, common)
+    found = merged({region: said["lost"] for region, said in system.ask_all("lost").items()})
+    if common.json:
+        print_json({"lost": found})
+    else:
+        _print_lost(found)
+    return OK
+
+
+def merged(answers: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """The lists of several regions as one, a commit each, the oldest first.
+
+    A commit that stands in a lost row's place may have reached one region before the other.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for region, listed in answers.items():
+        for one in listed:
+            known = found.setdefault(one["dot"], {**one, "regions": []})
+            known["regions"].append(region)
+            known["fate"] = settled_fate(known["fate"], one["fate"])
+            known["rows"] = [
+                max(mine, theirs, key=lambda row: FATES.index(row["fate"]))
+                for mine, theirs in zip(known["rows"], one["rows"], strict=True)
+            ]
+    return sorted(found.values(), key=lambda one: (one["at"], one["dot"]))
+
+
+def _settle(system: System, how: str, body: Mapping[str, Any], common: Common) -> int:
+    """Ask region after region, until one that has the lost write may settle it."""
+    refused: list[str] = []
+    for region in system.config.regions():
+        try:
+            settled = system.ask(region, "POST", f"lost/{how}", body)
+        except (OSError, http.client.HTTPException, NotActive) as error:
+            refused.append(f"{region}: {error or type(error).__name__}")
+            continue
+        if common.json:
+            print_json(settled)
+        else:
+            unit = f" by unit {settled['unit']} in {settled['region']}" if settled["unit"] else ""
+            sys.stdout.write(f"{settled['dot']} {settled['how']}{unit}, decided by {settled['by']}\n")
+        return OK
+    raise Unavailable("; ".join(refused))
+
+
+def _print_lost(found: Sequence[Mapping[str, Any]]) -> None:
+    aside = [one for one in found if one["fate"] != "merged"]
+    print_table(("COMMIT", "AT", "EPOCH", "TABLE", "KEY", "FATE", "SETTLED", "UNIT"), _lost_rows(aside))
+    for origin, count in _count_by_origin(one for one in found if one["fate"] == "merged").items():
+        note(f"{count} later commits of {origin} wrote `any` rows alone: they merged as usual, nothing of them is lost")
+
+
+def _lost_rows(aside: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
+    for one in aside:
+        settled = f"{one['settled']['how']} by {one['settled']['by']}" if one["settled"] else "-"
+        head = (one["dot"], _time(one["at"]), str(one["epoch"]))
+        rows = one["rows"] or [{"table": "-", "key": "-", "fate": one["fate"]}]
+        yield from ((*head, row["table"], row["key"], row["fate"], settled, one["unit"]) for row in rows)
+
+
+def _count_by_origin(commits: Iterator[Mapping[str, Any]]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for one in commits:
+        origin = one["dot"].rpartition(":")[0]
+        counts[origin] = counts.get(origin, 0) + 1
+    return counts
+
+
+# Leaves.
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
