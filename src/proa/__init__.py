@@ -25,6 +25,7 @@ from proa.errors import (
 if TYPE_CHECKING:
     from proa.core.replicate import merge
     from proa.declare.queries import Page
+    from proa.declare.residency import by
     from proa.declare.updates import add, append, assign, remove
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Response",
     "SortedTable",
     "Table",
+    "by",
     "merge",
     # Changes of a row's fields
     "add",
@@ -60,6 +62,7 @@ __version__ = "0.1.0"
 _WHEN_USED = {
     "merge": "proa.core.replicate.merge",
     "Page": "proa.declare.queries",
+    "by": "proa.declare.residency",
     **dict.fromkeys(("add", "append", "assign", "remove"), "proa.declare.updates"),
 }
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 from proa.core.replicate.resolve import Merge
 from proa.core.roles import Topology
@@ -16,6 +16,9 @@ from proa.declare.objectives import Objectives
 from proa.declare.tables import BaseTable, Mode, SortedTable, Table, TableOptions
 from proa.errors import AppNotFound, DeclarationError
 from proa.ports import Schema
+
+if TYPE_CHECKING:
+    from proa.declare.residency import Declared
 
 T = TypeVar("T")
 H = TypeVar("H", bound=Callable[..., Any])
@@ -35,13 +38,15 @@ class TableDeclaration(TypedDict, total=False):
     `mode` says who may write (`any`, or `active` where one region is active), `merge` what becomes of concurrent writes
     in mode `any`. `indexes` names fields by which rows are found besides their key: `{"by_sku": "sku"}`, or two where
     the rows of one value are sorted by another: `{"by_day": ("day", "at")}`. `expires` names a field with the time (in
-    seconds since 1970; None: never) from which on a row is not there any more for any reader.
+    seconds since 1970; None: never) from which on a row is not there any more for any reader. `residency` names the
+    regions that may hold the rows, if not all may: a list, or `by(field, {...})` where a field of the row decides.
     """
 
     mode: Mode | None
     merge: Merge | None
     indexes: Mapping[str, str | tuple[str, str]]
     expires: str | None
+    residency: Declared | None
 
 
 class App:
@@ -136,18 +141,30 @@ class App:
                 "choose `any` (merged) or `strong` (global store)"
             )
         chosen: Mode = mode or ("active" if self.topology == "active-passive" and merge is None else "any")
-        declared = TableOptions(key, chosen, merge, sort, options.get("indexes", {}), options.get("expires"))
+        rest = options.get("expires"), options.get("residency")
+        declared = TableOptions(key, chosen, merge, sort, options.get("indexes", {}), *rest)
         table = Table(name, kind, declared) if sort is None else SortedTable(name, kind, declared)
+        if table.residency:
+            table.residency.verify(self.regions, self.witness, strong=chosen == "strong")
         self.tables[name] = table
         return table
 
+    def table_of(self, name: str) -> BaseTable[Any]:
+        """The table that a store keeps under this name, whole or a part of it; KeyError where there is none."""
+        return self.tables[name.partition("@")[0]]
+
     def merges(self) -> dict[str, Merge]:
         """The merge policies of the tables that declare one."""
-        return {table.name: table.merge for table in self.tables.values() if table.merge}
+        return {part: table.merge for table in self.tables.values() if table.merge for part in table.parts}
 
     def schemas(self, *, strong: bool) -> dict[str, Schema]:
         """What the global store (`strong`) or a region's own must know of its tables."""
-        return {table.name: table.schema for table in self.tables.values() if (table.mode == "strong") == strong}
+        return {
+            part: table.schema
+            for table in self.tables.values()
+            if (table.mode == "strong") == strong
+            for part in table.parts
+        }
 
     # Routes.
 

@@ -401,6 +401,31 @@ class Draining(Unavailable):
     not_started = True
 
 
+class NotResident(ProaError):
+    """The region may not hold the row that this unit writes or reads; nothing was committed.
+
+    Cause: the table's `residency` does not name this region, for this row or for any.
+    Fix: send the request to one of the regions named (`proa-regions` in the answer); the edge does so once by itself.
+    """
+
+    code = "PROA-R010"
+    status = 421
+    title = "Row not resident here"
+    not_started = True
+
+
+class AnswerWithheld(ProaError):
+    """The key is finished, and its recorded answer may not be held in this region; nothing was run again.
+
+    Cause: the unit read or wrote rows whose `residency` does not name this region.
+    Fix: repeat the request in one of the regions named (`proa-regions` in the answer).
+    """
+
+    code = "PROA-R011"
+    status = 409
+    title = "Answer held elsewhere"
+
+
 # Stores and links (S).
 
 

@@ -159,6 +159,14 @@ class RegionStore(Protocol):
         """Merge, park or skip each commit whose dependencies and terms are met; the durable cursors afterwards."""
         ...
 
+    async def gaps(self, limit: int) -> list[Dot]:
+        """Commits that were applied although they lack here what this region may hold."""
+        ...
+
+    async def fill(self, entries: Sequence[bytes]) -> int:
+        """Put whole copies of such commits in their place; how many were."""
+        ...
+
     def cursors(self) -> Versions:
         """The durable cursor of every origin, this region's own included."""
         ...

@@ -37,7 +37,9 @@ NOT_NEEDED = {
     "proa.core.replicate.merge",
     "proa.core.replicate.siblings",
     "proa.declare.queries",
+    "proa.declare.residency",
     "proa.declare.updates",
+    "proa.runtime.resident",
 }
 
 
@@ -45,7 +47,7 @@ def run(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
-def test_a_function_of_plain_tables_loads_nothing_of_merges_queries_and_updates():
+def test_a_function_of_plain_tables_loads_nothing_of_merges_queries_updates_and_residency():
     done = run(f"{SERVING}\n{PLAIN}\nimport sys; print(*sys.modules)")
     assert NOT_NEEDED & {*done.stdout.split()} == set(), done.stderr
     assert "proa.declare.tables" in done.stdout.split(), done.stderr

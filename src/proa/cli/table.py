@@ -23,7 +23,7 @@ from proa.cli.launch import state_dir_of
 from proa.cli.output import OK, note, print_json, print_table
 from proa.cli.systems import ask_region, find
 from proa.core.replicate.lost import FATES, settled_fate
-from proa.errors import NotActive, Unavailable, UsageError
+from proa.errors import NotActive, NotResident, Unavailable, UsageError
 from proa.local.plane import declared
 from proa.runtime.config import ClusterConfig
 
@@ -212,11 +212,17 @@ def merged(answers: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str,
             known = found.setdefault(one["dot"], {**one, "regions": []})
             known["regions"].append(region)
             known["fate"] = settled_fate(known["fate"], one["fate"])
-            known["rows"] = [
-                max(mine, theirs, key=lambda row: FATES.index(row["fate"]))
-                for mine, theirs in zip(known["rows"], one["rows"], strict=True)
-            ]
+            known["rows"] = _together([*known["rows"], *one["rows"]])
     return sorted(found.values(), key=lambda one: (one["at"], one["dot"]))
+
+
+def _together(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows of one commit as several regions tell of them; one that may not hold a row does not."""
+    found: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for row in rows:
+        key = (row["table"], row["key"])
+        found[key] = max(found.get(key, row), row, key=lambda one: FATES.index(one["fate"]))
+    return list(found.values())
 
 
 def _settle(system: System, how: str, body: Mapping[str, Any], common: Common) -> int:
@@ -225,7 +231,7 @@ def _settle(system: System, how: str, body: Mapping[str, Any], common: Common) -
     for region in system.config.regions():
         try:
             settled = system.ask(region, "POST", f"lost/{how}", body)
-        except (OSError, http.client.HTTPException, NotActive) as error:
+        except (OSError, http.client.HTTPException, NotActive, NotResident) as error:
             refused.append(f"{region}: {error or type(error).__name__}")
             continue
         if common.json:

@@ -16,7 +16,10 @@ KEY_LENGTH_MAX = 255
 
 
 class Outcome(msgspec.Struct, frozen=True, array_like=True):
-    """A finished unit's answer, kept under (scope, key). `scope` is the route, `fingerprint` the payload's digest."""
+    """A finished unit's answer, kept under (scope, key). `scope` is the route, `fingerprint` the payload's digest.
+
+    Only `holders` may hold it, if any are named. Other regions hold it `sealed`: without the answer, its key a digest.
+    """
 
     scope: str
     key: str
@@ -27,6 +30,12 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     unit: str
     region: str
     expires_at: float
+    holders: tuple[str, ...] = ()
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether this copy says no more than that the key is finished."""
+        return bool(self.holders) and self.status == 0
 
 
 def fingerprint(method: str, path: str, query: str, body: bytes) -> bytes:

@@ -64,6 +64,10 @@ class UnitOfWork(Protocol):
         """The rows of a span as this unit sees them, and whether there are more of them."""
         ...
 
+    async def standing(self, table: Any, key: str) -> list[str]:
+        """Those parts of a table, of which this region may hold some only, in which a row stands under `key`."""
+        ...
+
     def write(self, table: Any, write: Write) -> None: ...
 
 

@@ -26,6 +26,7 @@ from proa.ports import Position, Schema, Span
 
 if TYPE_CHECKING:
     from proa.declare.queries import Page
+    from proa.declare.residency import Declared, Residency
     from proa.declare.updates import Change
 
 T = TypeVar("T")
@@ -49,6 +50,7 @@ class TableOptions(msgspec.Struct, frozen=True):
     sort: str | None = None
     indexes: Mapping[str, str | tuple[str, str]] = {}
     expires: str | None = None
+    residency: Declared | None = None
 
 
 class QueryOptions(TypedDict, total=False):
@@ -91,6 +93,8 @@ class BaseTable(Generic[T]):
         self._indexes = {index: self._index(index, fields) for index, fields in options.indexes.items()}
         self.expires = self._expiring(options.expires)
         self._options = options
+        self.residency = self._residency(options.residency)
+        self.parts = self.residency.parts if self.residency else (name,)
 
     def _policy(self, merge: Merge | None) -> Merge | None:
         if merge is None and "proa.core.replicate.crdt" not in sys.modules:
@@ -102,6 +106,16 @@ class BaseTable(Generic[T]):
         except ValueError as error:
             raise DeclarationError(f"table {self.name} of {self.kind.__name__}: {error}") from None
 
+    def _residency(self, declared: Declared | None) -> Residency | None:
+        if declared is None:
+            return None
+        from proa.declare.residency import Residency  # a function of tables that every region holds never needs it
+
+        residency = Residency(self.name, declared)
+        if residency.field and self._hint(residency.field) is not str:
+            raise DeclarationError(f"table {self.name}: residency by {residency.field!r} needs a text field")
+        return residency
+
     async def put(self, row: T, *, only_if: Callable[[T | None], bool] | None = None) -> None:
         """Write a row whole, whether or not one exists under its key.
 
@@ -110,21 +124,38 @@ class BaseTable(Generic[T]):
         """
         write = self._written(row)
         if only_if is not None and not only_if(await self._get(write.key, None, write.key)):
-            raise ConditionFailed(f"{self.name} keeps the row {write.key!r} as it is")
-        current_unit().write(self, write)
+            raise ConditionFailed(f"{self.name} keeps the row{self._named(write.key)} as it is")
+        await self._write(write)
 
     async def insert(self, row: T) -> None:
         """Write a row that is not there yet; AlreadyExists where one is."""
         write = self._written(row)
         if await current_unit().get(self, write.key) is not None:
-            raise AlreadyExists(f"{self.name} has a row {write.key!r}")
-        current_unit().write(self, write)
+            raise AlreadyExists(f"{self.name} has a row{self._named(write.key)}")
+        await self._write(write)
 
     async def replace(self, row: T) -> None:
         """Write a row over the one that is there; NotFound where none is."""
         write = self._written(row)
         await self._get(write.key, _MISSING, write.key)
-        current_unit().write(self, write)
+        await self._write(write)
+
+    async def _write(self, write: Write) -> None:
+        """Hand a row's write to the unit; one that stood in another part of the table leaves it in the same commit."""
+        unit = current_unit()
+        if len(self.parts) > 1:
+            for part in await unit.standing(self, write.key):
+                if part != write.table:
+                    unit.write(self, Write(part, write.key, None, self.mode))
+        unit.write(self, write)
+
+    def _unfit(self, error: ValueError) -> Unprocessable:
+        """What a client is told of a value that cannot be a key or an index's entry."""
+        return Unprocessable(f"{self.name}: {'a value does not fit its field' if self.residency else error}")
+
+    def _named(self, key: object, before: str = " ") -> str:
+        """A row's key as messages tell of it: not at all where only some regions may hold it."""
+        return "" if self.residency else f"{before}{key!r}"
 
     def _written(self, row: T) -> Write:
         """What a store is to write for a row, once it is checked."""
@@ -136,7 +167,8 @@ class BaseTable(Generic[T]):
         if self._indexes:
             self._refusing(self._entries_of, row)
         expires_at = self._expiry(row, self.expires) if self.expires else None
-        return Write(self.name, self.key_of_row(row), value, self.mode, expires_at)
+        part = self.residency.of(row) if self.residency else self.name
+        return Write(part, self.key_of_row(row), value, self.mode, expires_at)
 
     def _expiry(self, row: T, field: str) -> float | None:
         expires_at = getattr(row, field)
@@ -169,6 +201,7 @@ class BaseTable(Generic[T]):
         """What a store must know of this table."""
         options = self._options
         declared = [options.key, options.sort, sorted(options.indexes.items()), options.expires, json_schema(self.kind)]
+        declared += [self.residency.sets, self.parts] if self.residency else []
         shape = sha256(msgspec.json.encode(declared)).hexdigest()
         return Schema(shape, tuple(self._indexes), self._entries)
 
@@ -235,7 +268,7 @@ class BaseTable(Generic[T]):
         if data is not None:
             return self._codec.decode(data)
         if default is _MISSING:
-            raise NotFound(f"{self.name} has no row {name!r}")
+            raise NotFound(f"{self.name} has no row{self._named(name)}")
         return default
 
     async def _get_many(self, keys: Sequence[str]) -> list[T | None]:
@@ -248,20 +281,24 @@ class BaseTable(Generic[T]):
         row = changed(await self._met(key, only_if, name), changes)
         write = self._written(row)
         if write.key != key:
-            raise TypeError(f"an update of {self.name} would make another row of {name!r}; put that and delete this")
-        current_unit().write(self, write)
+            raise TypeError(
+                f"an update of {self.name} would make another row{self._named(name, ' of ')}; put that and delete this"
+            )
+        await self._write(write)
         return row
 
     async def _delete(self, key: str, only_if: Condition[T] | None, name: object) -> None:
         if only_if is not None:
             await self._met(key, only_if, name)
-        current_unit().write(self, Write(self.name, key, None, self.mode))
+        unit = current_unit()
+        for part in self.parts if len(self.parts) == 1 else await unit.standing(self, key):
+            unit.write(self, Write(part, key, None, self.mode))
 
     async def _met(self, key: str, only_if: Condition[T] | None, name: object) -> T:
         """The row, which is there and meets the condition."""
         row = await self._get(key, _MISSING, name)
         if only_if is not None and not only_if(row):
-            raise ConditionFailed(f"{self.name} keeps the row {name!r} as it is")
+            raise ConditionFailed(f"{self.name} keeps the row{self._named(name)} as it is")
         return row
 
     async def _page(self, span: Span, start: str | None) -> Page[T]:
@@ -280,7 +317,7 @@ class BaseTable(Generic[T]):
         try:
             return make(*values)
         except ValueError as error:
-            raise Unprocessable(f"{self.name}: {error}") from None
+            raise self._unfit(error) from None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} ({self.mode})>"
@@ -328,7 +365,7 @@ class Table(BaseTable[T]):
         try:
             return key_text(key)
         except ValueError as error:
-            raise Unprocessable(f"{self.name}: {error}") from None
+            raise self._unfit(error) from None
 
     def key_of_row(self, row: T) -> str:
         return self.key_of(getattr(row, self.key))

@@ -69,12 +69,32 @@ class CommitsParked(msgspec.Struct, frozen=True):
 
 
 class MergeRaised(msgspec.Struct, frozen=True):
-    """An author's merge function raised; the last writer's row is shown, and both are in the conflict log."""
+    """An author's merge function raised; the last writer's row is shown, and both are in the conflict log.
+
+    `key` is empty where only some regions may hold the row.
+    """
 
     severity: ClassVar[Severity] = "error"
     table: str
     key: str
     rule: str
+
+
+class CommitsIncomplete(msgspec.Struct, frozen=True):
+    """Commits of an origin that was cut off came without rows that this region may hold: nobody within reach has them.
+
+    They are asked for until somebody has them; `proa table residency` lists them.
+    """
+
+    severity: ClassVar[Severity] = "warning"
+    origin: str
+    up_to: int
+
+
+class CommitsCompleted(msgspec.Struct, frozen=True):
+    """Commits that had come incomplete are whole now."""
+
+    count: int
 
 
 class ClockSkewSeen(msgspec.Struct, frozen=True):

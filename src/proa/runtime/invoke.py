@@ -25,6 +25,7 @@ from proa.declare.handlers import Route
 from proa.declare.http import Answer, Request
 from proa.errors import (
     BY_CODE,
+    AnswerWithheld,
     BadRequest,
     Contended,
     DeadlineExceeded,
@@ -33,6 +34,7 @@ from proa.errors import (
     KeyReused,
     MissingIdempotencyKey,
     NotActive,
+    NotResident,
     OutcomeUnknown,
     ProaError,
     RegionFenced,
@@ -193,6 +195,8 @@ class Invoker:
     def _found(self, call: Invocation, outcome: Outcome) -> Answer:
         if decide(outcome, call.digest, self._clock.now()) == "mismatch":
             raise KeyReused(f"key {call.key!r} was used with another payload")
+        if outcome.is_sealed:
+            raise _held_elsewhere(outcome)
         self._require_role(call.route)
         call.replayed = True
         return replay(outcome)
@@ -221,7 +225,9 @@ class Invoker:
         store = self._store_for(call, unit)
         if store is None:
             return answer
-        outcome = self._outcome(call, answer) if call.key and answer.status < 500 else None
+        outcome = self._outcome(call, answer, unit.holders) if call.key and answer.status < 500 else None
+        if outcome and outcome.holders and store == "global":
+            self._refuse_to_publish(outcome)
         batch = unit.batch(store, outcome, self._authority.epoch, keep_writes=keep_writes)
         result = await (self._regional.commit(batch) if store == "regional" else self._commit_globally(batch))
         match result:
@@ -293,7 +299,16 @@ class Invoker:
             return call.route.unit
         return None
 
-    def _outcome(self, call: Invocation, answer: Answer) -> Outcome:
+    def _refuse_to_publish(self, outcome: Outcome) -> None:
+        """The global store is in no region: it may record no answer that tells of resident rows."""
+        if self._app.witness not in outcome.holders:
+            named = ", ".join(outcome.holders)
+            raise NotResident(
+                f"{outcome.scope} commits in the global store and met rows that only {named} may hold; its answer "
+                "would be recorded there. Read them in a route that writes no `strong` table, or takes no key"
+            )
+
+    def _outcome(self, call: Invocation, answer: Answer, holders: tuple[str, ...]) -> Outcome:
         if len(answer.body) > self._app.max_response_bytes:
             raise ResponseTooLarge(
                 f"{call.route.scope} answered {len(answer.body):,} bytes; an idempotent route may answer "
@@ -310,6 +325,7 @@ class Invoker:
             call.unit,
             self._region,
             expires_at,
+            holders,
         )
 
     async def _commit_globally(self, batch: Batch) -> Result:
@@ -329,6 +345,11 @@ class Invoker:
         if row and row.value and self._region in _decode_roles(row.value).revoked:
             return Fenced(RegionFenced.code, f"{self._region} lost its right to commit")
         return conflict
+
+
+def _held_elsewhere(outcome: Outcome) -> AnswerWithheld:
+    named = ", ".join(outcome.holders)
+    return AnswerWithheld(f"this key is finished; {named} can answer", headers={"proa-regions": named})
 
 
 def _idempotency_key(route: Route, request: Request) -> str | None:

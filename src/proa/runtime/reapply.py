@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from proa.core.dedupe import Outcome
-from proa.core.replicate.journal import Row
+from proa.core.replicate.journal import Row, Write
 from proa.core.replicate.lost import again
 from proa.core.replicate.records import Parked
-from proa.errors import BY_CODE, Contended, NotActive, OutcomeUnknown, SettlingRefused
+from proa.core.residency import resident, table_of
+from proa.errors import BY_CODE, Contended, NotActive, NotResident, OutcomeUnknown, SettlingRefused
 from proa.ports import Batch, Clock, Committed, Fenced, Found, RegionStore
 from proa.runtime.records import Records, named, shown
 from proa.runtime.region import Region
@@ -39,6 +40,7 @@ class Reapply:
 
         Raises:
             NotActive: the rows are those of the active region, and this one is not.
+            NotResident: this region may not hold all of them.
             SettlingRefused: a row was written since; `force` writes it all the same.
         """
         self._require_role(parked)
@@ -72,7 +74,7 @@ class Reapply:
         fates = await self._records.fates(parked, standing)
         written = [write for write, fate in zip(parked.commit.writes, fates, strict=True) if fate == "superseded"]
         if written and not force:
-            rows = ", ".join(f"{write.table} {shown(write.key)}" for write in written)
+            rows = ", ".join(f"{table_of(write.table)} {_shown(write)}".rstrip() for write in written)
             raise SettlingRefused(f"{named(parked.commit)} wrote {rows}, written since by a commit that stands")
 
     def _batch(self, parked: Parked, standing: Sequence[Row | None]) -> Batch:
@@ -87,6 +89,8 @@ class Reapply:
         )
 
     def _require_role(self, parked: Parked) -> None:
+        if parked.commit.withheld:
+            raise NotResident(f"{self._region} may not hold all rows of {named(parked.commit)}; ask a region that may")
         if parked.commit.fenced_rows and not self._authority.may_write_active():
             raise NotActive(f"{self._region} is {self._authority.role} in epoch {self._authority.epoch}")
 
@@ -94,3 +98,8 @@ class Reapply:
         if parked.commit.fenced_rows and not self._authority.may_write_active():
             raise OutcomeUnknown(f"{self._region} lost its right to write while {named(parked.commit)} was reapplied")
         return unit
+
+
+def _shown(write: Write) -> str:
+    """A row's key as an error may name it: not at all where only some regions may hold it."""
+    return "" if resident(write.table) else shown(write.key)

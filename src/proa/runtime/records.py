@@ -119,7 +119,7 @@ class Records:
         if value is None:
             return None
         try:
-            return msgspec.json.decode(to_json(self._app.tables[table].decode(value)))
+            return msgspec.json.decode(to_json(self._app.table_of(table).decode(value)))
         except Exception as error:  # noqa: BLE001 - an undeclared table, torn bytes, an author's own checks
             return {"undecodable": b64encode(value).decode(), "why": f"{type(error).__name__}: {error}"}
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from proa.app import App
 from proa.core.replicate.records import ConflictRecord
 from proa.core.replicate.stamp import Versions, covers
+from proa.core.residency import resident
 from proa.core.roles import Assignment
 from proa.declare.http import Answer
 from proa.engines.sqlite.group import RunBlocking
@@ -32,6 +34,9 @@ from proa.runtime.measure import measured_events
 from proa.runtime.replicator import Replicator
 from proa.runtime.status import RegionStatus, percentile_ms
 from proa.runtime.unit import Frame, Unit
+
+if TYPE_CHECKING:
+    from proa.runtime.passage import Passage
 
 Register = Callable[[], Awaitable[Identity]]
 """Asks the global store for the identity of this disk: a new incarnation."""
@@ -79,6 +84,7 @@ class Region:
             ports.clock,
             ports.hub,
             clock_bound_s=app.clock_bound_ms / 1000,
+            passage=self._passage(),
         )
         stores = (self.store, ports.global_store)
         self.invoker = Invoker(app, name, stores, self.authority, ports.clock, ports.entropy, ports.hub)
@@ -94,6 +100,14 @@ class Region:
         self._coming_up: asyncio.Task[None] | None = None
         ports.hub.subscribe(measured_events(self.metrics))
         register_gauges(self)
+
+    def _passage(self) -> Passage | None:
+        """What watches over rows that only some regions may hold, where there are any."""
+        if not any(table.residency for table in self.app.tables.values()):
+            return None
+        from proa.runtime.passage import Passage  # an app without such rows never needs it
+
+        return Passage(self.name, self.store)
 
     def _front_door(self) -> Gateway:
         pages = {
@@ -215,7 +229,8 @@ class Region:
             self.authority.fenced = False
 
     def _tell_of_merge(self, conflict: ConflictRecord) -> None:
-        self._ports.hub.emit(MergeRaised(conflict.ours.table, conflict.ours.key, conflict.rule))
+        key = "" if resident(conflict.ours.table) else conflict.ours.key
+        self._ports.hub.emit(MergeRaised(conflict.ours.table, key, conflict.rule))
 
     def _outlived(self, assignment: Assignment) -> bool:
         """Whether this origin went on past a cut, so that its sequence must not be continued."""

@@ -11,17 +11,21 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
-from proa.core.replicate.journal import FORMAT
+from proa.core.replicate.journal import FORMAT, Dot
 from proa.core.replicate.stamp import Versions, covers, region_of
 from proa.core.replicate.tombstones import Passed, heard
 from proa.core.time import out_of_bound, wall_of
 from proa.errors import LinkDown, LinkRefused, LinkTimeout, StoreFull
 from proa.ports import ENTRIES_BYTES, Clock, Link, Method, RegionStore, Telemetry, Terms
-from proa.runtime.events import ClockSkewSeen, CommitsApplied, PeerBack, PeerLost
+from proa.runtime.events import ClockSkewSeen, CommitsApplied, CommitsCompleted, CommitsIncomplete, PeerBack, PeerLost
+
+if TYPE_CHECKING:
+    from proa.runtime.passage import Passage
 
 PULL_LIMIT = 500
 PULL_WAIT_S = 1.0
@@ -48,7 +52,8 @@ class Pull(msgspec.Struct, frozen=True):
     """A request for commits after these durable cursors.
 
     `own` is the caller's present origin, which it knows best; `direct` are the regions that it asks itself. An earlier
-    life of the caller's region is like any other origin: its disk may have been lost.
+    life of the caller's region is like any other origin: its disk may have been lost. `settled` and `gaps` are for rows
+    that only some regions may hold (see `passage`).
     """
 
     after: Versions
@@ -57,13 +62,20 @@ class Pull(msgspec.Struct, frozen=True):
     limit: int
     wait_s: float
     format: int = FORMAT
+    settled: Versions = {}
+    gaps: list[Dot] = []
 
 
 class Pulled(msgspec.Struct, frozen=True):
-    """The reply: commits in order, and how far the peer itself is."""
+    """The reply: commits in order, and how far the peer itself is.
+
+    `stuck` is how far it can go where it lacks what the caller may hold; `filled` are whole copies of its gaps.
+    """
 
     entries: list[bytes]
     cursors: Versions
+    stuck: Versions = {}
+    filled: list[bytes] = []
 
 
 class Peer(msgspec.Struct):
@@ -105,6 +117,7 @@ class Replicator:
         telemetry: Telemetry,
         *,
         clock_bound_s: float,
+        passage: Passage | None = None,
     ) -> None:
         self._region = region
         self._store = store
@@ -112,6 +125,7 @@ class Replicator:
         self._clock = clock
         self._telemetry = telemetry
         self._clock_bound_s = clock_bound_s
+        self._passage = passage
         self.peers = {peer: Peer() for peer in peers}
         self.terms = Terms()
         self.lags_s: deque[float] = deque(maxlen=LAGS_KEPT)
@@ -155,16 +169,31 @@ class Replicator:
         before = self._store.cursors()
         wait_s = PULL_WAIT_S if self.peers[peer].reachable else 0.0  # learn at once that a peer is there
         pull = Pull(before, self._store.origin, self._direct(peer), PULL_LIMIT, wait_s)
+        if self._passage:
+            reach = (state.cursors for state in self.peers.values() if state.reachable)
+            settled = self._passage.settled(peer, self.terms, reach)
+            pull = replace(pull, settled=settled, gaps=await self._passage.wanted())
         reply = await self._link.call(peer, "pull", _encode(pull), timeout_s=PULL_WAIT_S + PULL_TIMEOUT_S)
         pulled = _decode_pulled(reply)
-        self.peers[peer].cursors = pulled.cursors
+        self.peers[peer].cursors = pulled.cursors | pulled.stuck
+        if self._passage:
+            await self._complete(peer, self._passage, pulled)
         self.peers[peer].busy = len(pulled.entries) >= BUSY_COUNT and _whole(pulled.entries)
         entries = self._within_clock_bound(pulled.entries)
         if not entries:
             return not pulled.entries
         after = await self._store.apply(entries, self.terms)
         self._measure(peer, entries, before, after)
+        for origin in pull.settled:
+            if after.get(origin, 0) > before.get(origin, 0):
+                self._telemetry.emit(CommitsIncomplete(origin, after[origin]))
         return after != before
+
+    async def _complete(self, peer: str, passage: Passage, pulled: Pulled) -> None:
+        """Note where the peer stopped short, and put what it has of this region's gaps into their place."""
+        passage.stuck[peer] = pulled.stuck
+        if filled := await passage.fill(pulled.filled):
+            self._telemetry.emit(CommitsCompleted(filled))
 
     def _direct(self, peer: str) -> list[str]:
         """The regions that this one asks itself: `peer` need not serve their commits."""
@@ -222,11 +251,25 @@ class Replicator:
         if caller in self.peers:
             self.peers[caller].passed = pull.after
         self._detect_fork(pull.after)
+        if self._passage:
+            return _encode(await self._pass(caller, pull, self._passage))
         after = self._wanted(pull)
         entries = await self._store.journal(after, pull.limit)
         if not entries and await self._store.changed(after, pull.wait_s):
             entries = await self._store.journal(self._wanted(pull), pull.limit)
         return _encode(Pulled(entries, self._store.cursors()))
+
+    async def _pass(self, caller: str, pull: Pull, passage: Passage) -> Pulled:
+        """The same where only some regions may hold some rows."""
+        after = self._wanted(pull)
+        filled = await passage.whole(caller, pull.gaps)
+        entries, stuck = await passage.entries(caller, after, pull.limit, pull.settled)
+        here = self._store.cursors()
+        after |= {origin: here[origin] for origin in stuck}  # more of those would not go to the caller either
+        waits = not (entries or filled or passage.news(caller, stuck))
+        if waits and await self._store.changed(after, pull.wait_s):
+            entries, stuck = await passage.entries(caller, self._wanted(pull), pull.limit, pull.settled)
+        return Pulled(entries, self._store.cursors(), stuck, filled)
 
     def _wanted(self, pull: Pull) -> Versions:
         return {

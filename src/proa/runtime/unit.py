@@ -7,7 +7,7 @@ Reads are remembered with their versions, absence included; writes are buffered.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -19,6 +19,9 @@ from proa.declare.handlers import Route
 from proa.declare.tables import BaseTable
 from proa.errors import MixedUnit, ReadOnlyUnit, UnitMisclassified
 from proa.ports import Batch, Clock, Entropy, GlobalStore, Position, RegionStore, Span
+
+if TYPE_CHECKING:
+    from proa.runtime.resident import Resident
 
 Store = Literal["regional", "global"]
 
@@ -46,6 +49,7 @@ class Unit:
         "_global",
         "_reads",
         "_regional",
+        "_resident",
         "_rows",
         "fenced_rows",
         "headers",
@@ -82,6 +86,7 @@ class Unit:
         self.writes: dict[Key, Write] = {}
         self.store: Store | None = None
         self.fenced_rows = False
+        self._resident: Resident | None = None
 
     # `declare.context.Context`.
 
@@ -97,45 +102,72 @@ class Unit:
     # `declare.context.UnitOfWork`.
 
     async def get(self, table: BaseTable[Any], key: str) -> bytes | None:
+        if table.residency:
+            return (await self._parts.get_many(table, [key]))[0]
         address = (table.name, key)
-        await self._fetch(table, [address])
+        await self.fetch(table, [address])
         return self._value(address)
 
     async def get_many(self, table: BaseTable[Any], keys: Sequence[str]) -> list[bytes | None]:
         """Several rows, read in one call of the store."""
+        if table.residency:
+            return await self._parts.get_many(table, keys)
         addresses = [(table.name, key) for key in keys]
-        await self._fetch(table, addresses)
+        await self.fetch(table, addresses)
         return [self._value(address) for address in addresses]
 
-    async def _fetch(self, table: BaseTable[Any], addresses: Sequence[Key]) -> None:
+    async def fetch(self, table: BaseTable[Any], addresses: Sequence[Key]) -> None:
         """Read those rows that this unit has neither read nor written."""
         asked = [address for address in addresses if address not in self.writes and address not in self._rows]
         if asked:
-            for address, row in zip(asked, await self._store_of(table).read(asked), strict=True):
-                self._remember(table, address, row)
+            for address, row in zip(asked, await self.store_of(table).read(asked), strict=True):
+                self.remember(table, address, row)
+
+    def known(self, address: Key) -> Row | Write | None:
+        """What this unit has written, or read, under an address."""
+        return self.writes.get(address) or self._rows[address]
 
     def _value(self, address: Key) -> bytes | None:
-        found = self.writes.get(address) or self._rows[address]
+        found = self.known(address)
         return found.value if found is not None and found.alive(self._clock.now()) else None
 
     async def query(self, table: BaseTable[Any], span: Span) -> tuple[list[tuple[Position, bytes]], bool]:
         """Rows of a span with this unit's own writes among them; what it returns, and no more, is a read."""
+        if table.residency:
+            return await self._parts.query(table, span)
         own = {key: write for (name, key), write in self.writes.items() if name == table.name}
         now = self._clock.now()
         asked = replace(span, limit=span.limit + len(own) + 1, now=now)
-        rows = {row.key: row for row in await self._store_of(table).query(asked)}
+        rows = {row.key: row for row in await self.store_of(table).query(asked)}
         seen = {key: row.value for key, row in (rows | own).items() if row.alive(now)}
-        found = sorted(_placed(table, span, seen), reverse=span.reverse)
+        found = sorted(placed(table, span, seen), reverse=span.reverse)
         page = found[: span.limit]
         for (_, key), _ in page:
             if key not in own:
-                self._remember(table, (table.name, key), rows[key])
+                self.remember(table, (table.name, key), rows[key])
         return page, len(found) > span.limit
 
-    def _store_of(self, table: BaseTable[Any]) -> RegionStore | GlobalStore:
+    async def standing(self, table: BaseTable[Any], key: str) -> list[str]:
+        return await self._parts.standing(table, key)
+
+    @property
+    def _parts(self) -> Resident:
+        """This unit's view of tables that only some regions may hold."""
+        if self._resident is None:
+            from proa.runtime.resident import Resident  # a function of tables that every region holds never needs it
+
+            self._resident = Resident(self)
+        return self._resident
+
+    @property
+    def holders(self) -> tuple[str, ...]:
+        """The regions that may hold the answer of this unit; empty: every one."""
+        return self._resident.holders() if self._resident else ()
+
+    def store_of(self, table: BaseTable[Any]) -> RegionStore | GlobalStore:
         return self._global if table.mode == "strong" else self._regional
 
-    def _remember(self, table: BaseTable[Any], address: Key, row: Row | None) -> None:
+    def remember(self, table: BaseTable[Any], address: Key, row: Row | None) -> None:
         """Of several reads of a row the first counts: where a later one differs, the commit will fail."""
         if address not in self._rows:
             self._rows[address] = row
@@ -143,12 +175,14 @@ class Unit:
             self._reads.setdefault(store, {})[address] = row.version if row else 0
 
     def write(self, table: BaseTable[Any], write: Write) -> None:
+        if table.residency:
+            self._parts.admit(table, write.table)
         store: Store = "global" if table.mode == "strong" else "regional"
         if self.store != store:
             self._choose(store, table)
         if table.mode == "active" and self.route:
             self.fenced_rows = self.route.needs_role = True
-        self.writes[table.name, write.key] = write
+        self.writes[write.table, write.key] = write
 
     def _choose(self, store: Store, table: BaseTable[Any]) -> None:
         """Settle on the store that this unit commits in, at its first write."""
@@ -176,7 +210,7 @@ class Unit:
         )
 
 
-def _placed(table: BaseTable[Any], span: Span, values: Mapping[str, bytes | None]) -> Iterator[tuple[Position, bytes]]:
+def placed(table: BaseTable[Any], span: Span, values: Mapping[str, bytes | None]) -> Iterator[tuple[Position, bytes]]:
     """Those of some rows, by key, that lie in a span, with their positions."""
     for key, value in values.items():
         position = None if value is None else table.position(span.index, key, value)

@@ -24,6 +24,7 @@ Key = tuple[str, str]
 Dot = tuple[str, int]
 """The one commit that wrote a row: origin and sequence."""
 
+RowMode = Literal["any", "home", "active", "strong"]
 NO_VERSIONS: Versions = {}
 
 
@@ -56,7 +57,7 @@ class Write(msgspec.Struct, frozen=True, array_like=True):
     table: str
     key: str
     value: bytes | None
-    mode: Literal["any", "home", "active", "strong"] = "any"
+    mode: RowMode = "any"
     expires_at: float | None = None
     versions: Versions = NO_VERSIONS
 
@@ -65,8 +66,19 @@ class Write(msgspec.Struct, frozen=True, array_like=True):
         return self.value is not None and (self.expires_at is None or self.expires_at > now)
 
 
+class Withheld(msgspec.Struct, frozen=True, array_like=True):
+    """How many writes of a part of a table this copy of a commit does not have, since its region may not hold them."""
+
+    table: str
+    mode: RowMode
+    count: int
+
+
 class Commit(msgspec.Struct, frozen=True, array_like=True):
-    """One journal entry: a unit's rows and result, atomic everywhere. `trace` is empty where the unit began its own."""
+    """One journal entry: a unit's rows and result, atomic everywhere. `trace` is empty where the unit began its own.
+
+    `withheld` is what this copy of it does not have (see `core.residency`).
+    """
 
     origin: str
     seq: int
@@ -78,6 +90,7 @@ class Commit(msgspec.Struct, frozen=True, array_like=True):
     outcome: Outcome | None
     unit: str
     trace: str = ""
+    withheld: list[Withheld] = []
 
     @property
     def seen(self) -> Versions:
@@ -87,7 +100,7 @@ class Commit(msgspec.Struct, frozen=True, array_like=True):
     @property
     def fenced_rows(self) -> bool:
         """Whether it wrote rows that only the holder of a role may write."""
-        return any(write.mode in ("active", "home") for write in self.writes)
+        return any(write.mode in ("active", "home") for write in (*self.writes, *self.withheld))
 
 
 def missing(commit: Commit, cursors: Mapping[str, int]) -> Versions:

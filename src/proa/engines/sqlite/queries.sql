@@ -125,6 +125,28 @@ SELECT scope, key, expires_at FROM outcomes WHERE (scope, key) > (?, ?) ORDER BY
 -- name: expire_outcome
 DELETE FROM outcomes WHERE scope = ? AND key = ? AND expires_at <= ?;
 
+-- name: readdress_outcome
+UPDATE outcomes SET key = ? WHERE scope = ? AND key = ?;
+
+-- name: readdress_duplicate
+UPDATE duplicates SET key = ? WHERE scope = ? AND key = ?;
+
+-- name: duplicate_keys
+SELECT scope, key FROM duplicates;
+
+-- name: put_gap
+INSERT INTO gaps (origin, seq) VALUES (?, ?);
+
+-- name: gaps
+-- Commits that lack here what this region may hold.
+SELECT origin, seq FROM gaps ORDER BY origin, seq LIMIT ?;
+
+-- name: drop_gap
+DELETE FROM gaps WHERE origin = ? AND seq = ?;
+
+-- name: replace_entry
+UPDATE journal SET entry = ? WHERE origin = ? AND seq = ?;
+
 -- name: put_entry
 INSERT INTO journal (origin, seq, entry) VALUES (?, ?, ?);
 

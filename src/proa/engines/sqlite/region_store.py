@@ -21,11 +21,13 @@ from proa.core.replicate.records import ConflictRecord, ConflictsWanted, Parked
 from proa.core.replicate.resolve import Committing, LastWriter, Merge, Stamping, order, resolve, verdict
 from proa.core.replicate.stamp import Versions, covers, join
 from proa.core.replicate.tombstones import Passed, passed_by_all
+from proa.core.residency import lacks
 from proa.core.roles import Cut
 from proa.core.time import HybridClock
 from proa.engines.sqlite.files import SQL, get_meta, open_file
 from proa.engines.sqlite.group import GroupCommit, RunBlocking
 from proa.engines.sqlite.records import conflicts_dropped, log_conflict, read_commits, read_conflicts, read_parked
+from proa.engines.sqlite.residency import prepare_keys
 from proa.engines.sqlite.rows import (
     Sweep,
     claim_outcome,
@@ -81,6 +83,7 @@ class SqliteRegionStore:
         self._writer, self._reader = open_file(path)
         self._tables = Tables(self._writer, schemas)
         self._tables.prepare()
+        self._address = prepare_keys(self._writer, schemas)
         self._clock = clock
         self._region = region
         self._permit = permit
@@ -157,10 +160,10 @@ class SqliteRegionStore:
         return query_rows(self._reader, span)
 
     async def outcome(self, scope: str, key: str) -> Outcome | None:
-        return read_outcome(self._reader, scope, key, self._clock.now())
+        return read_outcome(self._reader, scope, self._address(key), self._clock.now())
 
     def finished_lately(self, scope: str, key: str) -> bool:
-        return self._recent.maybe(scope, key)
+        return self._recent.maybe(scope, self._address(key))
 
     async def journal(self, after: Versions, limit: int, size: int = ENTRIES_BYTES) -> list[bytes]:
         entries: list[bytes] = []
@@ -229,8 +232,8 @@ class SqliteRegionStore:
             return refused
         now = self._clock.now()
         if batch.outcome:
-            self._recent.add(batch.outcome.scope, batch.outcome.key)
-        return obstacle(self._writer, batch, now) or self._append(batch, now)
+            self._recent.add(batch.outcome.scope, self._address(batch.outcome.key))
+        return obstacle(self._writer, batch, now, self._address) or self._append(batch, now)
 
     def _append(self, batch: Batch, now: float) -> Committed:
         origin, seq = self.origin, self._cursors[self.origin] + 1
@@ -292,6 +295,8 @@ class SqliteRegionStore:
         self._writer.execute(SQL["put_entry"], (commit.origin, commit.seq, entry))
         self._cursors[commit.origin] = commit.seq
         self._stamps.observe(commit.stamp)
+        if commit.withheld and lacks(commit, self._region):
+            self._writer.execute(SQL["put_gap"], (commit.origin, commit.seq))
         if cut := parks(commit, cuts, self._parked):
             self._park(commit, cut)
         else:
@@ -333,13 +338,35 @@ class SqliteRegionStore:
 
     def _merge_outcome(self, theirs: Outcome) -> None:
         """Two finished units under one key: all replicas keep the earlier one (unit ids sort by time) and list both."""
-        self._recent.add(theirs.scope, theirs.key)
+        address = self._address(theirs.key)
+        self._recent.add(theirs.scope, address)
         now = self._clock.now()
-        ours = claim_outcome(self._writer, theirs, now)
+        ours = claim_outcome(self._writer, theirs, now, self._address)
         if ours and ours.unit != theirs.unit:
             kept, other = sorted((ours, theirs), key=lambda outcome: outcome.unit)
-            put_outcome(self._writer, kept)
-            self._writer.execute(SQL["put_duplicate"], (kept.scope, kept.key, encode(kept), encode(other), now))
+            put_outcome(self._writer, kept, self._address)
+            self._writer.execute(SQL["put_duplicate"], (kept.scope, address, encode(kept), encode(other), now))
+        elif ours and ours.is_sealed:
+            put_outcome(self._writer, theirs, self._address)
+
+    # Commits that came incomplete, since only a region that may not hold all of them had them.
+
+    async def gaps(self, limit: int = 100) -> list[Dot]:
+        """The commits that lack here what this region may hold."""
+        return [(origin, seq) for origin, seq in self._reader.execute(SQL["gaps"], (limit,))]
+
+    async def fill(self, entries: Sequence[bytes]) -> int:
+        """Put whole copies of commits that lacked something in their place; how many were."""
+        return await self._group.submit(lambda: sum(self._fill(_decode_commit(entry), entry) for entry in entries))
+
+    def _fill(self, commit: Commit, entry: bytes) -> bool:
+        dot = (commit.origin, commit.seq)
+        if lacks(commit, self._region) or not self._writer.execute(SQL["drop_gap"], dot).rowcount:
+            return False
+        self._writer.execute(SQL["replace_entry"], (entry, *dot))
+        if dot not in self._parked:
+            self._merge(commit, self._version())
+        return True
 
     # Setting a suffix aside.
 
@@ -376,10 +403,11 @@ class SqliteRegionStore:
 
     def _forget_outcome(self, outcome: Outcome | None) -> None:
         """The unit does not stand any more; where another one under the same key does, the key is that one's again."""
-        if outcome and self._writer.execute(SQL["drop_outcome"], (outcome.scope, outcome.key, outcome.unit)).rowcount:
-            found = self._writer.execute(SQL["duplicate"], (outcome.scope, outcome.key)).fetchone()
+        address = outcome and (outcome.scope, self._address(outcome.key))
+        if outcome and address and self._writer.execute(SQL["drop_outcome"], (*address, outcome.unit)).rowcount:
+            found = self._writer.execute(SQL["duplicate"], address).fetchone()
             if found and (other := _decode_outcome(found[0])).unit != outcome.unit:
-                put_outcome(self._writer, other)
+                put_outcome(self._writer, other, self._address)
 
     def _rebuild(self, keys: set[Key]) -> None:
         """Make `keys` what the journal without its parked commits makes of them, oldest write first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +17,8 @@ from proa.ports import Batch, Conflict, Found
 encode = msgspec.msgpack.Encoder().encode
 _decode_versions = msgspec.msgpack.Decoder(Versions).decode
 _decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
+Address = Callable[[str], str]
+"""Under what an idempotency key is kept: itself, or its digest where residency is declared (see `residency`)."""
 
 
 def versions_of(origin: str, seq: int, stored: bytes | None) -> Versions:
@@ -92,27 +94,31 @@ def read_outcome(connection: sqlite3.Connection, scope: str, key: str, now: floa
     return _decode_outcome(found[0]) if found and found[1] > now else None
 
 
-def claim_outcome(connection: sqlite3.Connection, outcome: Outcome, now: float) -> Outcome | None:
+def claim_outcome(
+    connection: sqlite3.Connection, outcome: Outcome, now: float, address: Address = str
+) -> Outcome | None:
     """Record an outcome as the one of its key, or return the one that is recorded already."""
-    values = (outcome.scope, outcome.key, outcome.unit, encode(outcome), outcome.expires_at, now)
+    key = address(outcome.key)
+    values = (outcome.scope, key, outcome.unit, encode(outcome), outcome.expires_at, now)
     if connection.execute(SQL["claim_outcome"], values).rowcount:
         return None
-    return read_outcome(connection, outcome.scope, outcome.key, now)
+    return read_outcome(connection, outcome.scope, key, now)
 
 
-def obstacle(connection: sqlite3.Connection, batch: Batch, now: float) -> Conflict | Found | None:
+def obstacle(
+    connection: sqlite3.Connection, batch: Batch, now: float, address: Address = str
+) -> Conflict | Found | None:
     """What stands against a batch: a row that changed, or a key that is finished. If nothing, its key is claimed."""
     if changed := changed_key(connection, batch.reads):
         return Conflict(changed)
-    if batch.outcome and (found := claim_outcome(connection, batch.outcome, now)):
+    if batch.outcome and (found := claim_outcome(connection, batch.outcome, now, address)):
         return Found(found)
     return None
 
 
-def put_outcome(connection: sqlite3.Connection, outcome: Outcome) -> None:
-    connection.execute(
-        SQL["put_outcome"], (outcome.scope, outcome.key, outcome.unit, encode(outcome), outcome.expires_at)
-    )
+def put_outcome(connection: sqlite3.Connection, outcome: Outcome, address: Address = str) -> None:
+    values = (outcome.scope, address(outcome.key), outcome.unit, encode(outcome), outcome.expires_at)
+    connection.execute(SQL["put_outcome"], values)
 
 
 class Sweep:

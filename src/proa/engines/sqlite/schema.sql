@@ -65,6 +65,13 @@ CREATE TABLE IF NOT EXISTS parked (
     PRIMARY KEY (origin, seq)
 ) WITHOUT ROWID;
 
+-- Journal entries that came without something that this region may hold; somebody else has it, or had it.
+CREATE TABLE IF NOT EXISTS gaps (
+    origin TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (origin, seq)
+) WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS conflicts (
     id INTEGER PRIMARY KEY,
     at REAL NOT NULL,

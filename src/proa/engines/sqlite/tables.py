@@ -8,11 +8,12 @@ read any more stops the start there, before anything is served.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from proa.core.replicate.journal import Row
+from proa.core.residency import resident, table_of
 from proa.engines.sqlite.files import SQL, get_meta
 from proa.engines.sqlite.rows import encode, row_of
 from proa.errors import SchemaIncompatible
@@ -41,6 +42,7 @@ class Tables:
         known = _decode_shapes(get_meta(self._writer, SHAPES, encode({})))
         if shapes == known:
             return
+        self._refuse_orphans(sorted(known.keys() - shapes.keys()))
         self._writer.execute("BEGIN IMMEDIATE")
         try:
             for table in known.keys() | shapes.keys():
@@ -51,6 +53,16 @@ class Tables:
         except BaseException:
             self._writer.execute("ROLLBACK")
             raise
+
+    def _refuse_orphans(self, gone: Sequence[str]) -> None:
+        """A table whose residency was declared otherwise keeps its rows where no reader looks any more."""
+        declared = {table_of(name) for name in self._schemas}
+        for name in gone:
+            if table_of(name) in declared and self._writer.execute(SQL["values"], (name,)).fetchone():
+                raise SchemaIncompatible(
+                    f"rows are kept as {name}, which is no set of regions that table {table_of(name)} declares now; "
+                    "declare it beside the new one until every row has been written anew"
+                )
 
     def move(self, table: str, key: str, value: bytes | None) -> None:
         """Let the entries of a row that is about to become `value` (None: no row) say so."""
@@ -89,9 +101,8 @@ class Tables:
             except ValueError as error:
                 unreadable.append(f"{key!r:.80}: {error}")
         if unreadable:
-            raise SchemaIncompatible(
-                f"{len(unreadable):,} rows of table {table} cannot be read, among them {unreadable[0]}"
-            )
+            shown = "" if resident(table) else f", among them {unreadable[0]}"
+            raise SchemaIncompatible(f"{len(unreadable):,} rows of table {table} cannot be read{shown}")
 
 
 def query_rows(connection: sqlite3.Connection, span: Span) -> list[Row]:

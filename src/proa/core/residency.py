@@ -1,0 +1,141 @@
+"""Residency: which regions may hold a row, and what of a commit may therefore go to whom.
+
+Rows that only some regions may hold are kept in *parts* of their table, one part for each set of regions. A part's name
+says its regions (`people@eu-central-1+eu-west-1`), so whatever carries a row carries who may hold it: a write in the
+journal, a row, a deleted row without a value, a record of a conflict. Nobody needs a declaration to decide, and a row
+whose regions change is deleted from one part and written to another, in one commit.
+
+A commit goes to a region without the writes that it may not hold. What remains says how many were `withheld`, so that
+sequences, dependencies and cursors go on. A region that was sent less cannot give more: it does not serve the entry to
+one that may hold what it lacks itself, which waits for somebody who has it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from proa.core.dedupe import Outcome
+from proa.core.replicate.journal import Commit, Withheld, Write
+from proa.core.replicate.stamp import Versions
+
+MARK = "@"
+JOINT = "+"
+SEALED = "sealed "
+"""What a key starts with of which only the digest is known. No client's key can: it holds a space."""
+_decode = msgspec.msgpack.Decoder(Commit).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def part(table: str, regions: Iterable[str]) -> str:
+    """The name of the part of a table that these regions may hold."""
+    return table + MARK + JOINT.join(sorted(set(regions)))
+
+
+def table_of(name: str) -> str:
+    """The declared table that a part belongs to."""
+    return name.partition(MARK)[0]
+
+
+def resident(name: str) -> bool:
+    """Whether only some regions may hold the rows kept under this name."""
+    return MARK in name
+
+
+@lru_cache(maxsize=4096)
+def holders(name: str) -> tuple[str, ...]:
+    """The regions that may hold the rows of a part."""
+    return tuple(name.partition(MARK)[2].split(JOINT))
+
+
+def may_hold(region: str, name: str) -> bool:
+    """Whether a region may hold what is kept under this name."""
+    return MARK not in name or region in holders(name)
+
+
+def shared(names: Collection[str]) -> tuple[str, ...]:
+    """The regions that may hold all that is kept under these names, in the order of their own; empty: every region."""
+    sets = [holders(name) for name in sorted(names) if resident(name)]
+    return tuple(region for region in sets[0] if all(region in other for other in sets)) if sets else ()
+
+
+# The record of a finished key.
+
+
+def sealed_key(key: str) -> str:
+    """The digest under which a region knows a key that it may not know."""
+    return key if key.startswith(SEALED) else SEALED + hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+
+
+def sealed(outcome: Outcome) -> Outcome:
+    """What every region may know of a finished unit: that its key is finished, by which payload, and who can answer."""
+    return replace(outcome, key=sealed_key(outcome.key), status=0, headers=[], body=b"")
+
+
+def readable(outcome: Outcome | None, region: str) -> bool:
+    """Whether a region may hold the recorded answer."""
+    return outcome is None or not outcome.holders or region in outcome.holders
+
+
+# Commits.
+
+
+def lacks(commit: Commit, region: str) -> bool:
+    """Whether this copy of a commit misses something that `region` may hold."""
+    outcome = commit.outcome
+    return any(may_hold(region, gone.table) for gone in commit.withheld) or bool(
+        outcome and outcome.is_sealed and region in outcome.holders
+    )
+
+
+def shown(commit: Commit, region: str) -> Commit:
+    """What may go to `region` of a commit: the same one where nothing has to be withheld."""
+    kept = [write for write in commit.writes if may_hold(region, write.table)]
+    outcome = commit.outcome if readable(commit.outcome, region) else commit.outcome and sealed(commit.outcome)
+    if len(kept) == len(commit.writes) and outcome == commit.outcome:
+        return commit
+    gone = [write for write in commit.writes if not may_hold(region, write.table)]
+    return replace(commit, writes=kept, outcome=outcome, withheld=[*commit.withheld, *_counted(gone)])
+
+
+def _counted(gone: Sequence[Write]) -> list[Withheld]:
+    counts = Counter((write.table, write.mode) for write in gone)
+    return [Withheld(table, mode, count) for (table, mode), count in sorted(counts.items())]
+
+
+class Passing(NamedTuple):
+    """Journal entries on their way to a region, and the last sequence of each origin that stops short."""
+
+    entries: list[bytes]
+    stuck: Versions
+
+
+def passing(entries: Sequence[bytes], region: str, settled: Mapping[str, int]) -> Passing:
+    """What of these journal entries, as they are held here, goes to `region`.
+
+    An origin stops before the first entry that lacks here what `region` may hold: somebody else has it. Only where the
+    region knows of nobody (`settled`: commits of an origin made before an epoch) it gets the entry as it is.
+    """
+    passed = Passing([], {})
+    for entry in entries:
+        commit = _decode(entry)
+        if commit.origin in passed.stuck:
+            continue
+        if lacks(commit, region) and commit.epoch >= settled.get(commit.origin, 0):
+            passed.stuck[commit.origin] = commit.seq - 1
+            continue
+        visible = shown(commit, region)
+        passed.entries.append(entry if visible is commit else _encode(visible))
+    return passed
+
+
+def whole(entries: Iterable[bytes], region: str) -> list[bytes]:
+    """Those of these entries that lack nothing of what `region` may hold, as they may go there."""
+    commits = (_decode(entry) for entry in entries)
+    return [_encode(shown(commit, region)) for commit in commits if not lacks(commit, region)]
