@@ -22,7 +22,7 @@ import msgspec
 from msgspec.structs import replace
 
 from proa.core.dedupe import Outcome
-from proa.core.replicate.journal import Commit, Withheld, Write
+from proa.core.replicate.journal import Commit, RowMode, Withheld, Write
 from proa.core.replicate.stamp import Versions
 
 MARK = "@"
@@ -105,8 +105,8 @@ def shown(commit: Commit, region: str) -> Commit:
 
 
 def _counted(gone: Sequence[Write]) -> list[Withheld]:
-    counts = Counter((write.table, write.mode) for write in gone)
-    return [Withheld(table, mode, count) for (table, mode), count in sorted(counts.items())]
+    counts: Counter[tuple[str, RowMode]] = Counter((write.table, write.mode) for write in gone)
+    return [Withheld(table, mode, count) for (table, mode), count in counts.items()]
 
 
 class Passing(NamedTuple):
