@@ -16,6 +16,7 @@ from proa.core.replicate.journal import Commit, Dot, Key, Row, Write
 from proa.core.replicate.records import ConflictRecord, ConflictsWanted, Parked
 from proa.core.replicate.stamp import Versions
 from proa.core.replicate.tombstones import Passed
+from proa.core.residency import Holding
 from proa.core.roles import Assignment, Cut
 
 
@@ -131,6 +132,10 @@ ENTRIES_BYTES = 128 * 1024
 """How much of a journal is read at once: whoever serves a peer that was long away must not stop for it."""
 
 
+Fits = Callable[[str, bytes], bool]
+"""Whether a row's bytes belong where they are kept: (part of a table, bytes)."""
+
+
 class RegionStore(Protocol):
     """A region's own database. Reads see durable commits alone; `commit` returns after the commit is durable."""
 
@@ -165,6 +170,10 @@ class RegionStore(Protocol):
 
     async def fill(self, entries: Sequence[bytes]) -> int:
         """Put whole copies of such commits in their place; how many were."""
+        ...
+
+    async def holdings(self, fits: Fits) -> list[Holding]:
+        """Everything here that only some regions may hold, counted by looking at it; `fits` judges each row's bytes."""
         ...
 
     def cursors(self) -> Versions:

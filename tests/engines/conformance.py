@@ -10,9 +10,10 @@ import msgspec
 import pytest
 
 from proa.core.dedupe import Outcome
-from proa.core.replicate.journal import Commit, Write
+from proa.core.replicate.journal import Commit, Withheld, Write
 from proa.core.replicate.records import ConflictsWanted
 from proa.core.replicate.tombstones import Passed
+from proa.core.residency import Holding, part, sealed, sealed_key
 from proa.core.roles import Cut
 from proa.engines.sqlite.region_store import Identity
 from proa.errors import SchemaIncompatible
@@ -48,6 +49,18 @@ def entries_of(_, value):
 
 
 INDEXED = {"t": Schema("1", ("by",), entries_of)}
+
+
+HERE, ELSEWHERE = part("t", ["eu", "de"]), part("t", ["us"])
+RESIDENT = {"t": Schema("1", (), entries_of), HERE: Schema("1", (), entries_of)}
+
+
+def partial(seq, *withheld, epoch=0, mode="any", outcome=None, writes=()):
+    """A commit of another region that lacks writes of these parts, encoded."""
+    gone = [Withheld(table, mode, 1) for table in withheld]
+    return msgspec.msgpack.encode(
+        Commit("us/1", seq, seq << 20, epoch, {}, list(writes), [], outcome, f"f{seq}", "", gone)
+    )
 
 
 def keys(rows):
@@ -477,6 +490,114 @@ class Conformance:
                 assert (gone, alive.value) == (None, b"v")
                 assert await store.forget([passed], 10) == 0
                 assert isinstance(await store.commit(batch("u3", put("a"), reads={("t", "a"): 0})), Committed)
+
+        self.run(backend, scenario)
+
+    def test_a_commit_that_lacks_what_the_region_may_hold_is_listed_until_a_whole_copy_takes_its_place(self, backend):
+        async def scenario(backend):
+            whole = partial(1, writes=[put("a", b"1", HERE)])
+            async with backend.open("region") as store:
+                entries = [partial(1, HERE), partial(2, ELSEWHERE), partial(3, writes=[put("a", b"3", HERE)])]
+                assert (await store.apply(entries, Terms()))["us/1"] == 3
+                assert await store.gaps(10) == [("us/1", 1)]
+            async with backend.open("region") as store:
+                assert await store.fill([partial(1, HERE)]) == 0
+                assert await store.fill([whole, whole, entries[2]]) == 1
+                assert await store.gaps(10) == []
+                assert [row.value for row in await store.read([(HERE, "a")])] == [b"3"]
+                assert await store.journal({"us/1": 0}, 10) == [whole, *entries[1:]]
+
+        self.run(backend, scenario)
+
+    def test_a_whole_copy_of_a_parked_commit_is_parked_too(self, backend):
+        async def scenario(backend):
+            async with backend.open("region") as store:
+                terms = Terms(cuts=(Cut(2, "us/1", 0),))
+                await store.apply([partial(1, HERE, mode="active", epoch=1)], terms)
+                assert [parked.commit.seq for parked in await store.parked()] == [1]
+                whole = partial(1, writes=[put("a", b"1", HERE, "active")], epoch=1)
+                assert await store.fill([whole]) == 1
+                assert await store.read([(HERE, "a")]) == [None]
+                assert [parked.commit for parked in await store.parked()] == decoded([whole])
+
+        self.run(backend, scenario)
+
+    def test_a_key_known_by_its_digest_alone_is_found_and_gives_way_to_the_whole_answer(self, backend):
+        async def scenario(backend):
+            answer = msgspec.structs.replace(outcome("k", "f1"), holders=("de", "us"))
+            async with backend.open("region", schemas=RESIDENT) as store:
+                await store.apply([partial(1, outcome=sealed(answer))], Terms())
+                assert await store.commit(batch("u1", put("a"), key="k")) == Found(sealed(answer))
+                assert await store.outcome("POST /x", "k") == sealed(answer)
+                assert store.finished_lately("POST /x", "k")
+
+        self.run(backend, scenario)
+
+    def test_an_answer_that_came_sealed_is_replaced_by_the_whole_copy_of_its_commit(self, backend):
+        async def scenario(backend):
+            answer = msgspec.structs.replace(outcome("k", "f1"), holders=("eu", "us"))
+            async with backend.open("region", schemas=RESIDENT) as store:
+                await store.apply([partial(1, outcome=sealed(answer))], Terms())
+                assert await store.gaps(10) == [("us/1", 1)]
+                assert await store.fill([partial(1, outcome=answer)]) == 1
+                assert await store.outcome("POST /x", "k") == answer
+
+        self.run(backend, scenario)
+
+    def test_a_sealed_answer_meets_the_regions_own_under_its_key(self, backend):
+        async def scenario(backend):
+            theirs = sealed(msgspec.structs.replace(outcome("k", "f1"), holders=("us",)))
+            async with backend.open("region", schemas=RESIDENT) as store:
+                await store.commit(batch("u1", put("a"), key="k"))
+                await store.apply([partial(1, outcome=theirs)], Terms())
+                assert [(one.kept, one.other.unit) for one in await store.duplicates()] == [(theirs, "u1")]
+                assert await store.outcome("POST /x", "k") == theirs
+
+        self.run(backend, scenario)
+
+    def test_keys_finished_before_any_residency_was_declared_stay_finished(self, backend):
+        async def scenario(backend):
+            async with backend.open("region") as store:
+                await store.commit(batch("u1", put("a"), key="k"))
+            async with backend.open("region", schemas=RESIDENT) as store:
+                assert await store.commit(batch("u2", put("a"), key="k")) == Found(outcome("k", "u1"))
+                await store.commit(batch("u3", put("a"), key="l"))
+            async with backend.open("region") as store:
+                assert await store.commit(batch("u4", put("a"), key="l")) == Found(outcome("l", "u3"))
+                assert sealed_key("l") != "l"
+
+        self.run(backend, scenario)
+
+    def test_a_store_counts_what_it_holds_that_only_some_regions_may(self, backend):
+        async def scenario(backend):
+            async with backend.open("region", schemas=RESIDENT) as store:
+                answer = msgspec.structs.replace(outcome("k", "u1"), holders=("de", "eu"))
+                unit = batch("u1", put("a", b"good", HERE), put("b", b"bad", HERE), put("c", b"x"))
+                unit.outcome = answer
+                await store.commit(unit)
+                await store.commit(batch("u2", put("a", None, HERE), key="other"))
+                await store.apply([foreign(1), partial(2, writes=[put("z", b"leak", ELSEWHERE)])], Terms())
+                regions = ("de", "eu")
+                assert await store.holdings(lambda _, value: value != b"bad") == [
+                    Holding("answers", "", regions, 1),
+                    Holding("answers, journal writes", "", regions, 1),
+                    Holding("journal writes", HERE, regions, 3),
+                    Holding("journal writes", ELSEWHERE, ("us",), 1),
+                    Holding("misplaced rows", HERE, regions, 1),
+                    Holding("rows", HERE, regions, 2),
+                    Holding("rows", ELSEWHERE, ("us",), 1),
+                ]
+
+        self.run(backend, scenario)
+
+    @pytest.mark.parametrize(("before", "after"), [(HERE, "t"), ("t", HERE), (HERE, part("t", ["eu"]))])
+    def test_rows_of_a_residency_that_is_declared_no_more_are_refused_at_the_start(self, backend, before, after):
+        async def scenario(backend):
+            async with backend.open("region", schemas={before: RESIDENT["t"]}) as store:
+                await store.commit(batch("u1", put("a", table=before)))
+            with pytest.raises(SchemaIncompatible, match="declare it beside the new one"):
+                async with backend.open("region", schemas={after: RESIDENT["t"]}):
+                    pass
 
         self.run(backend, scenario)
 

@@ -20,15 +20,17 @@ from cyclopts import App as Cli
 from cyclopts import Parameter
 
 from proa.cli.launch import state_dir_of
-from proa.cli.output import OK, note, print_json, print_table
+from proa.cli.output import FAILED, OK, VIOLATED, note, print_json, print_table
 from proa.cli.systems import ask_region, find
 from proa.core.replicate.lost import FATES, settled_fate
+from proa.core.residency import table_of
 from proa.errors import NotActive, NotResident, Unavailable, UsageError
 from proa.local.plane import declared
 from proa.runtime.config import ClusterConfig
 
 table = Cli(name="table", result_action="return_value", help_format="plaintext")
 
+NAMED_MAX = 5
 _AGES = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
@@ -264,6 +266,44 @@ def _count_by_origin(commits: Iterator[Mapping[str, Any]]) -> dict[str, int]:
         origin = one["dot"].rpartition(":")[0]
         counts[origin] = counts.get(origin, 0) + 1
     return counts
+
+
+# Residency.
+
+
+@table.command
+def residency(app: str, *, common: Who = _COMMON) -> int:
+    """Prove where rows are held: every region counts what its store has that only some regions may hold.
+
+    Exits with 3 where a region holds what it may not, with 1 where one does not answer.
+
+    Args:
+        app: a folder with `app.py`, a file, or `module:attribute`.
+        common: which system, and who asks.
+    """
+    system = common.system(app)
+    answers = system.ask_all("residency")
+    if common.json:
+        print_json({"regions": answers})
+    else:
+        _print_holdings(answers)
+    if any(said["forbidden"] for said in answers.values()):
+        return VIOLATED
+    return OK if len(answers) == len(system.regions("")) else FAILED
+
+
+def _print_holdings(answers: Mapping[str, Any]) -> None:
+    head = ("REGION", "ONLY IN", "TABLE", "WHAT", "COUNT", "")
+    print_table(head, [_holding(region, held, said) for region, said in answers.items() for held in said["held"]])
+    for region, said in answers.items():
+        if lacking := said["lacking"]:
+            named = ", ".join(lacking[:NAMED_MAX])
+            note(f"{region} lacks rows of {len(lacking)} commits that nobody within reach has: {named}")
+
+
+def _holding(region: str, held: Mapping[str, Any], said: Mapping[str, Any]) -> tuple[str, ...]:
+    only, table = "+".join(held["regions"]), table_of(held["table"]) or "-"
+    return (region, only, table, held["what"], str(held["count"]), "FORBIDDEN" if held in said["forbidden"] else "")
 
 
 # Leaves.

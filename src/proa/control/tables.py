@@ -15,6 +15,7 @@ from proa.control.settling import Settled, Settling
 from proa.core.replicate.journal import Dot
 from proa.core.replicate.records import ConflictsWanted
 from proa.errors import NotFound, Unprocessable
+from proa.runtime.holdings import holdings
 from proa.runtime.records import Records
 from proa.runtime.region import Region
 
@@ -41,6 +42,8 @@ class TablesApi:
         match call.method, call.path[1:]:
             case "GET", ("conflicts",):
                 return await self._conflicts(call.asked(ConflictsWanted))
+            case "GET", ("residency",):
+                return await holdings(self._region.app, self._region.name, self._region.store)
             case "GET", ("lost",):
                 return await self._lost()
             case "POST", ("lost", "reapply"):

@@ -27,6 +27,7 @@ from proa.core.replicate.stamp import Versions
 
 MARK = "@"
 JOINT = "+"
+MISPLACED = "misplaced rows"
 SEALED = "sealed "
 """What a key starts with of which only the digest is known. No client's key can: it holds a space."""
 _decode = msgspec.msgpack.Decoder(Commit).decode
@@ -65,6 +66,20 @@ def shared(names: Collection[str]) -> tuple[str, ...]:
     return tuple(region for region in sets[0] if all(region in other for other in sets)) if sets else ()
 
 
+class Holding(msgspec.Struct, frozen=True, order=True):
+    """How many things of one kind a store holds that only `regions` may hold; `table` is empty for answers."""
+
+    what: str
+    table: str
+    regions: tuple[str, ...]
+    count: int
+
+
+def forbidden(region: str, holdings: Iterable[Holding]) -> list[Holding]:
+    """Those of a region's holdings that it may not have: others' rows, and rows kept where their field says not."""
+    return [held for held in holdings if region not in held.regions or held.what == MISPLACED]
+
+
 # The record of a finished key.
 
 
@@ -89,9 +104,9 @@ def readable(outcome: Outcome | None, region: str) -> bool:
 def lacks(commit: Commit, region: str) -> bool:
     """Whether this copy of a commit misses something that `region` may hold."""
     outcome = commit.outcome
-    return any(may_hold(region, gone.table) for gone in commit.withheld) or bool(
-        outcome and outcome.is_sealed and region in outcome.holders
-    )
+    if outcome and outcome.holders and outcome.is_sealed and region in outcome.holders:
+        return True
+    return bool(commit.withheld) and any(may_hold(region, gone.table) for gone in commit.withheld)
 
 
 def shown(commit: Commit, region: str) -> Commit:

@@ -54,6 +54,8 @@ class Residency:
     def _part(self, regions: Sequence[str]) -> str:
         if isinstance(regions, str) or not regions:
             raise DeclarationError(f"table {self._table}: a residency is a list of one region or more, not {regions!r}")
+        if odd := [region for region in regions if residency.JOINT in region]:
+            raise DeclarationError(f"table {self._table}: residency cannot name {odd[0]!r}, for its {residency.JOINT}")
         return residency.part(self._table, regions)
 
     def of(self, row: Any) -> str:
@@ -85,8 +87,6 @@ class Residency:
             raise DeclarationError(
                 f"table {self._table}: residency names {', '.join(unknown)}; the app has {', '.join(regions)}"
             )
-        if odd := [region for region in self.regions if residency.JOINT in region]:
-            raise DeclarationError(f"table {self._table}: residency cannot name {odd[0]!r}, for its {residency.JOINT}")
         if strong and any(witness not in residency.holders(part) for part in self.parts):
             raise DeclarationError(
                 f"table {self._table}: `strong` rows are in the global store, which is in no region of the residency; "

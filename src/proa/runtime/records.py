@@ -13,7 +13,7 @@ import msgspec
 
 from proa.app import App
 from proa.core.replicate.journal import Commit, Dot, Row, Write
-from proa.core.replicate.lost import Fate, fate, worst
+from proa.core.replicate.lost import FATES, Fate, fate, worst
 from proa.core.replicate.records import ConflictRecord, ConflictsWanted, Parked, trace_of
 from proa.core.replicate.resolve import dots_of
 from proa.core.roles import Cut
@@ -155,7 +155,8 @@ class Records:
             self._row(write, one, row.value if row else None)
             for write, one, row in zip(commit.writes, fates, standing, strict=True)
         ]
-        return _lost(commit, parked.epoch, worst(fates), rows, parked.at)
+        whole = worst(fates) if not commit.withheld else FATES[0]  # a region that has all of it knows better
+        return _lost(commit, parked.epoch, whole, rows, parked.at)
 
     async def _late(self, cuts: Sequence[Cut], aside: set[str]) -> AsyncGenerator[tuple[Cut, Commit]]:
         """The commits past a cut that nobody had to set aside: they had written `any` rows alone."""

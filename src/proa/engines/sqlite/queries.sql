@@ -134,6 +134,28 @@ UPDATE duplicates SET key = ? WHERE scope = ? AND key = ?;
 -- name: duplicate_keys
 SELECT scope, key FROM duplicates;
 
+-- name: next_table
+-- The first table with rows after a name.
+SELECT min(tbl) FROM rows WHERE tbl > ?;
+
+-- name: rows_from
+-- The next rows of a table in the order of keys, deleted ones included.
+SELECT key, value FROM rows WHERE tbl = ? AND key > ? ORDER BY key LIMIT ?;
+
+-- name: index_counts
+SELECT tbl, count(*) FROM indexed GROUP BY tbl;
+
+-- name: conflict_counts
+SELECT tbl, count(*) FROM conflicts GROUP BY tbl;
+
+-- name: records_from
+-- The next outcomes in key order.
+SELECT scope, key, record FROM outcomes WHERE (scope, key) > (?, ?) ORDER BY scope, key LIMIT ?;
+
+-- name: entries_from
+-- The next journal entries of all origins.
+SELECT origin, seq, entry FROM journal WHERE (origin, seq) > (?, ?) ORDER BY origin, seq LIMIT ?;
+
 -- name: put_gap
 INSERT INTO gaps (origin, seq) VALUES (?, ?);
 

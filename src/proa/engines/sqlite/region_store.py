@@ -21,13 +21,13 @@ from proa.core.replicate.records import ConflictRecord, ConflictsWanted, Parked
 from proa.core.replicate.resolve import Committing, LastWriter, Merge, Stamping, order, resolve, verdict
 from proa.core.replicate.stamp import Versions, covers, join
 from proa.core.replicate.tombstones import Passed, passed_by_all
-from proa.core.residency import lacks
+from proa.core.residency import Holding, lacks
 from proa.core.roles import Cut
 from proa.core.time import HybridClock
 from proa.engines.sqlite.files import SQL, get_meta, open_file
 from proa.engines.sqlite.group import GroupCommit, RunBlocking
 from proa.engines.sqlite.records import conflicts_dropped, log_conflict, read_commits, read_conflicts, read_parked
-from proa.engines.sqlite.residency import prepare_keys
+from proa.engines.sqlite.residency import Census, prepare_keys
 from proa.engines.sqlite.rows import (
     Sweep,
     claim_outcome,
@@ -42,7 +42,7 @@ from proa.engines.sqlite.rows import (
     versions_of,
 )
 from proa.engines.sqlite.tables import NONE, Tables, query_rows
-from proa.ports import ENTRIES_BYTES, Batch, Clock, Committed, Permit, Result, Schema, Span, Terms
+from proa.ports import ENTRIES_BYTES, Batch, Clock, Committed, Fits, Permit, Result, Schema, Span, Terms
 
 _decode_commit = msgspec.msgpack.Decoder(Commit).decode
 _decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
@@ -295,7 +295,7 @@ class SqliteRegionStore:
         self._writer.execute(SQL["put_entry"], (commit.origin, commit.seq, entry))
         self._cursors[commit.origin] = commit.seq
         self._stamps.observe(commit.stamp)
-        if commit.withheld and lacks(commit, self._region):
+        if lacks(commit, self._region):
             self._writer.execute(SQL["put_gap"], (commit.origin, commit.seq))
         if cut := parks(commit, cuts, self._parked):
             self._park(commit, cut)
@@ -367,6 +367,9 @@ class SqliteRegionStore:
         if dot not in self._parked:
             self._merge(commit, self._version())
         return True
+
+    async def holdings(self, fits: Fits) -> list[Holding]:
+        return await Census(self._reader, fits).take()
 
     # Setting a suffix aside.
 

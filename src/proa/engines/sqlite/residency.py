@@ -1,19 +1,32 @@
-"""Keys of finished units where residency is declared: kept under their digests.
+"""What a store does because only some regions may hold some rows: its keys of finished units, and a census of itself.
 
 A region that may not hold an answer knows its key as a digest alone. So that it meets its own record of that key, all
 records of such a store are kept under digests; those that it may hold still say the key inside.
+
+The census looks at what is there, a stretch at a time, and asks no declaration what should be: it is the proof.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from typing import Any
 
-from proa.core.residency import resident, sealed_key
+import msgspec
+
+from proa.core.dedupe import Outcome
+from proa.core.replicate.journal import Commit
+from proa.core.residency import MISPLACED, Holding, holders, resident, sealed_key
 from proa.engines.sqlite.files import SQL, get_meta
 from proa.engines.sqlite.rows import Address, encode
+from proa.ports import Fits
 
 SEALING = "sealing"
+STRETCH = 500
+_decode_commit = msgspec.msgpack.Decoder(Commit).decode
+_decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
 
 
 def prepare_keys(writer: sqlite3.Connection, tables: Iterable[str]) -> Address:
@@ -30,3 +43,65 @@ def prepare_keys(writer: sqlite3.Connection, tables: Iterable[str]) -> Address:
     writer.execute(SQL["put_meta"], (SEALING, encode(True)))
     writer.execute("COMMIT")
     return sealed_key
+
+
+class Census:
+    """Counts everything that only some regions may hold. It goes through the whole store, so it pauses often."""
+
+    def __init__(self, reader: sqlite3.Connection, fits: Fits) -> None:
+        self._reader = reader
+        self._fits = fits
+        self._counts: Counter[tuple[str, str, tuple[str, ...]]] = Counter()
+
+    async def take(self) -> list[Holding]:
+        """The counts, in order."""
+        await self._count_rows()
+        for what, query in (("index entries", "index_counts"), ("conflicts", "conflict_counts")):
+            for table, count in self._reader.execute(SQL[query]):
+                self._note(what, table, count)
+        async for _, _, entry in self._stretches("entries_from", ("", 0)):
+            self._note_commit("journal writes", _decode_commit(entry))
+        for row in self._reader.execute(SQL["parked"]):
+            self._note_commit("set aside", _decode_commit(row[-1]))
+        async for _, _, record in self._stretches("records_from", ("", "")):
+            self._note_outcome("answers", _decode_outcome(record))
+        for kept, other, _ in self._reader.execute(SQL["duplicates"]):
+            self._note_outcome("duplicates", _decode_outcome(kept))
+            self._note_outcome("duplicates", _decode_outcome(other))
+        return sorted(Holding(*what, count) for what, count in self._counts.items())
+
+    async def _count_rows(self) -> None:
+        for part in self._parts():
+            async for _, value in self._stretches("rows_from", ("",), part):
+                self._note("rows", part)
+                if value is not None and not self._fits(part, value):
+                    self._note(MISPLACED, part)
+
+    def _parts(self) -> Iterator[str]:
+        """The names of tables of which only some regions may hold the rows."""
+        name = ""
+        while (name := self._reader.execute(SQL["next_table"], (name,)).fetchone()[0]) is not None:
+            if resident(name):
+                yield name
+
+    async def _stretches(self, query: str, start: tuple[Any, ...], *where: str) -> AsyncGenerator[tuple[Any, ...]]:
+        """Everything that a query finds, a stretch after the other; each row begins with its place in their order."""
+        while found := self._reader.execute(SQL[query], (*where, *start, STRETCH)).fetchall():
+            for row in found:
+                yield row
+            start = found[-1][: len(start)]
+            await asyncio.sleep(0)
+
+    def _note(self, what: str, table: str, count: int = 1) -> None:
+        if resident(table):
+            self._counts[what, table, holders(table)] += count
+
+    def _note_commit(self, what: str, commit: Commit) -> None:
+        for write in commit.writes:
+            self._note(what, write.table)
+        if commit.outcome:
+            self._note_outcome(f"answers, {what}", commit.outcome)
+
+    def _note_outcome(self, what: str, outcome: Outcome) -> None:
+        if outcome.holders and not outcome.is_sealed:
+            self._counts[what, "", outcome.holders] += 1

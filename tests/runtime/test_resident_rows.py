@@ -7,7 +7,11 @@ import msgspec
 import pytest
 
 from proa import App, by
+from proa.core.replicate.journal import Write
+from proa.core.residency import Holding
 from proa.core.roles import Assignment, Cut
+from proa.ports import Batch
+from proa.runtime.holdings import holdings
 from support.inproc import system
 
 REGIONS = ["eu", "de", "us"]
@@ -267,6 +271,36 @@ def test_a_query_finds_rows_of_every_part_in_one_order(tmp_path):
         assert body_of(await get(running, "eu", "/countries/DE")) == ["a", "c"]
         await running.request("eu", "DELETE", "/people/a")
         assert body_of(await get(running, "eu", "/countries/DE")) == ["c"]
+
+    run(scenario, tmp_path)
+
+
+# The proof.
+
+
+def test_every_region_proves_by_looking_that_it_holds_nothing_that_it_may_not(tmp_path):
+    async def scenario(running):
+        await put(running, "eu", MARKER, key="k-1")
+        await register(running, "us", "bob", "US")
+        await running.settled()
+        found = {region: await holdings(running.app, region, running[region].store) for region in REGIONS}
+        assert {region: one.forbidden for region, one in found.items()} == {"eu": [], "de": [], "us": []}
+        assert {held.table for held in found["us"].held} == {"people@us"}
+        assert Holding("rows", "patients@de+eu", ("de", "eu"), 1) in found["de"].held
+
+    run(scenario, tmp_path)
+
+
+def test_what_lies_in_a_store_all_the_same_is_found(tmp_path):
+    async def scenario(running):
+        await put(running, "eu", MARKER)
+        (entry,) = await running["eu"].store.journal({"eu/1": 0}, 10)
+        misfit = msgspec.msgpack.encode({"id": "x", "country": "US", "note": ""})
+        await running["us"].store.apply([entry], running["us"].replicator.terms)
+        await running["eu"].store.commit(Batch("u", {}, [Write("people@de+eu", "x", misfit)]))
+        found = {region: await holdings(running.app, region, running[region].store) for region in REGIONS}
+        assert [(held.what, held.count) for held in found["us"].forbidden] == [("journal writes", 1), ("rows", 1)]
+        assert [(held.what, held.table) for held in found["eu"].forbidden] == [("misplaced rows", "people@de+eu")]
 
     run(scenario, tmp_path)
 

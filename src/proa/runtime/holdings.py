@@ -1,0 +1,36 @@
+"""What a region holds of rows that only some regions may hold, found by looking: the proof that residency is kept."""
+
+from __future__ import annotations
+
+import msgspec
+
+from proa.app import App
+from proa.core.residency import Holding, forbidden
+from proa.ports import RegionStore
+
+GAPS_SHOWN = 1000
+
+
+class Holdings(msgspec.Struct, frozen=True):
+    """One region's census. `forbidden` is what it may not have; `lacking` names commits that came incomplete."""
+
+    region: str
+    held: list[Holding]
+    forbidden: list[Holding]
+    lacking: list[str]
+
+
+async def holdings(app: App, region: str, store: RegionStore) -> Holdings:
+    """Count what a region's store holds."""
+    held = await store.holdings(lambda part, value: _fits(app, part, value))
+    lacking = [f"{origin}:{seq}" for origin, seq in await store.gaps(GAPS_SHOWN)]
+    return Holdings(region, held, forbidden(region, held), lacking)
+
+
+def _fits(app: App, part: str, value: bytes) -> bool:
+    """Whether a row is kept in the part that its own field names."""
+    try:
+        table = app.table_of(part)
+        return table.residency is not None and table.residency.of(table.decode(value)) == part
+    except Exception:  # noqa: BLE001 - an undeclared table, torn bytes, an author's own checks
+        return False
