@@ -24,6 +24,7 @@ from proa.errors import (
 
 if TYPE_CHECKING:
     from proa.core.replicate import merge
+    from proa.declare.levels import bounded, local, strong
     from proa.declare.queries import Page
     from proa.declare.residency import by
     from proa.declare.updates import add, append, assign, remove
@@ -45,6 +46,10 @@ __all__ = [
     "append",
     "assign",
     "remove",
+    # How old a row may be when it is read
+    "bounded",
+    "local",
+    "strong",
     # Typed answers
     "AlreadyExists",
     "BadRequest",
@@ -63,6 +68,7 @@ _WHEN_USED = {
     "merge": "proa.core.replicate.merge",
     "Page": "proa.declare.queries",
     "by": "proa.declare.residency",
+    **dict.fromkeys(("bounded", "local", "strong"), "proa.declare.levels"),
     **dict.fromkeys(("add", "append", "assign", "remove"), "proa.declare.updates"),
 }
 

@@ -338,6 +338,56 @@ class RowTooLarge(ProaError):
     title = "Row too large"
 
 
+# Reads and sessions (Q).
+
+
+class StaleRead(Unavailable):
+    """A row was asked for at level `bounded`, and nobody could vouch in time that what there is here is new enough.
+
+    Cause: the global store, or a peer whose commits count, did not answer; the detail says how old the copy is.
+    Fix: try again, allow more seconds, or read at level `local` where any age will do.
+    """
+
+    code = "PROA-Q001"
+    title = "Nothing new enough to read"
+    not_started = True
+
+
+class SessionBehind(Unavailable):
+    """This region has not yet applied what the request's session has written or read; nothing was started.
+
+    Cause: replication lags, or a link is cut.
+    Fix: try again with the same `proa-session`, in this region or another; or send it empty to begin a new session.
+    """
+
+    code = "PROA-Q002"
+    title = "Session is ahead of this region"
+    not_started = True
+
+
+class SessionLost(ProaError):
+    """Commits that this session had written or read were lost when their region was; nothing was started.
+
+    Cause: a fail-over went on without them, or a disk was lost before they had been replicated.
+    Fix: see what still stands, and go on with the `proa-session` of this answer; it does not tell of this loss again.
+    """
+
+    code = "PROA-Q003"
+    status = 409
+    title = "Session lost commits"
+
+
+class SessionMalformed(BadRequest):
+    """The header `proa-session` holds no token that this app gave.
+
+    Cause: it was cut off or changed on its way, or comes from another app or a newer version.
+    Fix: send the header of the last answer as it came, or send it empty to begin a new session.
+    """
+
+    code = "PROA-Q004"
+    title = "Malformed session"
+
+
 # Roles and regions (R).
 
 

@@ -184,6 +184,10 @@ class RegionStore(Protocol):
     def conflicts_dropped(self) -> int: ...  # how many old ones the store has let go
     async def parked(self) -> list[Parked]: ...  # the lost-write list
     async def commits(self, dots: Iterable[Dot]) -> dict[Dot, Commit]: ...  # as far as the journal has them still
+    def parked_between(self, origin: str, after: int, upto: int) -> int:
+        """How many commits of an origin are set aside, after one sequence and up to another."""
+        ...
+
     async def changed(self, after: Versions, timeout_s: float) -> bool:
         """Wait until a durable commit lies beyond `after`, or this origin changed; False when the time ran out."""
         ...
@@ -239,6 +243,13 @@ class Changes(msgspec.Struct, frozen=True):
     kept_s: list[float] = []
 
 
+class View(msgspec.Struct, frozen=True):
+    """Rows as they stood together at one revision of the global store; all up to it is in them, nothing later."""
+
+    revision: int
+    rows: list[Row | None]
+
+
 class GlobalStore(Protocol):
     """The strongly consistent store. Each call may raise GlobalStoreUnreachable; `commit` also OutcomeUnknown.
 
@@ -247,6 +258,10 @@ class GlobalStore(Protocol):
 
     async def read(self, keys: Sequence[Key]) -> list[Row | None]: ...  # all of one moment
     async def query(self, span: Span) -> list[Row]: ...
+    async def view(self, keys: Sequence[Key], span: Span | None = None) -> View:
+        """The rows under these keys, or else those of a span, with the revision that they are of."""
+        ...
+
     async def scan(self, table: str) -> list[Row]: ...
     async def outcome(self, scope: str, key: str) -> Outcome | None: ...
     async def commit(self, batch: Batch) -> Result: ...

@@ -98,8 +98,10 @@ class System:
     def __getitem__(self, name):
         return self.regions[name]
 
-    async def request(self, region, method, path, body=None, key=None, query=""):
+    async def request(self, region, method, path, body=None, key=None, query="", session=None):
         headers = {"idempotency-key": key} if key else {}
+        if session is not None:
+            headers["proa-session"] = session
         data = body if isinstance(body, bytes) else msgspec.json.encode(body) if body is not None else b""
         runtime = self.regions[region]
         route, parameters = runtime.gateway._router.find(method, path)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from proa.core.replicate.journal import Write
 from proa.errors import NoUnit
 from proa.ports import Position, Span
+
+if TYPE_CHECKING:
+    from proa.declare.levels import Level
 
 
 class Context(Protocol):
@@ -58,9 +61,11 @@ class Context(Protocol):
 class UnitOfWork(Protocol):
     """What tables ask of the present unit. `table` is a `proa.declare.tables.BaseTable`."""
 
-    async def get(self, table: Any, key: str) -> bytes | None: ...
-    async def get_many(self, table: Any, keys: Sequence[str]) -> list[bytes | None]: ...
-    async def query(self, table: Any, span: Span) -> tuple[list[tuple[Position, bytes]], bool]:
+    async def get(self, table: Any, key: str, level: Level | None = None) -> bytes | None: ...
+    async def get_many(self, table: Any, keys: Sequence[str], level: Level | None = None) -> list[bytes | None]: ...
+    async def query(
+        self, table: Any, span: Span, level: Level | None = None
+    ) -> tuple[list[tuple[Position, bytes]], bool]:
         """The rows of a span as this unit sees them, and whether there are more of them."""
         ...
 

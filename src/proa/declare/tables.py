@@ -25,6 +25,7 @@ from proa.errors import AlreadyExists, ConditionFailed, DeclarationError, NotFou
 from proa.ports import Position, Schema, Span
 
 if TYPE_CHECKING:
+    from proa.declare.levels import Level
     from proa.declare.queries import Page
     from proa.declare.residency import Declared, Residency
     from proa.declare.updates import Change
@@ -57,7 +58,8 @@ class QueryOptions(TypedDict, total=False):
     """Which of the rows are wanted, and which page of them.
 
     Rows come in the order of their sort value, the last ones first where `reverse`; `after` and `before` bound it, both
-    excluded. `limit` (100) is how many a page has at most; `start` is a page's `next` or `previous`.
+    excluded. `limit` (100) is how many a page has at most; `start` is a page's `next` or `previous`. `level` says
+    how old they may be.
 
     Each row returned is a read of the unit, checked again when it commits. That further rows appeared in the range
     meanwhile is not noticed. An Unprocessable says which value makes no sense.
@@ -68,6 +70,7 @@ class QueryOptions(TypedDict, total=False):
     reverse: bool
     limit: int
     start: str | None
+    level: Level | None
 
 
 class BaseTable(Generic[T]):
@@ -254,7 +257,7 @@ class BaseTable(Generic[T]):
         start, end = ((bound, "") if index else ("", bound) for bound in bounds)
         limit = check_limit(options.get("limit", LIMIT))
         span = Span(self.name, start, end, limit, index=index, reverse=options.get("reverse", False))
-        return await self._page(span, options.get("start"))
+        return await self._page(span, options.get("start"), options.get("level"))
 
     def _hint(self, field: str) -> Any:
         """The declared type of a field that the declaration names."""
@@ -263,16 +266,16 @@ class BaseTable(Generic[T]):
             raise DeclarationError(f"table {self.name}: {field!r} is no field of {self.kind.__name__}")
         return hints[field]
 
-    async def _get(self, key: str, default: Any, name: object) -> Any:
-        data = await current_unit().get(self, key)
+    async def _get(self, key: str, default: Any, name: object, level: Level | None = None) -> Any:
+        data = await current_unit().get(self, key, level)
         if data is not None:
             return self._codec.decode(data)
         if default is _MISSING:
             raise NotFound(f"{self.name} has no row{self._named(name)}")
         return default
 
-    async def _get_many(self, keys: Sequence[str]) -> list[T | None]:
-        found = await current_unit().get_many(self, keys)
+    async def _get_many(self, keys: Sequence[str], level: Level | None) -> list[T | None]:
+        found = await current_unit().get_many(self, keys, level)
         return [None if data is None else self._codec.decode(data) for data in found]
 
     async def _update(self, key: str, changes: tuple[Change, ...], only_if: Condition[T] | None, name: object) -> T:
@@ -301,12 +304,12 @@ class BaseTable(Generic[T]):
             raise ConditionFailed(f"{self.name} keeps the row{self._named(name)} as it is")
         return row
 
-    async def _page(self, span: Span, start: str | None) -> Page[T]:
+    async def _page(self, span: Span, start: str | None, level: Level | None) -> Page[T]:
         from proa.declare.queries import Page, pages_beside, read_cursor, walk  # see `_query`
 
         cursor = None if start is None else read_cursor(start, span)
         walked = walk(span, cursor)
-        found, more = await current_unit().query(self, walked)
+        found, more = await current_unit().query(self, walked, level)
         next_page, previous = pages_beside(walked, cursor, [position for position, _ in found], more=more)
         if cursor and cursor.back:
             found.reverse()
@@ -327,20 +330,24 @@ class Table(BaseTable[T]):
     """A declared table with one row under a key."""
 
     @overload
-    async def get(self, key: KeyValue) -> T: ...
+    async def get(self, key: KeyValue, *, level: Level | None = None) -> T: ...
     @overload
-    async def get(self, key: KeyValue, default: D) -> T | D: ...
-    async def get(self, key: KeyValue, default: Any = _MISSING) -> Any:
-        """The row under `key`.
+    async def get(self, key: KeyValue, default: D, *, level: Level | None = None) -> T | D: ...
+    async def get(self, key: KeyValue, default: Any = _MISSING, *, level: Level | None = None) -> Any:
+        """The row under `key`, as old as `level` allows.
 
         Raises:
             NotFound: there is none and no default was given.
+            StaleRead: this region has it no newer than the level allows, and could not learn more in time.
         """
-        return await self._get(self.key_of(key), default, key)
+        return await self._get(self.key_of(key), default, key, level)
 
-    async def get_many(self, keys: Iterable[KeyValue]) -> list[T | None]:
-        """The rows under these keys, None for those that are not there: one call of the store, all of one moment."""
-        return await self._get_many([self.key_of(key) for key in keys])
+    async def get_many(self, keys: Iterable[KeyValue], *, level: Level | None = None) -> list[T | None]:
+        """The rows under these keys, None for those that are not there.
+
+        One call of the store, all of one moment; rows of a `strong` table at level `bounded` may be of several.
+        """
+        return await self._get_many([self.key_of(key) for key in keys], level)
 
     async def update(self, key: KeyValue, *changes: Change, only_if: Condition[T] | None = None) -> T:
         """Change fields of the row under `key`: `update("a", add(left=-1))`. Returns the row as it is then.
@@ -384,20 +391,18 @@ class SortedTable(BaseTable[T]):
         self._form = KeyForm(key_text, sort)
 
     @overload
-    async def get(self, key: KeyValue, sort: SortValue) -> T: ...
+    async def get(self, key: KeyValue, sort: SortValue, *, level: Level | None = None) -> T: ...
     @overload
-    async def get(self, key: KeyValue, sort: SortValue, default: D) -> T | D: ...
-    async def get(self, key: KeyValue, sort: SortValue, default: Any = _MISSING) -> Any:
-        """The row under `key` with this sort value.
+    async def get(self, key: KeyValue, sort: SortValue, default: D, *, level: Level | None = None) -> T | D: ...
+    async def get(self, key: KeyValue, sort: SortValue, default: Any = _MISSING, *, level: Level | None = None) -> Any:
+        """The row under `key` with this sort value. See `Table.get`."""
+        return await self._get(self.key_of(key, sort), default, (key, sort), level)
 
-        Raises:
-            NotFound: there is none and no default was given.
-        """
-        return await self._get(self.key_of(key, sort), default, (key, sort))
-
-    async def get_many(self, keys: Iterable[tuple[KeyValue, SortValue]]) -> list[T | None]:
-        """The rows under these keys, None for those that are not there: one call of the store, all of one moment."""
-        return await self._get_many([self.key_of(*key) for key in keys])
+    async def get_many(
+        self, keys: Iterable[tuple[KeyValue, SortValue]], *, level: Level | None = None
+    ) -> list[T | None]:
+        """The rows under these keys, None for those that are not there. See `Table.get_many`."""
+        return await self._get_many([self.key_of(*key) for key in keys], level)
 
     async def update(self, key: KeyValue, sort: SortValue, *changes: Change, only_if: Condition[T] | None = None) -> T:
         """Change fields of the row under `key` with this sort value. See `Table.update`."""

@@ -14,7 +14,7 @@ import msgspec
 from proa.core.dedupe import Outcome
 from proa.core.replicate.journal import Key, Row
 from proa.errors import GlobalStoreUnreachable, LinkDown, LinkRefused, LinkTimeout, OutcomeUnknown
-from proa.ports import Batch, Changes, Clock, GlobalStore, Link, Method, Result, Span
+from proa.ports import Batch, Changes, Clock, GlobalStore, Link, Method, Result, Span, View
 
 T = TypeVar("T")
 CALL_TIMEOUT_S = 0.5
@@ -24,6 +24,8 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_batch = msgspec.msgpack.Decoder(Batch).decode
 _decode_result = msgspec.msgpack.Decoder(Result).decode
 _decode_changes = msgspec.msgpack.Decoder(Changes).decode
+_decode_view = msgspec.msgpack.Decoder(View).decode
+_decode_question = msgspec.msgpack.Decoder(tuple[list[Key], Span | None]).decode
 _decode_span = msgspec.msgpack.Decoder(Span).decode
 _decode_outcome = msgspec.msgpack.Decoder(Outcome | None).decode
 _decode_rows = msgspec.msgpack.Decoder(list[Row]).decode
@@ -44,6 +46,9 @@ class GlobalClient:
 
     async def query(self, span: Span) -> list[Row]:
         return _decode_rows(await self._ask("query", _encode(span)))
+
+    async def view(self, keys: Sequence[Key], span: Span | None = None) -> View:
+        return _decode_view(await self._ask("view", _encode([keys, span])))
 
     async def scan(self, table: str) -> list[Row]:
         return _decode_rows(await self._ask("scan", table))
@@ -92,6 +97,9 @@ def serve_global(store: GlobalStore) -> dict[str, Method]:
     async def query(_: str, span: Any) -> bytes:
         return _encode(await store.query(_decode_span(span)))
 
+    async def view(_: str, question: Any) -> bytes:
+        return _encode(await store.view(*_decode_question(question)))
+
     async def scan(_: str, table: Any) -> bytes:
         return _encode(await store.scan(table))
 
@@ -104,4 +112,12 @@ def serve_global(store: GlobalStore) -> dict[str, Method]:
     async def commit(_: str, batch: Any) -> bytes:
         return _encode(await store.commit(_decode_batch(batch)))
 
-    return {"read": read, "query": query, "scan": scan, "outcome": outcome, "watch": watch, "commit": commit}
+    return {
+        "read": read,
+        "query": query,
+        "view": view,
+        "scan": scan,
+        "outcome": outcome,
+        "watch": watch,
+        "commit": commit,
+    }

@@ -13,7 +13,7 @@ import asyncio
 import traceback
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -60,12 +60,17 @@ from proa.runtime.eager import within
 from proa.runtime.events import HandlerRaised, UnitFinished
 from proa.runtime.unit import Frame, Store, Unit
 
+if TYPE_CHECKING:
+    from proa.runtime.levels import Levels
+    from proa.runtime.session import Session
+
 ATTEMPTS_MAX = 8
 BACKOFF_S = 0.002
 ROLE_WAIT_S = 1.5
 ROLE_WAIT_SHARE = 0.4
 """How much of a request's time may pass waiting for roles that are changing hands, in each of two regions."""
 EPOCH_HEADER = "proa-epoch"
+SESSION_HEADER = "proa-session"
 ROLES_ADDRESS = (ROLES, ROLES_KEY)
 _decode_roles = msgspec.msgpack.Decoder(Assignment).decode
 
@@ -88,6 +93,7 @@ class Invocation(msgspec.Struct):
     replayed: bool = False
     finished: asyncio.Event | None = None
     outcome: Outcome | None = None
+    session: Session | None = None
 
 
 class Invoker:
@@ -102,6 +108,7 @@ class Invoker:
         clock: Clock,
         entropy: Entropy,
         telemetry: Telemetry,
+        levels: Levels,
     ) -> None:
         self._app = app
         self._region = region
@@ -111,6 +118,8 @@ class Invoker:
         self._clock = clock
         self._entropy = entropy
         self._telemetry = telemetry
+        self.levels = levels
+        self.sessions = levels.sessions
         self._in_flight: dict[tuple[str, str], Invocation] = {}
         self._mark = int(entropy.token(5), 16)
         self._units = 0
@@ -132,10 +141,12 @@ class Invoker:
         call = Invocation(route, request, path, unit, trace, started + route.timeout_s)
         code = ""
         try:
-            answer = await self._admit(call)
+            answer = await (self._in_session(call) if SESSION_HEADER in request.headers else self._admit(call))
         except ProaError as error:
             code = error.code
             answer = problem(error, unit)
+        if call.session:
+            answer = self.sessions.mark(call.session, answer)
         took = self._clock.monotonic() - started
         self._telemetry.emit(
             UnitFinished(route.scope, answer.status, took, unit, trace, call.attempts, call.replayed, code)
@@ -143,6 +154,15 @@ class Invoker:
         return answer
 
     # Admission.
+
+    async def _in_session(self, call: Invocation) -> Answer:
+        """The same once this region has what the client's session has seen; what it sees here is added."""
+        session = await self.sessions.begin(call.request.headers[SESSION_HEADER], call.deadline)
+        call.session = session
+        answer = await self._admit(call)
+        if call.replayed:
+            await self.sessions.replayed(session, globally=call.route.unit == "global")
+        return answer
 
     async def _admit(self, call: Invocation) -> Answer:
         if call.route.needs_role:
@@ -233,6 +253,8 @@ class Invoker:
         match result:
             case Committed():
                 call.outcome = outcome
+                if call.session:
+                    self._noted(call.session, store, result.seq)
                 return self._acknowledged(answer, batch.epoch) if unit.fenced_rows else answer
             case Conflict():
                 return None
@@ -240,6 +262,12 @@ class Invoker:
                 return self._found(call, outcome)
             case Fenced(code, detail):
                 raise BY_CODE.get(code, Unavailable)(detail)
+
+    def _noted(self, session: Session, store: Store, seq: int) -> None:
+        if store == "global":
+            session.saw_revision(seq)
+        else:
+            session.saw_all({self._regional.origin: seq})
 
     def _acknowledged(self, answer: Answer, epoch: int) -> Answer:
         """The answer to a durable commit of `active` rows: given only while the lease lasts, and naming the epoch."""
@@ -249,7 +277,16 @@ class Invoker:
 
     def _unit(self, call: Invocation) -> Unit:
         unit = call.unit if call.attempts == 1 else self.unit_id()
-        frame = Frame(unit, call.trace, call.key, call.request.headers, call.deadline)
+        frame = Frame(
+            unit,
+            call.trace,
+            call.key,
+            call.request.headers,
+            call.deadline,
+            self.levels,
+            call.session,
+            again=call.attempts > 1,
+        )
         return Unit(self._region, call.route, self._stores, self._clock, self._entropy, frame)
 
     async def _handle(self, call: Invocation, unit: Unit) -> tuple[Answer, bool]:

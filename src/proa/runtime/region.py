@@ -27,11 +27,14 @@ from proa.observe.metrics import Registry
 from proa.ports import Clock, Entropy, GlobalStore, HealthReport, Link, Method
 from proa.runtime.authority import Authority
 from proa.runtime.events import ClockJudged, CommitsParked, MergeRaised
+from proa.runtime.freshness import Freshness
 from proa.runtime.gateway import Gateway, json_page
 from proa.runtime.health import HealthMonitor
 from proa.runtime.invoke import Invoker
+from proa.runtime.levels import Levels
 from proa.runtime.measure import measured_events
 from proa.runtime.replicator import Replicator
+from proa.runtime.session import Sessions
 from proa.runtime.status import RegionStatus, percentile_ms
 from proa.runtime.unit import Frame, Unit
 
@@ -87,7 +90,11 @@ class Region:
             passage=self._passage(),
         )
         stores = (self.store, ports.global_store)
-        self.invoker = Invoker(app, name, stores, self.authority, ports.clock, ports.entropy, ports.hub)
+        freshness = Freshness(name, peers, stores, ports.link, ports.clock, self.authority)
+        self.replicator.on_pulled = freshness.heard
+        self.sessions = Sessions(name, stores, self.replicator, self.authority, ports.link, ports.clock)
+        levels = Levels(stores, self.authority, freshness, self.sessions, ports.clock)
+        self.invoker = Invoker(app, name, stores, self.authority, ports.clock, ports.entropy, ports.hub, levels)
         self.monitor = HealthMonitor(app.checks.values(), self._check_unit, self._facts, ports.clock, ports.hub)
         self.metrics = Registry({"region": name})
         self.gateway = self._front_door()
@@ -174,6 +181,8 @@ class Region:
         self.replicator.terms.cuts = self.authority.assignment.cuts if self.authority.assignment else ()
         if self.authority.epoch > before and assignment.cuts:
             self._setting_aside = asyncio.get_running_loop().create_task(self._set_aside(assignment))
+        elif not assignment.cuts:
+            self.sessions.epoch = max(self.sessions.epoch, assignment.epoch)
 
     async def drain(self, epoch: int) -> int:
         if epoch >= self.authority.epoch:
@@ -257,6 +266,7 @@ class Region:
                 break
             except StoreFull:
                 await self._ports.clock.sleep(SET_ASIDE_RETRY_S)
+        self.sessions.epoch = max(self.sessions.epoch, assignment.epoch)
         if parked:
             self._ports.hub.emit(CommitsParked(parked, assignment.epoch))
 
@@ -276,7 +286,7 @@ class Region:
 
     def _check_unit(self) -> Unit:
         stores = (self.store, self._ports.global_store)
-        frame = Frame(self.invoker.unit_id())
+        frame = Frame(self.invoker.unit_id(), levels=self.invoker.levels)
         return Unit(self.name, None, stores, self._ports.clock, self._ports.entropy, frame)
 
     def status(self) -> RegionStatus:

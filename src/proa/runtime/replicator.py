@@ -131,6 +131,7 @@ class Replicator:
         self.lags_s: deque[float] = deque(maxlen=LAGS_KEPT)
         self._catching_up = 0
         self.on_fork: Callable[[], None] | None = None
+        self.on_pulled: Callable[[str, float, Versions], None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -173,8 +174,11 @@ class Replicator:
             reach = (state.cursors for state in self.peers.values() if state.reachable)
             settled = self._passage.settled(peer, self.terms, reach)
             pull = replace(pull, settled=settled, gaps=await self._passage.wanted())
+        asked_at = self._clock.monotonic()
         reply = await self._link.call(peer, "pull", _encode(pull), timeout_s=PULL_WAIT_S + PULL_TIMEOUT_S)
         pulled = _decode_pulled(reply)
+        if self.on_pulled:
+            self.on_pulled(peer, asked_at, pulled.cursors)
         self.peers[peer].cursors = pulled.cursors | pulled.stuck
         if self._passage:
             await self._complete(peer, self._passage, pulled)

@@ -21,19 +21,29 @@ from proa.errors import MixedUnit, ReadOnlyUnit, UnitMisclassified
 from proa.ports import Batch, Clock, Entropy, GlobalStore, Position, RegionStore, Span
 
 if TYPE_CHECKING:
+    from proa.declare.levels import Level
+    from proa.runtime.levels import Levels, Source
     from proa.runtime.resident import Resident
+    from proa.runtime.session import Session
 
 Store = Literal["regional", "global"]
 
 
 class Frame(msgspec.Struct, frozen=True):
-    """What a unit knows of the invocation around it. `deadline` is on the region's monotonic clock."""
+    """What a unit knows of the invocation around it. `deadline` is on the region's monotonic clock.
+
+    `levels` says what rows are read through where a level is asked for, or a `session` looks on. `again`: an earlier
+    run of the handler lost a race.
+    """
 
     unit: str
     trace: str = ""
     key: str | None = None
     headers: Mapping[str, str] = {}
     deadline: float = float("inf")
+    levels: Levels | None = None
+    session: Session | None = None
+    again: bool = False
 
 
 class Unit:
@@ -43,19 +53,23 @@ class Unit:
     """
 
     __slots__ = (
+        "_again",
         "_clock",
         "_deadline",
         "_entropy",
         "_global",
+        "_levels",
         "_reads",
         "_regional",
         "_resident",
         "_rows",
+        "_snapshots",
         "fenced_rows",
         "headers",
         "idempotency_key",
         "region",
         "route",
+        "session",
         "store",
         "trace",
         "unit",
@@ -81,6 +95,10 @@ class Unit:
         self.idempotency_key = frame.key
         self.headers = frame.headers
         self._deadline = frame.deadline
+        self._levels = frame.levels
+        self.session = frame.session
+        self._again = frame.again
+        self._snapshots: set[Key] = set()
         self._rows: dict[Key, Row | None] = {}
         self._reads: dict[Store, dict[Key, int]] = {}
         self.writes: dict[Key, Write] = {}
@@ -101,27 +119,33 @@ class Unit:
 
     # `declare.context.UnitOfWork`.
 
-    async def get(self, table: BaseTable[Any], key: str) -> bytes | None:
+    async def get(self, table: BaseTable[Any], key: str, level: Level | None = None) -> bytes | None:
         if table.residency:
-            return (await self._parts.get_many(table, [key]))[0]
+            return (await self._parts.get_many(table, [key], level))[0]
         address = (table.name, key)
-        await self.fetch(table, [address])
+        await self.fetch(table, [address], level)
         return self._value(address)
 
-    async def get_many(self, table: BaseTable[Any], keys: Sequence[str]) -> list[bytes | None]:
+    async def get_many(
+        self, table: BaseTable[Any], keys: Sequence[str], level: Level | None = None
+    ) -> list[bytes | None]:
         """Several rows, read in one call of the store."""
         if table.residency:
-            return await self._parts.get_many(table, keys)
+            return await self._parts.get_many(table, keys, level)
         addresses = [(table.name, key) for key in keys]
-        await self.fetch(table, addresses)
+        await self.fetch(table, addresses, level)
         return [self._value(address) for address in addresses]
 
-    async def fetch(self, table: BaseTable[Any], addresses: Sequence[Key]) -> None:
-        """Read those rows that this unit has neither read nor written."""
-        asked = [address for address in addresses if address not in self.writes and address not in self._rows]
+    async def fetch(self, table: BaseTable[Any], addresses: Sequence[Key], level: Level | None) -> None:
+        """Read those rows that this unit has neither read nor written; at a level, read rows are read again."""
+        asked = [each for each in addresses if each not in self.writes and (level or not self._validates(each))]
         if asked:
-            for address, row in zip(asked, await self.store_of(table).read(asked), strict=True):
-                self.remember(table, address, row)
+            for address, row in zip(asked, await self.source(table, level).read(asked), strict=True):
+                self.remember(table, address, row, level)
+
+    def _validates(self, address: Key) -> bool:
+        """Whether a row was read that the commit will check."""
+        return address in self._rows and address not in self._snapshots
 
     def known(self, address: Key) -> Row | Write | None:
         """What this unit has written, or read, under an address."""
@@ -131,20 +155,22 @@ class Unit:
         found = self.known(address)
         return found.value if found is not None and found.alive(self._clock.now()) else None
 
-    async def query(self, table: BaseTable[Any], span: Span) -> tuple[list[tuple[Position, bytes]], bool]:
+    async def query(
+        self, table: BaseTable[Any], span: Span, level: Level | None = None
+    ) -> tuple[list[tuple[Position, bytes]], bool]:
         """Rows of a span with this unit's own writes among them; what it returns, and no more, is a read."""
         if table.residency:
-            return await self._parts.query(table, span)
+            return await self._parts.query(table, span, level)
         own = {key: write for (name, key), write in self.writes.items() if name == table.name}
         now = self._clock.now()
         asked = replace(span, limit=span.limit + len(own) + 1, now=now)
-        rows = {row.key: row for row in await self.store_of(table).query(asked)}
+        rows = {row.key: row for row in await self.source(table, level).query(asked)}
         seen = {key: row.value for key, row in (rows | own).items() if row.alive(now)}
         found = sorted(placed(table, span, seen), reverse=span.reverse)
         page = found[: span.limit]
         for (_, key), _ in page:
             if key not in own:
-                self.remember(table, (table.name, key), rows[key])
+                self.remember(table, (table.name, key), rows[key], level)
         return page, len(found) > span.limit
 
     async def standing(self, table: BaseTable[Any], key: str) -> list[str]:
@@ -164,25 +190,50 @@ class Unit:
         """The regions that may hold the answer of this unit; empty: every one."""
         return self._resident.holders() if self._resident else ()
 
-    def store_of(self, table: BaseTable[Any]) -> RegionStore | GlobalStore:
+    def source(self, table: BaseTable[Any], level: Level | None) -> RegionStore | GlobalStore | Source:
+        """What to read through: the table's store, unless a level or a session asks for more.
+
+        A handler that runs again lost a race for its rows: it reads none of a `strong` table out of the past any more.
+        """
+        if self._levels and (level or self.session):
+            return self._levels.source(table, None if self._again and table.mode == "strong" else level, self)
         return self._global if table.mode == "strong" else self._regional
 
-    def remember(self, table: BaseTable[Any], address: Key, row: Row | None) -> None:
-        """Of several reads of a row the first counts: where a later one differs, the commit will fail."""
-        if address not in self._rows:
+    def remember(self, table: BaseTable[Any], address: Key, row: Row | None, level: Level | None) -> None:
+        """Of several reads of a row the first is validated: where a later one differs, the commit will fail.
+
+        A bounded read of a `strong` table is of a snapshot, which is not validated, unless the unit writes the row.
+        """
+        validated = self._validates(address)
+        if level and level.name == "bounded" and table.mode == "strong" and not self._again:
+            if not validated:
+                self._snapshots.add(address)
+                self._rows[address] = row
+        elif level or not validated:
             self._rows[address] = row
-            store: Store = "global" if table.mode == "strong" else "regional"
-            self._reads.setdefault(store, {})[address] = row.version if row else 0
+            self._validate(table, address)
+
+    def _validate(self, table: BaseTable[Any], address: Key) -> None:
+        """Let the commit check that the row is still as it was read."""
+        self._snapshots.discard(address)
+        row, store = self._rows[address], self._store_name(table)
+        self._reads.setdefault(store, {}).setdefault(address, row.version if row else 0)
+
+    def _store_name(self, table: BaseTable[Any]) -> Store:
+        return "global" if table.mode == "strong" else "regional"
 
     def write(self, table: BaseTable[Any], write: Write) -> None:
         if table.residency:
             self._parts.admit(table, write.table)
-        store: Store = "global" if table.mode == "strong" else "regional"
+        store = self._store_name(table)
         if self.store != store:
             self._choose(store, table)
         if table.mode == "active" and self.route:
             self.fenced_rows = self.route.needs_role = True
-        self.writes[write.table, write.key] = write
+        address = (write.table, write.key)
+        self.writes[address] = write
+        if address in self._snapshots:  # what is written may rest on what was read
+            self._validate(table, address)
 
     def _choose(self, store: Store, table: BaseTable[Any]) -> None:
         """Settle on the store that this unit commits in, at its first write."""

@@ -32,7 +32,7 @@ class FakeUnit:
         self.writes = {}
         self._rows = rows
 
-    async def get(self, table, key):
+    async def get(self, table, key, _level=None):
         address = (table.name, key)
         if address in self.writes:
             return self.writes[address].value

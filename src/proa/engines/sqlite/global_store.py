@@ -27,12 +27,13 @@ from proa.engines.sqlite.rows import (
     obstacle,
     put_row,
     read_outcome,
+    read_row,
     read_rows,
     row_of,
 )
 from proa.engines.sqlite.tables import NONE, Tables, query_rows
 from proa.errors import GlobalStoreUnreachable
-from proa.ports import Batch, Changes, Clock, Committed, Result, Schema, Span
+from proa.ports import Batch, Changes, Clock, Committed, Result, Schema, Span, View
 
 ORIGIN = "global/1"
 TRANSACTIONS_KEPT_S = 600.0
@@ -73,6 +74,15 @@ class SqliteGlobalStore:
 
     async def query(self, span: Span) -> list[Row]:
         return query_rows(self._reader, span)
+
+    async def view(self, keys: Sequence[Key], span: Span | None = None) -> View:
+        self._reader.execute("BEGIN")
+        try:
+            revision, _ = self._reader.execute(SQL["counters"]).fetchone()
+            rows = query_rows(self._reader, span) if span else [read_row(self._reader, key) for key in keys]
+            return View(revision, [*rows])
+        finally:
+            self._reader.execute("COMMIT")
 
     async def scan(self, table: str) -> list[Row]:
         return [row_of(table, key, rest) for key, *rest in self._reader.execute(SQL["scan"], (table,))]

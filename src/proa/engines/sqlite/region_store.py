@@ -198,6 +198,9 @@ class SqliteRegionStore:
     def _beyond(self, after: Versions) -> bool:
         return any(self._durable_cursors.get(origin, 0) > seq for origin, seq in after.items())
 
+    def parked_between(self, origin: str, after: int, upto: int) -> int:
+        return sum(1 for name, seq in self._parked if name == origin and after < seq <= upto)
+
     async def parked(self) -> list[Parked]:
         return read_parked(self._reader)
 

@@ -1,0 +1,213 @@
+"""Levels in one region: for a table and a level, what rows are read through.
+
+Each way to read has the reading half of a store's shape, so a unit reads through it as it would from the store:
+
+| mode | default | `strong` | `bounded(s)` | `local` |
+|---|---|---|---|---|
+| `any` | own store | refused: nobody decides alone | own store, once vouched for | own store |
+| `active` | own store | own store, if the lease lasts | the same, or once vouched for | own store |
+| `strong` | global store | global store | snapshots of it | refused: no region holds the rows |
+
+Within a session each way also notes what was seen. A plain read of a plain request does not come here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from proa.core.replicate.journal import Key, Row
+from proa.declare.levels import Level
+from proa.declare.tables import BaseTable
+from proa.errors import DeclarationError, NotActive
+from proa.ports import Clock, GlobalStore, RegionStore, Span
+from proa.runtime.authority import Authority
+from proa.runtime.freshness import Freshness
+from proa.runtime.session import Session, Sessions
+from proa.runtime.snapshots import Snapshots
+
+WAIT_SHARE = 0.4
+"""How much of a unit's remaining time a read may wait for news: the edge may then still ask another region."""
+
+
+class Source(Protocol):
+    """The reading half of a store."""
+
+    async def read(self, keys: Sequence[Key]) -> list[Row | None]: ...
+    async def query(self, span: Span) -> list[Row]: ...
+
+
+class Reading(Protocol):
+    """What a level asks of the unit that reads."""
+
+    @property
+    def session(self) -> Session | None: ...
+    def remaining_s(self) -> float: ...
+
+
+class Levels:
+    """How rows are read in one region."""
+
+    def __init__(
+        self,
+        stores: tuple[RegionStore, GlobalStore],
+        authority: Authority,
+        freshness: Freshness,
+        sessions: Sessions,
+        clock: Clock,
+    ) -> None:
+        self._regional, self._global = stores
+        self._authority = authority
+        self._freshness = freshness
+        self.sessions = sessions
+        self._clock = clock
+        self.snapshots = Snapshots(self._global, clock)
+
+    def source(self, table: BaseTable[Any], level: Level | None, unit: Reading) -> Source:
+        """What a unit reads a table's rows through.
+
+        Raises:
+            DeclarationError: rows of this mode cannot be read so.
+        """
+        name = level.name if level else "default"
+        within_s = level.within_s if level else 0.0
+        match table.mode, name:
+            case "strong", "default" | "strong":
+                return _Global(self._global, unit.session)
+            case "strong", "bounded":
+                return _Kept(self.snapshots, within_s, unit.session)
+            case "active", "strong":
+                return _Held(_Own(self._regional, unit.session), self._authority)
+            case _, "bounded":
+                own = _Own(self._regional, unit.session)
+                return _Fresh(own, self, table.mode, within_s, unit)
+            case _, "default" | "local" if table.mode != "strong":
+                return _Own(self._regional, unit.session)
+            case _:
+                raise DeclarationError(_refused(table))
+
+    async def reach(self, mode: str, within_s: float, remaining_s: float) -> None:
+        """Wait until what counts is here; see `Freshness.reach`. The holder of the right has all of it."""
+        if mode != "active" or not self._authority.may_write_active():
+            until = self._clock.monotonic() + WAIT_SHARE * remaining_s
+            await self._freshness.reach(mode, within_s, until)
+
+
+def _refused(table: BaseTable[Any]) -> str:
+    if table.mode == "strong":
+        return f"table {table.name} is `strong`: no region holds its rows; read it at level bounded(seconds)"
+    return (
+        f"table {table.name} has mode `{table.mode}`: every region writes it, so no read of it can be strong; "
+        "use bounded(seconds), a session, or a table of mode `strong`"
+    )
+
+
+class _Own:
+    """The region's own store."""
+
+    def __init__(self, store: RegionStore, session: Session | None) -> None:
+        self._store = store
+        self._session = session
+
+    async def read(self, keys: Sequence[Key]) -> list[Row | None]:
+        rows = await self._store.read(keys)
+        if self._session:
+            self._session.saw(rows)
+        return rows
+
+    async def query(self, span: Span) -> list[Row]:
+        rows = await self._store.query(span)
+        if self._session:
+            self._session.saw_all(self._store.cursors())
+        return rows
+
+
+class _Fresh:
+    """The region's own store, once everything of a moment is in it."""
+
+    def __init__(self, own: Source, levels: Levels, mode: str, within_s: float, unit: Reading) -> None:
+        self._own = own
+        self._levels = levels
+        self._mode = mode
+        self._within_s = within_s
+        self._unit = unit
+
+    async def read(self, keys: Sequence[Key]) -> list[Row | None]:
+        await self._reach()
+        return await self._own.read(keys)
+
+    async def query(self, span: Span) -> list[Row]:
+        await self._reach()
+        return await self._own.query(span)
+
+    async def _reach(self) -> None:
+        await self._levels.reach(self._mode, self._within_s, self._unit.remaining_s())
+
+
+class _Held:
+    """The region's own store, as long as nobody else may write: the lease is looked at after the read."""
+
+    def __init__(self, own: Source, authority: Authority) -> None:
+        self._own = own
+        self._authority = authority
+
+    async def read(self, keys: Sequence[Key]) -> list[Row | None]:
+        rows = await self._own.read(keys)
+        self._require()
+        return rows
+
+    async def query(self, span: Span) -> list[Row]:
+        rows = await self._own.query(span)
+        self._require()
+        return rows
+
+    def _require(self) -> None:
+        if not self._authority.may_write_active():
+            raise NotActive(f"a strong read needs the active region, and this one is {self._authority.role}")
+
+
+class _Global:
+    """The global store; within a session its revisions count too."""
+
+    def __init__(self, store: GlobalStore, session: Session | None) -> None:
+        self._store = store
+        self._session = session
+
+    async def read(self, keys: Sequence[Key]) -> list[Row | None]:
+        rows = await self._store.read(keys)
+        if self._session:
+            self._session.saw_strong(rows)
+        return rows
+
+    async def query(self, span: Span) -> list[Row]:
+        if self._session is None:
+            return await self._store.query(span)
+        view = await self._store.view([], span)
+        self._session.saw_revision(view.revision)
+        return [row for row in view.rows if row]
+
+
+class _Kept:
+    """Snapshots of the global store, no older than the level and the session allow."""
+
+    def __init__(self, snapshots: Snapshots, within_s: float, session: Session | None) -> None:
+        self._snapshots = snapshots
+        self._within_s = within_s
+        self._session = session
+
+    async def read(self, keys: Sequence[Key]) -> list[Row | None]:
+        found = await self._snapshots.read(keys, self._within_s, self._revision)
+        rows = [each.rows[0] for each in found]
+        if self._session:
+            self._session.saw_strong(rows)
+        return rows
+
+    async def query(self, span: Span) -> list[Row]:
+        found = await self._snapshots.query(span, self._within_s, self._revision)
+        if self._session:
+            self._session.saw_revision(found.revision)
+        return [row for row in found.rows if row]
+
+    @property
+    def _revision(self) -> int:
+        return self._session.revision if self._session else 0
