@@ -302,6 +302,19 @@ class Conformance:
 
     # The global store.
 
+    def test_a_view_is_of_one_revision_which_later_commits_exceed(self, backend):
+        async def scenario(backend):
+            async with backend.open("global") as store:
+                assert (await store.view([])).revision == 0
+                first = await store.commit(batch("u1", put("a"), put("b")))
+                view = await store.view([("t", "b"), ("t", "x")])
+                assert (view.revision, [row and row.key for row in view.rows]) == (first.seq, ["b", None])
+                second = await store.commit(batch("u2", put("c"), put("a", None)))
+                view = await store.view([], span("", "z"))
+                assert (view.revision, keys(view.rows)) == (second.seq, ["b", "c"])
+
+        self.run(backend, scenario)
+
     def test_a_repeated_transaction_answers_what_the_first_call_did(self, backend):
         async def scenario(backend):
             async with backend.open("global") as store:
@@ -443,6 +456,7 @@ class Conformance:
                 terms = Terms(cuts=(Cut(2, "us/1", 1),))
                 assert (await store.apply(entries, terms))["us/1"] == 2
                 assert [parked.commit.seq for parked in await store.parked()] == [2]
+                assert [store.parked_between("us/1", *stretch) for stretch in ((0, 1), (1, 2), (2, 9))] == [0, 1, 0]
                 assert (await store.read([("t", "a")]))[0].seq == 1
                 assert len(await store.journal({"us/1": 0}, 10)) == 2
 
