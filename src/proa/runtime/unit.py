@@ -209,6 +209,8 @@ class Unit:
             if not validated:
                 self._snapshots.add(address)
                 self._rows[address] = row
+            elif row and row.version > _version(self._rows[address]):
+                self._rows[address] = row
         elif level or not validated:
             self._rows[address] = row
             self._validate(table, address)
@@ -216,8 +218,7 @@ class Unit:
     def _validate(self, table: BaseTable[Any], address: Key) -> None:
         """Let the commit check that the row is still as it was read."""
         self._snapshots.discard(address)
-        row, store = self._rows[address], self._store_name(table)
-        self._reads.setdefault(store, {}).setdefault(address, row.version if row else 0)
+        self._reads.setdefault(self._store_name(table), {}).setdefault(address, _version(self._rows[address]))
 
     def _store_name(self, table: BaseTable[Any]) -> Store:
         return "global" if table.mode == "strong" else "regional"
@@ -259,6 +260,11 @@ class Unit:
             epoch=epoch,
             trace="" if self.unit in self.trace else self.trace,
         )
+
+
+def _version(row: Row | None) -> int:
+    """The version that a read of a row rests on; 0: there was none."""
+    return row.version if row else 0
 
 
 def placed(table: BaseTable[Any], span: Span, values: Mapping[str, bytes | None]) -> Iterator[tuple[Position, bytes]]:
