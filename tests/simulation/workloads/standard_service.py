@@ -43,7 +43,7 @@ class FakeUnit:
     def now(self):
         return asyncio.get_running_loop().time()
 
-    async def query(self, table, span):
+    async def query(self, table, span, _level=None):
         now = self.now()
         held = {key: row for (name, key), row in (self._rows | self.writes).items() if name == table.name}
         placed = [(table.position(span.index, key, row.value), key) for key, row in held.items() if row.alive(now)]
