@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from proa import App, Context, Objectives, Response, merge
+from proa import App, Context, Duplicate, Objectives, Response, merge
 
 app = App(
     "game-sessions",
@@ -35,7 +35,7 @@ class Session(msgspec.Struct):
     id: str
     players: merge.AddWinsSet[str] = msgspec.field(default_factory=merge.AddWinsSet[str])
     score: merge.Counter = msgspec.field(default_factory=merge.Counter)
-    plays: merge.GrowCounter = msgspec.field(default_factory=merge.GrowCounter)
+    plays: merge.Counter = msgspec.field(default_factory=merge.Counter)
     best: int = -100
 
 
@@ -108,7 +108,17 @@ class NewPlay(msgspec.Struct, frozen=True):
     reference: Annotated[str, Meta(max_length=100)] = ""
 
 
-@app.post("/sessions/{id}/plays", idempotent=True, timeout_s=2)
+async def take_back(duplicate: Duplicate, _: Context) -> None:
+    """A play that two regions counted under one key: the later one goes, with its points."""
+    doubled = duplicate.other.read(Play)
+    if session := await sessions.get(doubled.session, None):
+        session.score.add(-doubled.points)
+        session.plays.add(-1)
+        await sessions.put(session)
+    await plays.delete(doubled.id)
+
+
+@app.post("/sessions/{id}/plays", idempotent=True, timeout_s=2, on_duplicate=take_back)
 async def play(id: str, body: NewPlay, ctx: Context) -> Play:
     """Score points, or lose some."""
     session = await sessions.get(id, None) or Session(id)

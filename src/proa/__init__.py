@@ -24,6 +24,7 @@ from proa.errors import (
 
 if TYPE_CHECKING:
     from proa.core.replicate import merge
+    from proa.declare.duplicates import Duplicate
     from proa.declare.levels import bounded, local, strong
     from proa.declare.queries import Page
     from proa.declare.residency import by
@@ -33,6 +34,7 @@ __all__ = [
     # An app and what it declares
     "App",
     "Context",
+    "Duplicate",
     "Header",
     "Objectives",
     "Page",
@@ -66,6 +68,7 @@ __all__ = [
 __version__ = "0.1.0"
 _WHEN_USED = {
     "merge": "proa.core.replicate.merge",
+    "Duplicate": "proa.declare.duplicates",
     "Page": "proa.declare.queries",
     "by": "proa.declare.residency",
     **dict.fromkeys(("bounded", "local", "strong"), "proa.declare.levels"),

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from proa.core.dedupe import Outcome
+from proa.core.dedupe import Outcome, Pair
 from proa.core.replicate.journal import Commit, Dot, Key, Row, Write
 from proa.core.replicate.records import ConflictRecord, ConflictsWanted, Parked
 from proa.core.replicate.stamp import Versions
@@ -154,6 +154,17 @@ class RegionStore(Protocol):
 
         At most `limit`, and no more once they have `size` bytes together.
         """
+        ...
+
+    async def duplicates(self) -> list[Pair]:
+        """Keys that two units finished, each for itself, as they were found here; for thirty days.
+
+        A row of table `dedupe.HANDLED` under a pair's later unit says that it is handled, and by which unit.
+        """
+        ...
+
+    def duplicates_counted(self) -> tuple[int, int]:
+        """How many pairs are listed, and how many of them are handled."""
         ...
 
     async def forget(self, peers: Collection[Passed], limit: int) -> int:

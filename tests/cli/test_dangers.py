@@ -8,7 +8,7 @@ from urllib import request as urls
 import msgspec
 import pytest
 
-from proa import App, Objectives, Page, add, assign, merge
+from proa import App, Context, Duplicate, Objectives, Page, add, assign, merge
 from proa.cli.dangers import RULES, dangers
 
 EU, US = "eu-west-1", "us-east-1"
@@ -310,6 +310,29 @@ def test_the_system_s_own_combinations_are_told():
         ("PROA-K003", "PUT /rows/{id} promises rpo_s=0, but rows replicate after the answer"),
         ("PROA-K003", "PUT /both/{id} promises rpo_s=0, but rows replicate after the answer"),
         ("PROA-K004", "PUT /both/{id} writes strong tables and active ones"),
+    ]
+
+
+def test_a_handler_of_duplicates_belongs_to_a_regional_route_and_writes_regional_rows():
+    app = shop()
+    stock = app.table("stock", Plain, key="id", mode="strong")
+    notes = app.table("notes", Plain, key="id")
+
+    async def refill(duplicate: Duplicate, _: Context) -> None:
+        await stock.put(Plain(duplicate.key))
+
+    @app.post("/take", idempotent=True, on_duplicate=refill)
+    async def take(id: str) -> None:
+        await stock.put(Plain(id))
+
+    @app.post("/note", idempotent=True, on_duplicate=refill)
+    async def note(id: str) -> None:
+        await notes.put(Plain(id))
+
+    assert found(app) == [
+        ("PROA-K013", "POST /take has on_duplicate, but its units are global: no key is ever used twice"),
+        ("PROA-K014", "on_duplicate of POST /take writes strong tables: stock"),
+        ("PROA-K014", "on_duplicate of POST /note writes strong tables: stock"),
     ]
 
 

@@ -9,7 +9,7 @@ import asyncio
 import msgspec
 import pytest
 
-from proa.core.dedupe import Outcome
+from proa.core.dedupe import HANDLED, Outcome
 from proa.core.replicate.journal import Commit, Withheld, Write
 from proa.core.replicate.records import ConflictsWanted
 from proa.core.replicate.tombstones import Passed
@@ -487,6 +487,73 @@ class Conformance:
                 assert (await store.outcome("POST /x", "k")).unit == "u1"
                 await store.set_aside([Cut(2, "eu/1", 0)])
                 assert (await store.outcome("POST /x", "k")).unit == "u2"
+
+        self.run(backend, scenario)
+
+    @pytest.mark.parametrize("order", [("us", "ap"), ("ap", "us")])
+    def test_all_units_under_one_key_are_listed_beside_the_earliest_whatever_order_they_are_learned_in(
+        self, backend, order
+    ):
+        async def scenario(backend):
+            units = {"us": "u1", "ap": "u3"}
+            async with backend.open("region") as store:
+                await store.commit(batch("u2", put("a"), key="k"))
+                for region in order:
+                    theirs = Commit(
+                        f"{region}/1", 1, 2 << 20, 0, {}, [], [], outcome("k", units[region]), units[region]
+                    )
+                    await store.apply([msgspec.msgpack.encode(theirs)], Terms())
+                assert (await store.outcome("POST /x", "k")).unit == "u1"
+            async with backend.open("region") as store:
+                pairs = {pair.other.unit: pair.kept.unit for pair in await store.duplicates()}
+                assert pairs == {"u2": "u1", "u3": "u1"}
+                assert store.duplicates_counted() == (2, 0)
+
+        self.run(backend, scenario)
+
+    @pytest.mark.parametrize(("cut_off", "kept", "left"), [("eu/1", "u2", ["u3"]), ("us/1", "u1", ["u3"])])
+    def test_a_unit_that_is_set_aside_leaves_the_list_and_the_earliest_of_the_others_is_kept(
+        self, backend, cut_off, kept, left
+    ):
+        async def scenario(backend):
+            async with backend.open("region") as store:
+                await store.commit(batch("u1", put("a", mode="active"), epoch=1, key="k"))
+                for region, unit in (("us", "u2"), ("ap", "u3")):
+                    writes = [put(region, mode="active")]
+                    theirs = Commit(f"{region}/1", 1, 2 << 20, 1, {}, writes, [], outcome("k", unit), unit)
+                    await store.apply([msgspec.msgpack.encode(theirs)], Terms())
+                await store.set_aside([Cut(2, cut_off, 0)])
+                assert (await store.outcome("POST /x", "k")).unit == kept
+                pairs = await store.duplicates()
+                assert ([pair.other.unit for pair in pairs], {pair.kept.unit for pair in pairs}) == (left, {kept})
+
+        self.run(backend, scenario)
+
+    def test_a_pair_is_handled_where_the_mark_of_its_later_unit_is_written(self, backend):
+        async def scenario(backend):
+            theirs = Commit("us/1", 1, 2 << 20, 0, {}, [], [], outcome("k", "u2"), "u2")
+            mark = put("u2", msgspec.msgpack.encode("u9"), table=HANDLED)
+            async with backend.open("region") as store:
+                await store.commit(batch("u1", put("a"), key="k"))
+                await store.apply([msgspec.msgpack.encode(theirs)], Terms())
+                assert [pair.handled for pair in await store.duplicates()] == [""]
+                await store.commit(batch("u9", mark, reads={(HANDLED, "u2"): 0}))
+                assert [pair.handled for pair in await store.duplicates()] == ["u9"]
+                again = await store.commit(batch("u10", mark, reads={(HANDLED, "u2"): 0}))
+                assert (again, store.duplicates_counted()) == (Conflict((HANDLED, "u2")), (1, 1))
+
+        self.run(backend, scenario)
+
+    def test_a_pair_leaves_the_list_after_thirty_days(self, backend):
+        async def scenario(backend):
+            theirs = Commit("us/1", 1, 2 << 20, 0, {}, [], [], outcome("k", "u2"), "u2")
+            async with backend.open("region") as store:
+                await store.commit(batch("u1", put("a"), key="k"))
+                await store.apply([msgspec.msgpack.encode(theirs)], Terms())
+                for days, listed in ((29, 1), (31, 0)):
+                    backend.clock.time = 1_000_000.0 + days * 24 * 3600
+                    await asyncio.gather(*(store.commit(batch(f"d{days}-{n}", put("a"))) for n in range(500)))
+                    assert len(await store.duplicates()) == listed
 
         self.run(backend, scenario)
 

@@ -47,7 +47,7 @@ def promise(route: Route) -> str:
     modes = {table.mode for table in route.writes()}
     once = _PROMISES["active" if modes == {"active"} else route.unit]
     if once.endswith(": "):
-        once += "listed"
+        once += "handed to on_duplicate" if route.on_duplicate else "listed"
     return once if route.idempotent is True else f"with a key: {once}"
 
 

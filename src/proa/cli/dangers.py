@@ -14,6 +14,7 @@ import msgspec
 from proa.app import App
 from proa.cli.habits import calls_home, counted, walks
 from proa.cli.laws import judged
+from proa.declare.classify import written_tables
 from proa.declare.handlers import Route
 
 Verdict = Literal["refused", "warned"]
@@ -121,6 +122,19 @@ def _lost_sums(setting: Setting) -> Iterator[str]:
         for route in setting.writing():
             for table, field, seen in counted(route):
                 yield f"{route.scope} changes the number {table.name}.{field} ({seen}), which one writer wins"
+
+
+def _unheard(setting: Setting) -> Iterator[str]:
+    for route in setting.app.routes:
+        if route.on_duplicate and route.unit == "global":
+            yield f"{route.scope} has on_duplicate, but its units are global: no key is ever used twice"
+
+
+def _torn_handler(setting: Setting) -> Iterator[str]:
+    for route in setting.app.routes:
+        written = written_tables(route.on_duplicate) if route.on_duplicate else ()
+        if strong := sorted(table.name for table in written if table.mode == "strong"):
+            yield f"on_duplicate of {route.scope} writes strong tables: {', '.join(strong)}"
 
 
 # What handlers do.
@@ -255,6 +269,23 @@ RULES = (
         "its rows are of a type, or under constraints, that generated values do not meet, so nobody knows of its laws",
         "try it in a test of your own, in any order and twice, or give the fields types that leave more room",
         _untried,
+    ),
+    Rule(
+        "PROA-K013",
+        "warned",
+        "A handler of duplicates that nobody calls",
+        "a key of a global unit is decided in one place, so there are no duplicates to hand over",
+        "leave on_duplicate out",
+        _unheard,
+    ),
+    Rule(
+        "PROA-K014",
+        "refused",
+        "A handler of duplicates that writes another store",
+        "its rows and the mark that the pair is handled are one commit in the region's own store; the write of a "
+        "strong row is refused at run time, each time it is tried",
+        "write a row of mode `any`, and let what must be strong follow from it",
+        _torn_handler,
     ),
 )
 """Every rule, by code."""

@@ -52,7 +52,7 @@ class Common:
         return System(find(state_dir_of(declared(app), self.state_dir)), self.token)
 
 
-_COMMON = Common()
+NOBODY = Common()
 Who = Annotated[Common, Parameter(name="*")]
 
 
@@ -103,7 +103,7 @@ def conflicts(
     key: str = "",
     since: str = "",
     limit: int = 20,
-    common: Who = _COMMON,
+    common: Who = NOBODY,
 ) -> int:
     """Show concurrent writes of one row: both versions, who wrote them, and the rule that decided.
 
@@ -147,13 +147,13 @@ def _since(text: str) -> float:
 
 
 def _print_conflict(one: Mapping[str, Any]) -> None:
-    sys.stdout.write(f"{_time(one['at'])}  {one['table']} {one['key']}  decided by {one['rule']} in {one['region']}\n")
+    sys.stdout.write(f"{moment(one['at'])}  {one['table']} {one['key']}  decided by {one['rule']} in {one['region']}\n")
     for side in ("ours", "theirs"):
         version = one[side]
         sys.stdout.write(f"  {side:6}  {_fields(version['row'], one['differs'])}\n")
         for author in version["authors"]:
             unit = f"unit {author['unit']}, trace {author['trace']}" if author["unit"] else "unit no longer known"
-            sys.stdout.write(f"          {_time(author['at'])}  {author['dot']}  {unit}\n")
+            sys.stdout.write(f"          {moment(author['at'])}  {author['dot']}  {unit}\n")
 
 
 def _fields(row: Any, differs: Sequence[str]) -> str:
@@ -177,7 +177,7 @@ def lost(
     dismiss: str = "",
     why: str = "",
     force: bool = False,
-    common: Who = _COMMON,
+    common: Who = NOBODY,
 ) -> int:
     """Show the acknowledged writes that a fail-over went on without, and settle them one by one.
 
@@ -255,7 +255,7 @@ def _print_lost(found: Sequence[Mapping[str, Any]]) -> None:
 def _lost_rows(aside: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
     for one in aside:
         settled = f"{one['settled']['how']} by {one['settled']['by']}" if one["settled"] else "-"
-        head = (one["dot"], _time(one["at"]), str(one["epoch"]))
+        head = (one["dot"], moment(one["at"]), str(one["epoch"]))
         rows = one["rows"] or [{"table": "-", "key": "-", "fate": one["fate"]}]
         yield from ((*head, row["table"], row["key"], row["fate"], settled, one["unit"]) for row in rows)
 
@@ -272,7 +272,7 @@ def _count_by_origin(commits: Iterator[Mapping[str, Any]]) -> dict[str, int]:
 
 
 @table.command
-def residency(app: str, *, common: Who = _COMMON) -> int:
+def residency(app: str, *, common: Who = NOBODY) -> int:
     """Prove where rows are held: every region counts what its store has that only some regions may hold.
 
     Exits with 3 where a region holds what it may not, with 1 where one does not answer.
@@ -306,10 +306,18 @@ def _holding(region: str, held: Mapping[str, Any], said: Mapping[str, Any]) -> t
     return (region, only, table, held["what"], str(held["count"]), "FORBIDDEN" if held in said["forbidden"] else "")
 
 
+table.command(
+    "proa.cli.doubled:duplicates",
+    name="duplicates",
+    help="Show the keys that two regions finished, each for itself, and who dealt with it.",
+)
+
+
 # Leaves.
 
 
-def _time(at: float) -> str:
+def moment(at: float) -> str:
+    """A time as people and programs read it, in UTC."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

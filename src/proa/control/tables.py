@@ -46,6 +46,8 @@ class TablesApi:
                 return await holdings(self._region.app, self._region.name, self._region.store)
             case "GET", ("lost",):
                 return await self._lost()
+            case "GET", ("duplicates",):
+                return {"duplicates": await self._records.duplicates()}
             case "POST", ("lost", "reapply"):
                 return await self._reapply(call.need("operator").name, call.read(Wanted))
             case "POST", ("lost", "dismiss"):

@@ -38,6 +38,27 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
         return bool(self.holders) and self.status == 0
 
 
+HANDLED = "~handled"
+"""The table of marks. Key: the unit whose doubled effect was dealt with; value: the unit that did so."""
+
+
+class Pair(msgspec.Struct, frozen=True):
+    """One key that two units finished, each for itself. Every region keeps the earlier unit's answer.
+
+    `at` is when it was found here, `handled` the unit that dealt with it by the author's rule (empty: none yet).
+    """
+
+    kept: Outcome
+    other: Outcome
+    at: float
+    handled: str = ""
+
+
+def began_at(unit: str) -> float:
+    """When a unit began, in seconds since 1970: its id starts with the milliseconds."""
+    return int(unit[:12], 16) / 1000
+
+
 def fingerprint(method: str, path: str, query: str, body: bytes) -> bytes:
     """A digest of what makes two requests the same one."""
     return hashlib.blake2b(f"{method}\0{path}\0{query}\0".encode() + body, digest_size=16).digest()

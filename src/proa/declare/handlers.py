@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import msgspec
 
@@ -15,6 +15,9 @@ from proa.declare.http import Request
 from proa.declare.objectives import Objectives
 from proa.declare.tables import BaseTable
 from proa.errors import DeclarationError
+
+if TYPE_CHECKING:
+    from proa.declare.duplicates import OnDuplicate
 
 Idempotent = bool | Literal["optional"]
 UnitClass = Literal["read", "regional", "global"]
@@ -39,6 +42,7 @@ class Route(msgspec.Struct):
     objectives: Objectives | None
     declared_unit: Literal["regional", "global"] | None
     is_async: bool
+    on_duplicate: Callable[..., Any] | None = None
     _class: UnitClass | None = None
     _needs_role: bool | None = None
 
@@ -94,12 +98,14 @@ class RouteOptions(ReadOptions, total=False):
     """Options of a writing route.
 
     `idempotent=True` requires an Idempotency-Key, `"optional"` heeds one if it is sent. `status` is that of a plain
-    result (200). `unit` overrules the class that Proa infers from the handler's code.
+    result (200). `unit` overrules the class that Proa infers from the handler's code. `on_duplicate` is called where
+    two regions finished one key each for itself: `async def undo(duplicate: Duplicate, ctx: Context)`.
     """
 
     idempotent: Idempotent
     status: int
     unit: Literal["regional", "global"] | None
+    on_duplicate: OnDuplicate | None
 
 
 def route(method: str, path: str, handler: Callable[..., Any], options: ReadOptions | RouteOptions) -> Route:
@@ -121,4 +127,13 @@ def route(method: str, path: str, handler: Callable[..., Any], options: ReadOpti
         objectives=options.get("objectives"),
         declared_unit=options.get("unit"),
         is_async=inspect.iscoroutinefunction(handler),
+        on_duplicate=_on_duplicate(f"{method} {path}", options),
     )
+
+
+def _on_duplicate(scope: str, options: ReadOptions | RouteOptions) -> Callable[..., Any] | None:
+    if (handler := options.get("on_duplicate")) is None:
+        return None
+    from proa.declare.duplicates import check_handler  # few routes have one
+
+    return check_handler(scope, options.get("idempotent"), handler)

@@ -97,6 +97,36 @@ class CommitsCompleted(msgspec.Struct, frozen=True):
     count: int
 
 
+class DuplicateFound(msgspec.Struct, frozen=True):
+    """Two regions finished one idempotency key, each for itself; the pair is in the list of duplicates."""
+
+    severity: ClassVar[Severity] = "warning"
+    route: str
+    units: tuple[str, str]
+    regions: tuple[str, str]
+
+
+class DuplicateHandled(msgspec.Struct, frozen=True):
+    """The route's `on_duplicate` dealt with a doubled effect, in unit `by`."""
+
+    route: str
+    kept: str
+    other: str
+    by: str
+
+
+class DuplicateNotHandled(msgspec.Struct, frozen=True):
+    """The route's `on_duplicate` failed; it runs again after a pause."""
+
+    severity: ClassVar[Severity] = "error"
+    route: str
+    other: str
+    attempts: int
+    error: str
+    again_in_s: float
+    traceback: str
+
+
 class ClockSkewSeen(msgspec.Struct, frozen=True):
     """An origin's stamps lie further ahead than the clock bound allows; its commits wait."""
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 import msgspec
 
 from proa.app import App
+from proa.core.dedupe import Outcome, Pair, began_at
 from proa.core.replicate.journal import Commit, Dot, Row, Write
 from proa.core.replicate.lost import FATES, Fate, fate, worst
 from proa.core.replicate.records import ConflictRecord, ConflictsWanted, Parked, trace_of
@@ -76,6 +77,28 @@ class LostCommit(msgspec.Struct, frozen=True):
     fate: Fate
     rows: list[LostRow]
     parked_at: float | None = None
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """One of the units under a doubled key, and what it answered; the body as JSON where it is any."""
+
+    unit: str
+    region: str
+    at: float
+    status: int
+    body: Any
+
+
+class DoubledKey(msgspec.Struct, frozen=True):
+    """A key under which two units took effect. `handled` is the unit that dealt with it; empty: none yet."""
+
+    route: str
+    key: str
+    same_payload: bool
+    found_at: float
+    kept: Answered
+    other: Answered
+    handled: str
 
 
 class Records:
@@ -172,12 +195,32 @@ class Records:
         rows = [self._row(write, "merged", write.value) for write in commit.writes]
         return _lost(commit, cut.epoch, "merged", rows, None)
 
+    # Doubled keys.
+
+    async def duplicates(self) -> list[DoubledKey]:
+        """The keys that two units finished, each for itself, as they were found here."""
+        return [_doubled(pair) for pair in await self._store.duplicates()]
+
     def _row(self, write: Write, one: Fate, stands: bytes | None) -> LostRow:
         table = write.table
         return LostRow(table, shown(write.key), one, self.decoded(table, write.value), self.decoded(table, stands))
 
 
 _decode_commit = msgspec.msgpack.Decoder(Commit).decode
+
+
+def _doubled(pair: Pair) -> DoubledKey:
+    kept, other = pair.kept, pair.other
+    same = kept.fingerprint == other.fingerprint
+    return DoubledKey(kept.scope, kept.key, same, pair.at, _answered(kept), _answered(other), pair.handled)
+
+
+def _answered(outcome: Outcome) -> Answered:
+    try:
+        body = msgspec.json.decode(outcome.body)
+    except msgspec.DecodeError:
+        body = outcome.body.decode(errors="replace")
+    return Answered(outcome.unit, outcome.region, began_at(outcome.unit), outcome.status, body)
 
 
 def _lost(commit: Commit, epoch: int, one: Fate, rows: list[LostRow], parked_at: float | None) -> LostCommit:

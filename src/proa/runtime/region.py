@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from proa.app import App
+from proa.core.dedupe import Outcome
 from proa.core.replicate.records import ConflictRecord
 from proa.core.replicate.stamp import Versions, covers
 from proa.core.residency import resident
 from proa.core.roles import Assignment
+from proa.declare.handlers import Route
 from proa.declare.http import Answer
 from proa.engines.sqlite.group import RunBlocking
 from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
@@ -26,7 +28,7 @@ from proa.observe.hub import Hub
 from proa.observe.metrics import Registry
 from proa.ports import Clock, Entropy, GlobalStore, HealthReport, Link, Method
 from proa.runtime.authority import Authority
-from proa.runtime.events import ClockJudged, CommitsParked, MergeRaised
+from proa.runtime.events import ClockJudged, CommitsParked, DuplicateFound, MergeRaised
 from proa.runtime.freshness import Freshness
 from proa.runtime.gateway import Gateway, json_page
 from proa.runtime.health import HealthMonitor
@@ -39,6 +41,7 @@ from proa.runtime.status import RegionStatus, percentile_ms
 from proa.runtime.unit import Frame, Unit
 
 if TYPE_CHECKING:
+    from proa.runtime.duplicates import DuplicateHandlers
     from proa.runtime.passage import Passage
 
 Register = Callable[[], Awaitable[Identity]]
@@ -100,6 +103,8 @@ class Region:
         self.gateway = self._front_door()
         self.replicator.on_fork = self._begin_new_life
         self.store.on_merge_raised = self._tell_of_merge
+        self.store.on_doubled = self._tell_of_duplicate
+        self.duplicates = self._duplicate_handlers()
         self.register: Register | None = None
         self.serving = False
         self._setting_aside: asyncio.Task[None] | None = None
@@ -132,6 +137,21 @@ class Region:
             serving=lambda: self.serving,
         )
 
+    def _duplicate_handlers(self) -> DuplicateHandlers | None:
+        routes = {route.scope: route for route in self.app.routes if route.on_duplicate}
+        if not routes:
+            return None
+        from proa.runtime.duplicates import DuplicateHandlers
+
+        ends = (self._ports.clock, self._ports.entropy, self._ports.hub)
+        unit_id = self.invoker.unit_id
+        return DuplicateHandlers(self.name, routes, self.store, self.authority, self._unit, ends, unit_id)
+
+    def _unit(self, route: Route | None, frame: Frame) -> Unit:
+        stores = (self.store, self._ports.global_store)
+        known = msgspec.structs.replace(frame, levels=self.invoker.levels)
+        return Unit(self.name, route, stores, self._ports.clock, self._ports.entropy, known)
+
     # Life.
 
     async def start(self) -> None:
@@ -141,6 +161,8 @@ class Region:
         """
         self.replicator.start()
         self.monitor.start()
+        if self.duplicates:
+            self.duplicates.start()
         self._coming_up = asyncio.get_running_loop().create_task(self._come_up())
         await asyncio.wait([self._coming_up], timeout=START_WAIT_S)
 
@@ -157,6 +179,8 @@ class Region:
             self._coming_up.cancel()
         self.replicator.stop()
         self.monitor.stop()
+        if self.duplicates:
+            self.duplicates.stop()
         await self.store.close()
 
     def methods(self) -> dict[str, Method]:
@@ -179,6 +203,8 @@ class Region:
         before = self.authority.epoch
         self.authority.assume(assignment, lease_until)
         self.replicator.terms.cuts = self.authority.assignment.cuts if self.authority.assignment else ()
+        if self.duplicates:
+            self.duplicates.assume()
         if self.authority.epoch > before and assignment.cuts:
             self._setting_aside = asyncio.get_running_loop().create_task(self._set_aside(assignment))
         elif not assignment.cuts:
@@ -241,6 +267,12 @@ class Region:
         key = "" if resident(conflict.ours.table) else conflict.ours.key
         self._ports.hub.emit(MergeRaised(conflict.ours.table, key, conflict.rule))
 
+    def _tell_of_duplicate(self, ours: Outcome, theirs: Outcome) -> None:
+        kept, other = sorted((ours, theirs), key=lambda outcome: outcome.unit)
+        self._ports.hub.emit(DuplicateFound(kept.scope, (kept.unit, other.unit), (kept.region, other.region)))
+        if self.duplicates:
+            self.duplicates.look()
+
     def _outlived(self, assignment: Assignment) -> bool:
         """Whether this origin went on past a cut, so that its sequence must not be continued."""
         head = self.store.head
@@ -285,9 +317,7 @@ class Region:
         return facts
 
     def _check_unit(self) -> Unit:
-        stores = (self.store, self._ports.global_store)
-        frame = Frame(self.invoker.unit_id(), levels=self.invoker.levels)
-        return Unit(self.name, None, stores, self._ports.clock, self._ports.entropy, frame)
+        return self._unit(None, Frame(self.invoker.unit_id()))
 
     def status(self) -> RegionStatus:
         """The figures of this region at this moment."""
@@ -308,7 +338,13 @@ class Region:
             peers={name: "up" if peer.reachable else "down" for name, peer in self.replicator.peers.items()},
             passed={name: peer.passed for name, peer in self.replicator.peers.items()},
             caught_up=covers(self.cursors(), self._known_elsewhere()),
+            duplicates=self._duplicates(),
         )
+
+    def _duplicates(self) -> dict[str, int]:
+        listed, handled = self.store.duplicates_counted()
+        waiting, failing = (self.duplicates.waiting, self.duplicates.failing) if self.duplicates else (0, 0)
+        return {"listed": listed, "handled": handled, "waiting": waiting, "failing": failing}
 
     def _health_page(self) -> Answer:
         page = self.monitor.page(self.name, ready=self._ready())

@@ -10,7 +10,11 @@ from proa.core.replicate.stamp import Versions
 
 
 class RegionStatus(msgspec.Struct, frozen=True):
-    """A region's figures. Lags are commit to durable application here, in milliseconds."""
+    """A region's figures. Lags are commit to durable application here, in milliseconds.
+
+    `duplicates` counts the keys that two regions finished: `listed`, of these `handled`, those that are `waiting` for a
+    handler in some region, and those whose handler is `failing` in this one.
+    """
 
     region: str
     origin: str
@@ -27,6 +31,7 @@ class RegionStatus(msgspec.Struct, frozen=True):
     peers: dict[str, str]
     passed: dict[str, Versions]
     caught_up: bool
+    duplicates: dict[str, int]
 
 
 def percentile_ms(ordered: Sequence[float], fraction: float) -> float:

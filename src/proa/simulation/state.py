@@ -12,7 +12,7 @@ import msgspec
 
 from proa.app import App
 from proa.core.audit import HEAD_KEY, Entry, Head
-from proa.core.dedupe import Outcome
+from proa.core.dedupe import HANDLED, Outcome
 from proa.core.plan import Plan
 from proa.core.replicate.journal import Commit
 from proa.core.roles import AUDIT, PLANS, ROLES, Assignment
@@ -61,16 +61,20 @@ def _values(connection: sqlite3.Connection, table: str) -> Iterator[tuple[str, b
 def _state(app: App, connection: sqlite3.Connection) -> StoreState:
     rows = {
         (table, key): row_of(table, key, rest)
-        for table in app.tables
+        for table in (*app.tables, HANDLED)
         for key, *rest in connection.execute(SQL["scan"], (table,))
     }
     return StoreState(
         rows=rows,
-        decoded={address: _value(app, row) for address, row in rows.items() if row.value is not None},
+        decoded={
+            address: _value(app, row) for address, row in rows.items() if row.value is not None and row.table != HANDLED
+        },
         cursors=dict(connection.execute(SQL["cursors"])),
         outcomes={(scope, key): _outcome(record) for scope, key, record in connection.execute(SQL["all_outcomes"])},
         parked=[_commit(row[4]) for row in connection.execute(SQL["parked"])],
-        duplicates=[(_outcome(kept), _outcome(other)) for kept, other, _ in connection.execute(SQL["duplicates"])],
+        duplicates=[
+            (_outcome(kept), _outcome(other)) for kept, other, *_ in connection.execute(SQL["duplicates"], (HANDLED,))
+        ],
         journal={(origin, seq): _commit(entry) for origin, seq, entry in connection.execute(SQL["all_entries"])},
         indexed=frozenset(connection.execute(SQL["all_index_entries"])),
     )

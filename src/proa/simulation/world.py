@@ -288,7 +288,7 @@ class World(Damage):
 
     def unsettled(self) -> str:
         """What is not settled yet; empty when everything is."""
-        return self._not_up() or self._plan_under_way() or self._behind()
+        return self._not_up() or self._plan_under_way() or self._behind() or self._unhandled()
 
     def _not_up(self) -> str:
         for host in self.nodes.values():
@@ -308,6 +308,16 @@ class World(Damage):
         for name in self.app.regions:
             if (found := self.region(name)) and found.authority.epoch != assignment.epoch:
                 return f"{name} acts in epoch {found.authority.epoch}, not {assignment.epoch}"
+        return ""
+
+    def _unhandled(self) -> str:
+        """Doubled effects are handled as long as some region holds the right to write."""
+        assignment = self._situation.assignment
+        if assignment is None or not any(map(assignment.may_write, self.app.regions)):
+            return ""
+        for name in self.app.regions:
+            if (found := self.region(name)) and found.duplicates and found.duplicates.waiting:
+                return f"{name} knows of {found.duplicates.waiting} doubled effects that nobody has handled"
         return ""
 
     def _behind(self) -> str:

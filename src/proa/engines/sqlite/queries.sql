@@ -129,10 +129,10 @@ DELETE FROM outcomes WHERE scope = ? AND key = ? AND expires_at <= ?;
 UPDATE outcomes SET key = ? WHERE scope = ? AND key = ?;
 
 -- name: readdress_duplicate
-UPDATE duplicates SET key = ? WHERE scope = ? AND key = ?;
+UPDATE doubled SET key = ? WHERE scope = ? AND key = ?;
 
 -- name: duplicate_keys
-SELECT scope, key FROM duplicates;
+SELECT DISTINCT scope, key FROM doubled;
 
 -- name: next_table
 -- The first table with rows after a name.
@@ -217,14 +217,31 @@ ORDER BY id DESC LIMIT :limit;
 DELETE FROM conflicts WHERE at < ? OR id <= (SELECT max(id) FROM conflicts) - ?;
 
 -- name: put_duplicate
-INSERT OR REPLACE INTO duplicates (scope, key, kept, other, at) VALUES (?, ?, ?, ?, ?);
+-- Where it is listed already, this copy may say more.
+INSERT INTO doubled (scope, key, unit, kept, other, at) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (scope, key, unit) DO UPDATE SET kept = excluded.kept, other = excluded.other;
 
 -- name: duplicates
-SELECT kept, other, at FROM duplicates ORDER BY at;
+-- Each with the mark of the unit that dealt with it, if one did.
+SELECT d.kept, d.other, d.at, r.value FROM doubled d LEFT JOIN rows r ON r.tbl = ? AND r.key = d.unit
+ORDER BY d.at, d.unit;
+
+-- name: count_duplicates
+SELECT count(*), count(r.key) FROM doubled d LEFT JOIN rows r ON r.tbl = ? AND r.key = d.unit;
 
 -- name: duplicate
--- The outcome that gave way to an earlier one under its key.
-SELECT other FROM duplicates WHERE scope = ? AND key = ?;
+-- The earliest outcome that gave way to another one under its key.
+SELECT other FROM doubled WHERE scope = ? AND key = ? ORDER BY unit LIMIT 1;
+
+-- name: keep_other
+-- Another unit under this key is the one that is kept.
+UPDATE doubled SET kept = ? WHERE scope = ? AND key = ?;
+
+-- name: drop_duplicate
+DELETE FROM doubled WHERE scope = ? AND key = ? AND unit = ?;
+
+-- name: expire_duplicates
+DELETE FROM doubled WHERE at <= ?;
 
 -- name: transaction
 SELECT result FROM transactions WHERE id = ?;

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from proa.bell import Bell
-from proa.core.dedupe import Outcome, RecentKeys
+from proa.core.dedupe import Outcome, Pair, RecentKeys
 from proa.core.replicate.journal import NO_VERSIONS, Commit, Dot, Key, Row, Write, missing, parks
 from proa.core.replicate.records import ConflictRecord, ConflictsWanted, Parked
 from proa.core.replicate.resolve import Committing, LastWriter, Merge, Stamping, order, resolve, verdict
@@ -24,6 +24,7 @@ from proa.core.replicate.tombstones import Passed, passed_by_all
 from proa.core.residency import Holding, lacks
 from proa.core.roles import Cut
 from proa.core.time import HybridClock
+from proa.engines.sqlite import duplicates
 from proa.engines.sqlite.files import SQL, get_meta, open_file
 from proa.engines.sqlite.group import GroupCommit, RunBlocking
 from proa.engines.sqlite.records import conflicts_dropped, log_conflict, read_commits, read_conflicts, read_parked
@@ -34,7 +35,6 @@ from proa.engines.sqlite.rows import (
     encode,
     obstacle,
     put_next_row,
-    put_outcome,
     put_row,
     read_outcome,
     read_row,
@@ -45,7 +45,6 @@ from proa.engines.sqlite.tables import NONE, Tables, query_rows
 from proa.ports import ENTRIES_BYTES, Batch, Clock, Committed, Fits, Permit, Result, Schema, Span, Terms
 
 _decode_commit = msgspec.msgpack.Decoder(Commit).decode
-_decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
 _decode_versions = msgspec.msgpack.Decoder(Versions).decode
 FORGOTTEN = "forgotten"
 EVERY_CONFLICT = ConflictsWanted()
@@ -56,14 +55,6 @@ class Identity(msgspec.Struct, frozen=True):
 
     incarnation: int
     nonce: str
-
-
-class Duplicate(msgspec.Struct, frozen=True):
-    """One idempotency key that two regions finished, each for itself."""
-
-    kept: Outcome
-    other: Outcome
-    at: float
 
 
 class SqliteRegionStore:
@@ -93,6 +84,8 @@ class SqliteRegionStore:
             table: policy.committed for table, policy in self._merges.items() if isinstance(policy, Committing)
         }
         self._raised: list[ConflictRecord] = []
+        self._doubled: list[tuple[Outcome, Outcome]] = []
+        self.on_doubled: Callable[[Outcome, Outcome], None] | None = None
         self.on_merge_raised: Callable[[ConflictRecord], None] | None = None
         self._news = Bell()
         self._lives = 0
@@ -213,12 +206,12 @@ class SqliteRegionStore:
     async def commits(self, dots: Iterable[Dot]) -> dict[Dot, Commit]:
         return read_commits(self._reader, dots)
 
-    async def duplicates(self) -> list[Duplicate]:
-        """Keys that two regions finished independently."""
-        return [
-            Duplicate(_decode_outcome(kept), _decode_outcome(other), at)
-            for kept, other, at in self._reader.execute(SQL["duplicates"])
-        ]
+    async def duplicates(self) -> list[Pair]:
+        return duplicates.listed(self._reader)
+
+    def duplicates_counted(self) -> tuple[int, int]:
+        """How many pairs are listed, and how many of them are handled."""
+        return duplicates.counted(self._reader)
 
     # A unit's commit.
 
@@ -248,6 +241,7 @@ class SqliteRegionStore:
         self._writer.execute(SQL["put_entry"], (origin, seq, encode(commit)))
         if seq % Sweep.EVERY == 0:
             self._sweep.step(self._writer, now)
+            duplicates.expire(self._writer, now)
         return Committed(seq, now)
 
     def _committed(self, write: Write, stamp: int, seq: int) -> Write:
@@ -346,11 +340,10 @@ class SqliteRegionStore:
         now = self._clock.now()
         ours = claim_outcome(self._writer, theirs, now, self._address)
         if ours and ours.unit != theirs.unit:
-            kept, other = sorted((ours, theirs), key=lambda outcome: outcome.unit)
-            put_outcome(self._writer, kept, self._address)
-            self._writer.execute(SQL["put_duplicate"], (kept.scope, address, encode(kept), encode(other), now))
+            duplicates.list_pair(self._writer, ours, theirs, now, self._address)
+            self._doubled.append((ours, theirs))
         elif ours and ours.is_sealed:
-            put_outcome(self._writer, theirs, self._address)
+            duplicates.put_whole(self._writer, theirs, self._address)
 
     # Commits that came incomplete, since only a region that may not hold all of them had them.
 
@@ -392,7 +385,8 @@ class SqliteRegionStore:
             cut = None if (commit.origin, commit.seq) in self._parked else parks(commit, cuts, self._parked)
             if cut:
                 self._park(commit, cut)
-                self._forget_outcome(commit.outcome)
+                if commit.outcome:
+                    duplicates.unlist(self._writer, commit.outcome, self._address)
                 touched |= {(write.table, write.key) for write in commit.writes}
                 newly += 1
         if touched:
@@ -406,14 +400,6 @@ class SqliteRegionStore:
             if commit.epoch >= cut.epoch:
                 return
             yield commit
-
-    def _forget_outcome(self, outcome: Outcome | None) -> None:
-        """The unit does not stand any more; where another one under the same key does, the key is that one's again."""
-        address = outcome and (outcome.scope, self._address(outcome.key))
-        if outcome and address and self._writer.execute(SQL["drop_outcome"], (*address, outcome.unit)).rowcount:
-            found = self._writer.execute(SQL["duplicate"], address).fetchone()
-            if found and (other := _decode_outcome(found[0])).unit != outcome.unit:
-                put_outcome(self._writer, other, self._address)
 
     def _rebuild(self, keys: set[Key]) -> None:
         """Make `keys` what the journal without its parked commits makes of them, oldest write first."""
@@ -480,6 +466,10 @@ class SqliteRegionStore:
     def publish(self) -> None:
         self._durable_cursors = dict(self._cursors)
         self._news.ring()
+        doubled, self._doubled = self._doubled, []
+        for ours, theirs in doubled:
+            if self.on_doubled:
+                self.on_doubled(ours, theirs)
         raised, self._raised = self._raised, []
         for record in raised:
             if self.on_merge_raised:
@@ -487,6 +477,7 @@ class SqliteRegionStore:
 
     def reset(self) -> None:
         self._raised = []
+        self._doubled = []
         self._load()
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from proa.core.dedupe import Outcome
+from proa.core.dedupe import HANDLED, Outcome
 from proa.core.replicate.journal import Commit
 from proa.core.residency import MISPLACED, Holding, holders, resident, sealed_key
 from proa.engines.sqlite.files import SQL, get_meta
@@ -65,7 +65,7 @@ class Census:
             self._note_commit("set aside", _decode_commit(row[-1]))
         async for _, _, record in self._stretches("records_from", ("", "")):
             self._note_outcome("answers", _decode_outcome(record))
-        for kept, other, _ in self._reader.execute(SQL["duplicates"]):
+        for kept, other, *_ in self._reader.execute(SQL["duplicates"], (HANDLED,)):
             self._note_outcome("duplicates", _decode_outcome(kept))
             self._note_outcome("duplicates", _decode_outcome(other))
         return sorted(Holding(*what, count) for what, count in self._counts.items())

@@ -82,13 +82,15 @@ CREATE TABLE IF NOT EXISTS conflicts (
     theirs BLOB NOT NULL
 );
 
-CREATE TABLE IF NOT EXISTS duplicates (
+-- Units under a key besides the one that is kept.
+CREATE TABLE IF NOT EXISTS doubled (
     scope TEXT NOT NULL,
     key TEXT NOT NULL,
+    unit TEXT NOT NULL,
     kept BLOB NOT NULL,
     other BLOB NOT NULL,
     at REAL NOT NULL,
-    PRIMARY KEY (scope, key)
+    PRIMARY KEY (scope, key, unit)
 ) WITHOUT ROWID;
 
 -- The global store alone: what each transaction answered, so that a repeated call answers the same.

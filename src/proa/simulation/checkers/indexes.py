@@ -20,7 +20,8 @@ def check(app: App, final: Final) -> list[Violation]:
 
 
 def _differences(name: str, state: StoreState, schemas: Mapping[str, Schema]) -> Iterator[Violation]:
-    due = frozenset(entry for row in state.rows.values() for entry in _entries(row, schemas[row.table]))
+    rows = [row for row in state.rows.values() if row.table in schemas]
+    due = frozenset(entry for row in rows for entry in _entries(row, schemas[row.table]))
     for what, entries in (("lacks", due - state.indexed), ("keeps", state.indexed - due)):
         if entries:
             yield Violation("index", f"{name} {what} {len(entries)} entries: {sorted(entries)[:NAMED_MAX]}")

@@ -4,7 +4,9 @@ Every write that was acknowledged must be found in every region: as a row of a c
 workload's own `read_back`. A sample is read back in any case, since that a row is there does not show that a route
 finds it. Only a write that the system itself lists as lost, or that a lost disk took within the declared RPO, may be
 gone. No key may have two rows in a counted table, except for a pair of units that two regions made of one key each for
-itself, and that the system lists. What `check` says of the rows of each region is the author's own invariant.
+itself, and that the system lists; what such a pair's later unit had answered may be gone once the author's
+`on_duplicate` dealt with it, as long as a row of the key is there. What `check` says of the rows of each region is the
+author's own invariant.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from proa.core.replicate.crdt import plain_fields
 from proa.core.replicate.journal import Key
 from proa.runtime.gateway import Router
 from proa.simulation.checkers import loss
-from proa.simulation.checkers.evidence import parked
+from proa.simulation.checkers.evidence import listed_twice, parked
+from proa.simulation.checkers.handled import handled_units
 from proa.simulation.client import EDGE, Call, Client, Reply
 from proa.simulation.history import Final, Operation, StoreState, Violation
 from proa.simulation.workloads.workload import Workload, insist, own
@@ -56,6 +59,8 @@ class Authored(Workload):
         self._router = Router(app.routes)
         self._number = 0
         self._writes: list[Write] = []
+        self._effective: set[str] = set()
+        """The keys of which every region sees a row."""
         self._absent: dict[int, list[str]] = {}
         """The regions that did not find a write, by its operation's number."""
 
@@ -83,7 +88,7 @@ class Authored(Workload):
 
     async def finish(self, client: Client, final: Final) -> None:
         """Read back what no counted row tells of, and a sample of the rest."""
-        found = self._counted_everywhere(final, client.regions)
+        found = self._effective = self._counted_everywhere(final, client.regions)
         shown = [write for write in self._writes if write.operation.idempotency_key in found]
         asked = [write for write in self._writes if write.operation.idempotency_key not in found]
         asked += shown[:: len(shown) // SAMPLE + 1]
@@ -113,6 +118,7 @@ class Authored(Workload):
 
     def _lost(self, final: Final) -> Iterator[Violation]:
         listed = {commit.outcome.key for commit in parked(final) if commit.outcome}
+        listed |= self._taken_back(final) & self._effective
         for write in self._writes:
             absent = self._absent.get(write.operation.number, ())
             if len(absent) == len(final.regions) and write.operation.idempotency_key not in listed:
@@ -128,11 +134,17 @@ class Authored(Workload):
         return loss.check([write.operation], final, write.mode, row_of=row_of, rpo_s=self._app.objectives.rpo_s)
 
     def _doubled(self, sights: Mapping[str, Sight], final: Final) -> Iterator[Violation]:
-        listed = {kept.key for state in final.regions.values() for kept, _ in state.duplicates}
+        listed = {key: len(units) - 1 for key, units in listed_twice(final).items()}
         for region, sight in sights.items():
             for key, rows in self._effects(sight).items():
-                if rows > 1 and key not in listed:
+                if rows > 1 + listed.get(key, 0):
                     yield Violation("effects", f"{region} has {rows} rows of the one request {key}")
+
+    def _taken_back(self, final: Final) -> set[str]:
+        """The keys of which one of two effects was handed to the author, who may have taken it away."""
+        units = handled_units(final)
+        pairs = (pair for state in final.regions.values() for pair in state.duplicates)
+        return {other.key for _, other in pairs if other.unit in units}
 
     # The rows.
 

@@ -11,7 +11,7 @@ from random import Random
 
 from proa.app import App
 from proa.chaos import workload
-from proa.simulation.checkers import causality, control, convergence, fencing, indexes
+from proa.simulation.checkers import causality, control, convergence, fencing, handled, indexes
 from proa.simulation.history import Final, Operation, Violation
 from proa.simulation.workloads import standard
 from proa.simulation.workloads.append import Lists
@@ -50,7 +50,7 @@ def verdict(app: App, workloads: Sequence[Workload], history: Sequence[Operation
     merges = {table.name: table.merge for table in app.tables.values() if table.merge}
     particular = [found for workload in workloads for found in workload.check(history, final)]
     general = [*fencing.check(history, final), *control.check(history, final), *causality.check(final)]
-    general += indexes.check(app, final)
+    general += [*indexes.check(app, final), *handled.check(final)]
     return [*particular, *general, *convergence.check(history, final, merges)]
 
 

@@ -1,0 +1,64 @@
+"""The list of keys that two units finished, each for itself: kept in the transactions that find and undo it.
+
+Of all units under a key the earliest is kept (ids sort by time), every other one stands beside it in the list. A unit
+that a fail-over sets aside leaves the list: it had no effect any more.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+
+from proa.core.dedupe import HANDLED, Outcome, Pair
+from proa.engines.sqlite.files import SQL
+from proa.engines.sqlite.rows import Address, encode, put_outcome
+
+KEPT_S = 30 * 24 * 3600.0
+"""How long a pair stays in the list."""
+_decode = msgspec.msgpack.Decoder(Outcome).decode
+
+
+def list_pair(writer: sqlite3.Connection, ours: Outcome, theirs: Outcome, now: float, address: Address) -> None:
+    """Keep the earlier of two units under one key, and list the other one."""
+    kept, other = sorted((ours, theirs), key=lambda outcome: outcome.unit)
+    scope, key = kept.scope, address(kept.key)
+    if kept is theirs:
+        put_whole(writer, kept, address)
+    writer.execute(SQL["put_duplicate"], (scope, key, other.unit, encode(kept), encode(other), now))
+
+
+def put_whole(writer: sqlite3.Connection, kept: Outcome, address: Address) -> None:
+    """Put the outcome that is kept under its key, here and beside all that it is kept over."""
+    put_outcome(writer, kept, address)
+    writer.execute(SQL["keep_other"], (encode(kept), kept.scope, address(kept.key)))
+
+
+def unlist(writer: sqlite3.Connection, outcome: Outcome, address: Address) -> None:
+    """A unit does not stand any more: of the others under its key, if there are any, the earliest is kept now."""
+    where = (outcome.scope, address(outcome.key))
+    writer.execute(SQL["drop_duplicate"], (*where, outcome.unit))
+    if writer.execute(SQL["drop_outcome"], (*where, outcome.unit)).rowcount:
+        found = writer.execute(SQL["duplicate"], where).fetchone()
+        if found:
+            kept = _decode(found[0])
+            writer.execute(SQL["drop_duplicate"], (*where, kept.unit))
+            put_whole(writer, kept, address)
+
+
+def listed(reader: sqlite3.Connection) -> list[Pair]:
+    """Every pair, in the order in which they were found here."""
+    return [
+        Pair(_decode(kept), _decode(other), at, msgspec.msgpack.decode(mark, type=str) if mark else "")
+        for kept, other, at, mark in reader.execute(SQL["duplicates"], (HANDLED,))
+    ]
+
+
+def counted(reader: sqlite3.Connection) -> tuple[int, int]:
+    """How many pairs there are, and how many of them have a mark."""
+    return reader.execute(SQL["count_duplicates"], (HANDLED,)).fetchone()
+
+
+def expire(writer: sqlite3.Connection, now: float) -> None:
+    """Drop the pairs that have been in the list for long."""
+    writer.execute(SQL["expire_duplicates"], (now - KEPT_S,))

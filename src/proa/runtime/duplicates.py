@@ -1,0 +1,223 @@
+"""Doubled effects are handed to the author: each once, in one region, until the author's handler has committed.
+
+A pair belongs to the region of its later unit, whose effect is the one too many, or to that region's stand-in. The
+handler runs as a unit of its own; its rows and the mark that says *handled* are one commit, and the mark must not have
+been there. So a crash in between changes nothing, a repeat finds the mark, and so does every other region once the
+commit has reached it. The mark may be written only under the present epoch and a running lease, as an `active` row:
+what a lost region still commits later is parked with the mark. A region takes a pair over only when everything that the
+epoch starts from is applied here, and when a lease has passed in which nobody else can have acted on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from proa.bell import Bell
+from proa.core.dedupe import HANDLED, Outcome, Pair, began_at
+from proa.core.replicate.journal import Write
+from proa.core.replicate.stamp import covers
+from proa.core.stand_in import stand_in
+from proa.declare.context import CURRENT
+from proa.declare.duplicates import Duplicate, Finished
+from proa.declare.handlers import Route
+from proa.errors import DeadlineExceeded, ProaError
+from proa.ports import Clock, Committed, Conflict, Entropy, Fenced, RegionStore, Telemetry
+from proa.runtime.authority import Authority
+from proa.runtime.events import DuplicateHandled, DuplicateNotHandled
+from proa.runtime.unit import Frame, Unit
+
+LOOK_EVERY_S = 1.0
+"""How often pairs that wait are looked at; where none waits, nothing is."""
+IDLE_S = 3600.0
+BACKOFF_S = 0.25
+BACKOFF_MAX_S = 60.0
+RACES_MAX = 8
+NewUnit = Callable[[Route, Frame], Unit]
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Failing(msgspec.Struct):
+    """A pair whose handler failed: how often, why last, and when it runs again (on the monotonic clock)."""
+
+    attempts: int
+    error: str
+    again_at: float
+
+
+class DuplicateHandlers:
+    """Runs the `on_duplicate` handlers of one region's share of the pairs."""
+
+    def __init__(
+        self,
+        region: str,
+        routes: Mapping[str, Route],
+        store: RegionStore,
+        authority: Authority,
+        new_unit: NewUnit,
+        ends: tuple[Clock, Entropy, Telemetry],
+        unit_id: Callable[[], str],
+    ) -> None:
+        self._region = region
+        self._routes = routes
+        self._store = store
+        self._authority = authority
+        self._new_unit = new_unit
+        self._clock, self._entropy, self._telemetry = ends
+        self._unit_id = unit_id
+        self._lease_s = 0.0
+        self._mine_since: dict[str, float] = {}
+        self._failing: dict[str, Failing] = {}
+        self.waiting = 0
+        """How many pairs wait for a handler, here or in another region."""
+        self._news = Bell()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def failing(self) -> int:
+        """How many pairs wait for the next run of a handler that failed."""
+        return len(self._failing)
+
+    def start(self) -> None:
+        """Begin to look; where no route has a handler there is nothing to do."""
+        if self._routes and self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def stop(self) -> None:
+        if self._task:
+            self._task.cancel()
+
+    def look(self) -> None:
+        """A pair was found."""
+        self.waiting += 1
+        self._news.ring()
+
+    def assume(self) -> None:
+        """Roles may have changed: note for whom this region acts, and since when."""
+        assignment, now = self._authority.assignment, self._clock.monotonic()
+        acts_for = (
+            [name for name in assignment.roles if stand_in(assignment, name) == self._region] if assignment else []
+        )
+        self._lease_s = max(self._lease_s, self._authority.lease_left_s())
+        before, self._mine_since = self._mine_since, {name: self._mine_since.get(name, now) for name in acts_for}
+        if before.keys() != self._mine_since.keys():
+            self._news.ring()
+
+    async def _run(self) -> None:
+        while True:
+            await self._round()
+            await self._news.wait(LOOK_EVERY_S if self.waiting else IDLE_S)
+
+    async def _round(self) -> None:
+        """Look at every pair once."""
+        waiting = [pair for pair in await self._store.duplicates() if self._waits(pair)]
+        for pair in filter(self._due, waiting):
+            await self._handle(pair)
+        waiting = [pair for pair in await self._store.duplicates() if self._waits(pair)]
+        units = {pair.other.unit for pair in waiting}
+        self._failing = {unit: failing for unit, failing in self._failing.items() if unit in units}
+        self.waiting = len(waiting)
+
+    def _waits(self, pair: Pair) -> bool:
+        """Whether the pair is to be handled, by whomever; a later unit that failed had no effect."""
+        return pair.other.scope in self._routes and not pair.handled and pair.other.status < 400
+
+    def _due(self, pair: Pair) -> bool:
+        """Whether to deal with the pair here and now; where this region may not hold an answer, another one has to."""
+        now = self._clock.monotonic()
+        failing = self._failing.get(pair.other.unit)
+        if pair.kept.is_sealed or pair.other.is_sealed or (failing and failing.again_at > now):
+            return False
+        return self._acts_for(pair.other.region, now)
+
+    def _acts_for(self, region: str, now: float) -> bool:
+        """Whether this region deals with the pairs of `region`, and nobody else can be doing so any more."""
+        assignment, since = self._authority.assignment, self._mine_since.get(region)
+        if assignment is None or since is None or now - since < self._lease_s:
+            return False
+        return covers(self._store.cursors(), {cut.origin: cut.seq for cut in assignment.cuts})
+
+    # One pair.
+
+    async def _handle(self, pair: Pair) -> None:
+        unit, route = pair.other.unit, self._routes[pair.other.scope]
+        try:
+            committed = await self._attempt_all(pair, route)
+        except Exception as error:  # noqa: BLE001 - the author's code; whatever it raises is tried again later
+            self._failed(pair, error)
+            return
+        if committed:
+            self._failing.pop(unit, None)
+            self._telemetry.emit(DuplicateHandled(route.scope, pair.kept.unit, unit, committed))
+
+    async def _attempt_all(self, pair: Pair, route: Route) -> str:
+        """Run until a run is committed; its unit, or nothing where it is not for this region to do (any more)."""
+        for race in range(RACES_MAX):
+            if race:
+                await self._clock.sleep(BACKOFF_S / 100 * 2**race * self._entropy.random())
+            unit = self._unit_id()
+            match await self._attempt(pair, route, unit):
+                case Committed():
+                    return unit
+                case Conflict(key) if tuple(key) != (HANDLED, pair.other.unit):
+                    continue
+                case _:
+                    return ""
+        raise DeadlineExceeded(f"lost {RACES_MAX} races for its rows")
+
+    async def _attempt(self, pair: Pair, route: Route, name: str) -> Committed | Conflict | Fenced | None:
+        unit = self._new_unit(route, Frame(name, deadline=self._clock.monotonic() + route.timeout_s))
+        epoch = self._authority.epoch
+        await self._run_handler(route, duplicate_of(pair), unit)
+        batch = unit.batch("regional", None, epoch, keep_writes=True)
+        batch.reads = {**batch.reads, (HANDLED, pair.other.unit): 0}
+        batch.writes.append(Write(HANDLED, pair.other.unit, _encode(name), "active"))
+        result = await self._store.commit(batch)
+        return result if isinstance(result, Committed | Conflict | Fenced) else None
+
+    async def _run_handler(self, route: Route, duplicate: Duplicate, unit: Unit) -> None:
+        assert route.on_duplicate
+        token = CURRENT.set(unit)
+        try:
+            async with asyncio.timeout(route.timeout_s):
+                await route.on_duplicate(duplicate, unit)
+        except TimeoutError:
+            raise DeadlineExceeded(f"on_duplicate of {route.scope} took longer than {route.timeout_s:g} s") from None
+        finally:
+            CURRENT.reset(token)
+
+    def _failed(self, pair: Pair, error: Exception) -> None:
+        unit = pair.other.unit
+        attempts = self._failing[unit].attempts + 1 if unit in self._failing else 1
+        pause_s = min(BACKOFF_MAX_S, BACKOFF_S * 2**attempts) * (0.5 + self._entropy.random() / 2)
+        said = error.code if isinstance(error, ProaError) else type(error).__name__
+        self._failing[unit] = Failing(attempts, said, self._clock.monotonic() + pause_s)
+        told = "".join(traceback.format_exception(error))
+        self._telemetry.emit(DuplicateNotHandled(pair.other.scope, unit, attempts, said, round(pause_s, 3), told))
+
+
+def duplicate_of(pair: Pair) -> Duplicate:
+    """A listed pair as its author is shown it."""
+    kept, other = pair.kept, pair.other
+    return Duplicate(
+        route=kept.scope,
+        key=kept.key,
+        kept=_finished(kept),
+        other=_finished(other),
+        same_payload=kept.fingerprint == other.fingerprint,
+        found_at=pair.at,
+    )
+
+
+def _finished(outcome: Outcome) -> Finished:
+    return Finished(
+        unit=outcome.unit,
+        region=outcome.region,
+        at=began_at(outcome.unit),
+        status=outcome.status,
+        headers=outcome.headers,
+        body=outcome.body,
+    )
