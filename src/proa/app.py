@@ -30,6 +30,8 @@ BODY_BYTES_MAX = 1024 * 1024
 RESPONSE_BYTES_MAX = 256 * 1024
 IDEMPOTENCY_TTL_S = 24 * 3600.0
 CLOCK_BOUND_MS = 500.0
+JOURNAL_RETENTION_S = 24 * 3600.0
+JOURNAL_RETENTION_MAX_S = 7 * 24 * 3600.0
 
 
 class TableDeclaration(TypedDict, total=False):
@@ -67,6 +69,9 @@ class App:
         max_response_bytes: larger responses of idempotent routes are refused before they commit.
         idempotency_ttl_s: how long a finished key is remembered.
         clock_bound_ms: a region whose clock is further off than this refuses its own writes.
+        journal_retention_s: how long a region keeps commits in its journal that every other region has.
+        journal_retention_max_s: how long it keeps those that another one lacks; a region that was away for longer
+            catches up by a snapshot.
     """
 
     def __init__(  # noqa: PLR0913 - the options of an app, each by name
@@ -84,6 +89,8 @@ class App:
         max_response_bytes: int = RESPONSE_BYTES_MAX,
         idempotency_ttl_s: float = IDEMPOTENCY_TTL_S,
         clock_bound_ms: float = CLOCK_BOUND_MS,
+        journal_retention_s: float = JOURNAL_RETENTION_S,
+        journal_retention_max_s: float = JOURNAL_RETENTION_MAX_S,
     ) -> None:
         self.name = name
         self.regions = tuple(regions)
@@ -97,6 +104,8 @@ class App:
         self.max_response_bytes = max_response_bytes
         self.idempotency_ttl_s = idempotency_ttl_s
         self.clock_bound_ms = clock_bound_ms
+        self.journal_retention_s = journal_retention_s
+        self.journal_retention_max_s = journal_retention_max_s
         self.routes: list[Route] = []
         self.tables: dict[str, BaseTable[Any]] = {}
         self.checks: dict[str, HealthCheck] = {}
@@ -115,6 +124,11 @@ class App:
             raise DeclarationError(f"{self.name}: active region {self.active!r} is none of {', '.join(self.regions)}")
         if self.lease_s <= 0:
             raise DeclarationError(f"{self.name}: lease_s must be positive, got {self.lease_s:g}")
+        if not 0 < self.journal_retention_s <= self.journal_retention_max_s:
+            raise DeclarationError(
+                f"{self.name}: journal_retention_s must be positive and at most journal_retention_max_s, "
+                f"got {self.journal_retention_s:g} and {self.journal_retention_max_s:g}"
+            )
 
     # Tables.
 

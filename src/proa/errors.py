@@ -415,6 +415,18 @@ class RegionFenced(Unavailable):
     not_started = True
 
 
+class RegionJoining(Unavailable):
+    """The region merges the snapshot of a peer; nothing was committed.
+
+    Cause: it is new, or was away for longer than its peers keep their journal.
+    Fix: none needed: it serves when it has caught up. Other regions answer meanwhile.
+    """
+
+    code = "PROA-R006"
+    title = "Region joining"
+    not_started = True
+
+
 class ClockOutOfBound(Unavailable):
     """This region's clock is outside the declared bound, so it refuses its own writes; nothing was committed.
 
@@ -534,6 +546,17 @@ class SchemaIncompatible(ProaError):
 
     code = "PROA-S008"
     title = "Rows do not fit their table"
+
+
+class CutBelowFloor(ProaError):
+    """A new epoch started without commits that this region's store has compacted, so it cannot set them aside.
+
+    Cause: whoever had those commits lost its disk, or had been cut off for longer than `journal_retention_max_s`.
+    Fix: keep a copy of this region's data, then start the region with an empty folder: it joins by a snapshot.
+    """
+
+    code = "PROA-S009"
+    title = "Cut below the journal"
 
 
 class LinkDown(ProaError):

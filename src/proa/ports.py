@@ -12,8 +12,10 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from proa.core.dedupe import Outcome, Pair
+from proa.core.replicate.compaction import Retention
 from proa.core.replicate.journal import Commit, Dot, Key, Row, Write
 from proa.core.replicate.records import ConflictRecord, ConflictsWanted, Parked
+from proa.core.replicate.snapshot import Page, Place
 from proa.core.replicate.stamp import Versions
 from proa.core.replicate.tombstones import Passed
 from proa.core.residency import Holding
@@ -152,7 +154,8 @@ class RegionStore(Protocol):
     async def journal(self, after: Versions, limit: int, size: int = ENTRIES_BYTES) -> list[bytes]:
         """Durable commits (encoded) after the given cursor of each origin named, in each origin's order.
 
-        At most `limit`, and no more once they have `size` bytes together.
+        At most `limit`, and no more once they have `size` bytes together. None of an origin whose floor lies above
+        that cursor.
         """
         ...
 
@@ -165,6 +168,38 @@ class RegionStore(Protocol):
 
     def duplicates_counted(self) -> tuple[int, int]:
         """How many pairs are listed, and how many of them are handled."""
+        ...
+
+    def floors(self) -> Versions:
+        """Up to where each origin's durable entries are dropped: what they made is in the base."""
+        ...
+
+    def latest_stamp(self) -> int:
+        """The latest stamp given or seen here."""
+        ...
+
+    async def compact(self, retention: Retention) -> int:
+        """Fold a bounded number of the oldest entries that may go into the base and drop them; how many.
+
+        An entry goes after all that it depends on. One that is parked stays, as the floor rises over it.
+        """
+        ...
+
+    async def snapshot(self, after: Place, size: int) -> Page:
+        """About `size` bytes of what a region needs that lacks dropped entries, from a place on."""
+        ...
+
+    async def stage(self, page: Page, *, first: bool) -> bool:
+        """Keep a page of a peer's snapshot durably; False where it does not belong to the pages since the `first`."""
+        ...
+
+    @property
+    def joining(self) -> bool:
+        """Whether a whole snapshot is staged and not yet merged: units and other regions' commits are refused."""
+        ...
+
+    async def merge_staged(self) -> bool:
+        """Merge a bounded part of it; False when all is merged and the cursors have reached its floors."""
         ...
 
     async def forget(self, peers: Collection[Passed], limit: int) -> int:

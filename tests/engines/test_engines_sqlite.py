@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from engines.conformance import INDEXED, Conformance, batch, by, foreign, outcome, put
+from engines.conformance import INDEXED, Conformance, batch, by, foreign, outcome, put, span
+from engines.conformance_base import ALL, BaseConformance
 from proa.engines.sqlite import records
 from proa.engines.sqlite.files import SCHEMA_VERSION, connect, in_memory
 from proa.engines.sqlite.global_store import EXPIRED_KEPT_S, SqliteGlobalStore
@@ -25,15 +26,20 @@ from support.ends import ManualClock
 class SqliteBackend:
     """Stores on files in one folder."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, region="eu", clock=None):
         self.folder = folder
-        self.clock = ManualClock()
+        self.region = region
+        self.clock = clock or ManualClock()
         self.syncs = 0
 
     async def run_blocking(self, work):
         self.syncs += 1
         with ThreadPoolExecutor(1) as pool:
             await asyncio.get_running_loop().run_in_executor(pool, work)
+
+    def other(self, region="us"):
+        """The stores of another region, on the same clock."""
+        return SqliteBackend(self.folder / region, region, self.clock)
 
     def where(self, kind):
         return self.folder / f"{kind}.db"
@@ -44,7 +50,7 @@ class SqliteBackend:
         if kind == "global":
             store = SqliteGlobalStore(path, self.clock, self.run_blocking, schemas)
         else:
-            store = SqliteRegionStore(path, "eu", self.clock, self.run_blocking, permit=permit, schemas=schemas)
+            store = SqliteRegionStore(path, self.region, self.clock, self.run_blocking, permit=permit, schemas=schemas)
             if store.identity is None:
                 await store.assume(Identity(1, "nonce"))
         try:
@@ -56,15 +62,20 @@ class SqliteBackend:
 class MemoryBackend(SqliteBackend):
     """Stores in memory, kept between openings by a connection of the backend's own."""
 
-    def __init__(self, name):
-        super().__init__(Path())
+    def __init__(self, name, region="eu", clock=None):
+        super().__init__(Path(), region, clock)
         self.name = name
         self.kept = {}
 
+    def other(self, region="us"):
+        other = MemoryBackend(f"{self.name}-{region}", region, self.clock)
+        other.kept = self.kept
+        return other
+
     def where(self, kind):
         target = in_memory(f"{self.name}-{kind}")
-        if kind not in self.kept:
-            self.kept[kind] = connect(target)
+        if target not in self.kept:
+            self.kept[target] = connect(target)
         return target
 
     def close(self):
@@ -77,11 +88,11 @@ def backend(tmp_path):
     return SqliteBackend(tmp_path)
 
 
-class TestSqliteFiles(Conformance):
+class TestSqliteFiles(Conformance, BaseConformance):
     """`proa.engines.sqlite` keeps the contract on files."""
 
 
-class TestSqliteInMemory(Conformance):
+class TestSqliteInMemory(Conformance, BaseConformance):
     """`proa.engines.sqlite` keeps the contract in memory."""
 
     @pytest.fixture
@@ -194,6 +205,37 @@ def test_a_full_disk_fails_the_unit_keeps_the_rest_and_recovers(backend):
             assert await store.read([("t", "big")]) == [None]
             store._writer.execute("PRAGMA max_page_count=1000000")
             assert (await store.commit(batch("u3", put("big", b"x" * 400_000)))).seq == 2
+
+    asyncio.run(scenario())
+
+
+def test_a_full_disk_leaves_the_journal_as_it_is_until_there_is_room_to_compact_it(backend):
+    async def scenario():
+        async with backend.open("region") as store:
+            for number in range(10):
+                await store.commit(batch(f"u{number}", put(str(number), b"%d" % number * 20_000)))
+            before = await store.journal({"eu/1": 0}, 100)
+            pages = store._writer.execute("PRAGMA page_count").fetchone()[0]
+            store._writer.execute(f"PRAGMA max_page_count={pages}")
+            with pytest.raises(StoreFull):
+                await store.compact(ALL)
+            assert (store.floors(), await store.journal({"eu/1": 0}, 100)) == ({}, before)
+            store._writer.execute("PRAGMA max_page_count=1000000")
+            assert await store.compact(ALL) == 10
+            assert [row.value for row in await store.query(span("9", "~"))] == [b"9" * 20_000]
+
+    asyncio.run(scenario())
+
+
+def test_a_file_whose_journal_was_never_compacted_is_taken_over(backend):
+    async def scenario():
+        async with backend.open("region") as store:
+            await store.commit(batch("u1", put("a")))
+        connection = sqlite3.connect(backend.where("region"))
+        connection.executescript("DROP TABLE base; DROP TABLE floors; DROP TABLE staged; PRAGMA user_version=2")
+        connection.close()
+        async with backend.open("region") as store:
+            assert (store.floors(), await store.compact(ALL), store.floors()) == ({}, 1, {"eu/1": 1})
 
     asyncio.run(scenario())
 

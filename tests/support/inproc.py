@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
+from proa.core.replicate.stamp import join
 from proa.declare.http import Request
 from proa.engines.sqlite.global_store import SqliteGlobalStore
 from proa.engines.sqlite.region_store import Identity
@@ -108,9 +109,11 @@ class System:
         return await runtime.invoker.invoke(route, Request(method, path, query, headers, data), parameters)
 
     async def settled(self, timeout_s=10.0):
-        """Wait until every region has every other's commits."""
+        """Wait until every region has every other's commits, those of former lives included."""
         deadline = self.clock.monotonic() + timeout_s
-        heads = {region.origin: region.store.head for region in self.regions.values()}
+        heads = {}
+        for region in self.regions.values():
+            heads = join(heads, region.cursors())
         for region in self.regions.values():
             while not await region.replicator._wait_for(heads, self.clock.monotonic() + 0.1):
                 assert self.clock.monotonic() < deadline, f"{region.name} has {region.cursors()}, not {heads}"

@@ -88,6 +88,11 @@ class Authority:
             and self._clock.monotonic() < self.lease_until
         )
 
+    def undisputed(self) -> bool:
+        """Whether no plan went on without this region, nor goes on now: its lease lasts, and its clock is right."""
+        changing = self.draining or self.expecting or self.fenced
+        return not changing and not self.clock_off and self.lease_left_s() > 0
+
     def refusal(self) -> Fenced | None:
         """Why this region may commit nothing at all, if so."""
         if self.fenced:

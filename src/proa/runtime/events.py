@@ -68,6 +68,32 @@ class CommitsParked(msgspec.Struct, frozen=True):
     epoch: int
 
 
+class JournalCompacted(msgspec.Struct, frozen=True):
+    """A slice of old entries was dropped from the journal; what they made is in the base."""
+
+    severity: ClassVar[Severity] = "debug"
+    count: int
+
+
+class SnapshotBegun(msgspec.Struct, frozen=True):
+    """The peers' journals do not reach this region any more: it takes the snapshot of one of them."""
+
+    peer: str
+
+
+class SnapshotMerged(msgspec.Struct, frozen=True):
+    """A peer's snapshot is merged; the journal goes on from these floors."""
+
+    floors: dict[str, int]
+
+
+class SuffixCompacted(msgspec.Struct, frozen=True):
+    """Commits that a new epoch went on without are compacted here: this region serves no more (PROA-S009)."""
+
+    severity: ClassVar[Severity] = "error"
+    detail: str
+
+
 class MergeRaised(msgspec.Struct, frozen=True):
     """An author's merge function raised; the last writer's row is shown, and both are in the conflict log.
 

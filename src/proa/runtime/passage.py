@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from proa.core.replicate.journal import Dot
+from proa.core.replicate.snapshot import Page, gives, visible
 from proa.core.replicate.stamp import Versions
 from proa.core.residency import Passing, passing, whole
+from proa.errors import LinkRefused
 from proa.ports import RegionStore, Terms
 
 GAPS_ASKED = 50
@@ -24,9 +26,10 @@ ANY_EPOCH = 2**53
 class Passage:
     """One region's side of it. `stuck` is how far each peer could go with the origins that stopped short."""
 
-    def __init__(self, region: str, store: RegionStore) -> None:
+    def __init__(self, region: str, store: RegionStore, parts: Sequence[str] = ()) -> None:
         self._region = region
         self._store = store
+        self._parts = parts
         self.stuck: dict[str, Versions] = {}
         self._told: dict[str, Versions] = {}
 
@@ -51,6 +54,16 @@ class Passage:
         """Those of these commits that are whole here, for a peer that lacks something of them."""
         found = [await self._store.journal({origin: seq - 1}, 1) for origin, seq in dots]
         return whole([entry for entries in found for entry in entries], caller)
+
+    def page(self, caller: str, page: Page) -> Page:
+        """What may go to a peer of a page of this region's snapshot.
+
+        Raises:
+            LinkRefused: this region may not hold all that the peer may, so its snapshot would tell of deletions.
+        """
+        if not gives(self._region, caller, self._parts):
+            raise LinkRefused(f"{caller} may hold rows that {self._region} may not; ask a region that may")
+        return visible(page, caller)
 
     # Taking.
 

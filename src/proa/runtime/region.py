@@ -23,12 +23,13 @@ from proa.declare.handlers import Route
 from proa.declare.http import Answer
 from proa.engines.sqlite.group import RunBlocking
 from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
-from proa.errors import StoreFull
+from proa.errors import CutBelowFloor, StoreFull
 from proa.observe.hub import Hub
 from proa.observe.metrics import Registry
 from proa.ports import Clock, Entropy, GlobalStore, HealthReport, Link, Method
 from proa.runtime.authority import Authority
-from proa.runtime.events import ClockJudged, CommitsParked, DuplicateFound, MergeRaised
+from proa.runtime.compactor import Compactor, Keep
+from proa.runtime.events import ClockJudged, CommitsParked, DuplicateFound, MergeRaised, SuffixCompacted
 from proa.runtime.freshness import Freshness
 from proa.runtime.gateway import Gateway, json_page
 from proa.runtime.health import HealthMonitor
@@ -92,6 +93,8 @@ class Region:
             clock_bound_s=app.clock_bound_ms / 1000,
             passage=self._passage(),
         )
+        keep = Keep(app.journal_retention_s, app.journal_retention_max_s)
+        self.compactor = Compactor(keep, self.store, self.replicator, self.authority, ports.clock, ports.hub)
         stores = (self.store, ports.global_store)
         freshness = Freshness(name, peers, stores, ports.link, ports.clock, self.authority)
         self.replicator.on_pulled = freshness.heard
@@ -102,14 +105,17 @@ class Region:
         self.metrics = Registry({"region": name})
         self.gateway = self._front_door()
         self.replicator.on_fork = self._begin_new_life
+        self.replicator.joiner.on_merge = self._step_back
         self.store.on_merge_raised = self._tell_of_merge
         self.store.on_doubled = self._tell_of_duplicate
         self.duplicates = self._duplicate_handlers()
         self.register: Register | None = None
         self.serving = False
+        self.spoilt = ""
         self._setting_aside: asyncio.Task[None] | None = None
         self._new_life: asyncio.Task[None] | None = None
         self._coming_up: asyncio.Task[None] | None = None
+        self._compacting: asyncio.Task[None] | None = None
         ports.hub.subscribe(measured_events(self.metrics))
         register_gauges(self)
 
@@ -119,7 +125,7 @@ class Region:
             return None
         from proa.runtime.passage import Passage  # an app without such rows never needs it
 
-        return Passage(self.name, self.store)
+        return Passage(self.name, self.store, [name for name in self.app.schemas(strong=False) if resident(name)])
 
     def _front_door(self) -> Gateway:
         pages = {
@@ -134,7 +140,7 @@ class Region:
             self.invoker.invoke,
             pages,
             max_body_bytes=self.app.max_body_bytes,
-            serving=lambda: self.serving,
+            serving=lambda: self.serving and not self.spoilt,
         )
 
     def _duplicate_handlers(self) -> DuplicateHandlers | None:
@@ -163,20 +169,37 @@ class Region:
         self.monitor.start()
         if self.duplicates:
             self.duplicates.start()
-        self._coming_up = asyncio.get_running_loop().create_task(self._come_up())
+        loop = asyncio.get_running_loop()
+        self._compacting = loop.create_task(self.compactor.run())
+        self._coming_up = loop.create_task(self._come_up())
         await asyncio.wait([self._coming_up], timeout=START_WAIT_S)
 
     async def _come_up(self) -> None:
         """A region that was away, or lost its disk, would answer from the past: catch up first."""
-        await self.replicator.contact(CONTACT_S)
-        await self.catch_up(self._known_elsewhere(), CATCH_UP_S)
+        await self._caught_up()
         self.serving = True
+
+    async def _caught_up(self) -> None:
+        """Catch up with whoever can be reached; however long it takes, where that needs a snapshot."""
+        await self.replicator.contact(CONTACT_S)
+        joiner, caught_up = self.replicator.joiner, False
+        while not caught_up:
+            await joiner.merged()
+            caught_up = await self.catch_up(self._known_elsewhere(), CATCH_UP_S) or not joiner.needed
+            caught_up = caught_up and not self.store.joining
+
+    def _step_back(self) -> None:
+        """A snapshot is being merged into the rows: nobody is served until that is done and the rest caught up."""
+        self.serving = False
+        if self._coming_up and self._coming_up.done():
+            self._coming_up = asyncio.get_running_loop().create_task(self._come_up())
 
     async def stop(self) -> None:
         """Answer what was begun, flush, and close."""
         self.serving = False
-        if self._coming_up:
-            self._coming_up.cancel()
+        for task in (self._coming_up, self._compacting):
+            if task:
+                task.cancel()
         self.replicator.stop()
         self.monitor.stop()
         if self.duplicates:
@@ -234,8 +257,7 @@ class Region:
             await self._set_aside(assignment)
             if self._outlived(assignment) and self.register:
                 await self.store.assume(await self.register())
-            await self.replicator.contact(CONTACT_S)
-            await self.catch_up(self._known_elsewhere(), CATCH_UP_S)
+            await self._caught_up()
             self.authority.assume(assignment, self.authority.lease_until)
         finally:
             self.authority.fenced = False
@@ -298,6 +320,10 @@ class Region:
                 break
             except StoreFull:
                 await self._ports.clock.sleep(SET_ASIDE_RETRY_S)
+            except CutBelowFloor as error:
+                self.spoilt = error.detail
+                self._ports.hub.emit(SuffixCompacted(error.detail))
+                return
         self.sessions.epoch = max(self.sessions.epoch, assignment.epoch)
         if parked:
             self._ports.hub.emit(CommitsParked(parked, assignment.epoch))
@@ -305,13 +331,15 @@ class Region:
     # What it tells of itself.
 
     def _ready(self) -> bool:
-        return self.serving and bool(self.origin) and not self.authority.fenced
+        return self.serving and not self.spoilt and bool(self.origin) and not self.authority.fenced
 
     def _facts(self) -> dict[str, str]:
         """Failing components that need no asking."""
         facts: dict[str, str] = {}
         if not self.origin:
             facts["store"] = "no incarnation yet"
+        if self.spoilt:
+            facts["store"] = self.spoilt
         if self.authority.clock_off:
             facts["clock"] = "out of bound"
         return facts
@@ -363,6 +391,7 @@ def register_gauges(region: Region) -> None:
     metrics.gauge("proa_epoch", lambda: [({}, region.authority.epoch)])
     metrics.gauge("proa_active", lambda: [({}, float(region.authority.may_write_active()))])
     metrics.gauge("proa_journal_head", lambda: [({"origin": region.origin}, region.store.head)])
+    metrics.gauge("proa_journal_floor", lambda: [({"origin": one}, seq) for one, seq in region.store.floors().items()])
     metrics.gauge("proa_cursor", lambda: [({"origin": origin}, seq) for origin, seq in region.cursors().items()])
     metrics.gauge("proa_conflicts_dropped", lambda: [({}, region.store.conflicts_dropped())])
     metrics.gauge(

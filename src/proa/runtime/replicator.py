@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
+from proa.core.replicate.compaction import lacking
 from proa.core.replicate.journal import FORMAT, Dot
 from proa.core.replicate.stamp import Versions, covers, region_of
 from proa.core.replicate.tombstones import Passed, heard
@@ -23,6 +24,7 @@ from proa.core.time import out_of_bound, wall_of
 from proa.errors import LinkDown, LinkRefused, LinkTimeout, StoreFull
 from proa.ports import ENTRIES_BYTES, Clock, Link, Method, RegionStore, Telemetry, Terms
 from proa.runtime.events import ClockSkewSeen, CommitsApplied, CommitsCompleted, CommitsIncomplete, PeerBack, PeerLost
+from proa.runtime.joiner import Joiner
 
 if TYPE_CHECKING:
     from proa.runtime.passage import Passage
@@ -70,19 +72,21 @@ class Pulled(msgspec.Struct, frozen=True):
     """The reply: commits in order, and how far the peer itself is.
 
     `stuck` is how far it can go where it lacks what the caller may hold; `filled` are whole copies of its gaps.
+    `floors`: entries up to there are dropped that the caller lacks; it needs a snapshot.
     """
 
     entries: list[bytes]
     cursors: Versions
     stuck: Versions = {}
     filled: list[bytes] = []
+    floors: Versions = {}
 
 
 class Peer(msgspec.Struct):
     """What this region knows of one peer. `asked`: it answered or failed a pull.
 
-    `busy`: its last reply brought many. `passed` is how far the peer has durably applied, by its own pulls;
-    `known` is what follows for tombstones.
+    `busy`: its last reply brought many. `passed` is how far the peer has durably applied, by its own pulls, and `gaps`
+    are commits that it still lacks something of; `known` is what follows for tombstones.
     """
 
     reachable: bool = False
@@ -90,6 +94,7 @@ class Peer(msgspec.Struct):
     busy: bool = False
     cursors: Versions = {}
     passed: Versions = {}
+    gaps: list[Dot] = []
     known: Passed = Passed()
 
 
@@ -126,6 +131,7 @@ class Replicator:
         self._telemetry = telemetry
         self._clock_bound_s = clock_bound_s
         self._passage = passage
+        self.joiner = Joiner(region, store, link, clock, telemetry, clock_bound_s=clock_bound_s, passage=passage)
         self.peers = {peer: Peer() for peer in peers}
         self.terms = Terms()
         self.lags_s: deque[float] = deque(maxlen=LAGS_KEPT)
@@ -136,12 +142,18 @@ class Replicator:
 
     def start(self) -> None:
         """Begin to pull, anew where it had begun."""
-        self.stop()
+        self._stop_following()
+        self.joiner.resume(lambda: self.terms)
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._follow(peer)) for peer in self.peers]
         self._tasks.append(loop.create_task(self._forget()))
 
     def stop(self) -> None:
+        """Pull no more."""
+        self._stop_following()
+        self.joiner.stop()
+
+    def _stop_following(self) -> None:
         for task in self._tasks:
             task.cancel()
 
@@ -183,6 +195,9 @@ class Replicator:
         if self._passage:
             await self._complete(peer, self._passage, pulled)
         self.peers[peer].busy = len(pulled.entries) >= BUSY_COUNT and _whole(pulled.entries)
+        if not covers(self._store.cursors(), pulled.floors):
+            await self.joiner.join(peer, lambda: self.terms)
+            return True
         entries = self._within_clock_bound(pulled.entries)
         if not entries:
             return not pulled.entries
@@ -243,7 +258,7 @@ class Replicator:
 
     def methods(self) -> dict[str, Method]:
         """The link methods that this region serves to its peers."""
-        return {"pull": self._serve, "cursors": self._serve_cursors}
+        return {"pull": self._serve, "cursors": self._serve_cursors, **self.joiner.methods()}
 
     async def _serve_cursors(self, _caller: str, _payload: Any) -> Versions:
         return self._store.cursors()
@@ -253,15 +268,16 @@ class Replicator:
         if pull.format > FORMAT:
             raise LinkRefused(f"{caller} speaks journal format {pull.format}; {self._region} knows up to {FORMAT}")
         if caller in self.peers:
-            self.peers[caller].passed = pull.after
+            self.peers[caller].passed, self.peers[caller].gaps = pull.after, pull.gaps
         self._detect_fork(pull.after)
         if self._passage:
             return _encode(await self._pass(caller, pull, self._passage))
         after = self._wanted(pull)
         entries = await self._store.journal(after, pull.limit)
-        if not entries and await self._store.changed(after, pull.wait_s):
-            entries = await self._store.journal(self._wanted(pull), pull.limit)
-        return _encode(Pulled(entries, self._store.cursors()))
+        if not (entries or lacking(after, self._store.floors())) and await self._store.changed(after, pull.wait_s):
+            after = self._wanted(pull)
+            entries = await self._store.journal(after, pull.limit)
+        return _encode(Pulled(entries, self._store.cursors(), floors=lacking(after, self._store.floors())))
 
     async def _pass(self, caller: str, pull: Pull, passage: Passage) -> Pulled:
         """The same where only some regions may hold some rows."""
@@ -270,10 +286,11 @@ class Replicator:
         entries, stuck = await passage.entries(caller, after, pull.limit, pull.settled)
         here = self._store.cursors()
         after |= {origin: here[origin] for origin in stuck}  # more of those would not go to the caller either
-        waits = not (entries or filled or passage.news(caller, stuck))
+        floors = lacking(after, self._store.floors())
+        waits = not (entries or filled or passage.news(caller, stuck) or floors)
         if waits and await self._store.changed(after, pull.wait_s):
             entries, stuck = await passage.entries(caller, self._wanted(pull), pull.limit, pull.settled)
-        return Pulled(entries, self._store.cursors(), stuck, filled)
+        return Pulled(entries, self._store.cursors(), stuck, filled, floors)
 
     def _wanted(self, pull: Pull) -> Versions:
         return {
@@ -337,7 +354,7 @@ class Replicator:
             left = deadline - self._clock.monotonic()
             if left <= 0:
                 return False
-            await self._store.changed(self._store.cursors(), left)
+            await self._store.changed(dict.fromkeys(targets, 0) | self._store.cursors(), left)
         return True
 
     def backlog(self) -> dict[str, int]:

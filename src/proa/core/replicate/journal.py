@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from proa.core.dedupe import Outcome
-from proa.core.replicate.stamp import Versions
+from proa.core.replicate.stamp import Versions, join
 from proa.core.roles import Cut
 
 FORMAT = 1
@@ -101,6 +101,13 @@ class Commit(msgspec.Struct, frozen=True, array_like=True):
     def fenced_rows(self) -> bool:
         """Whether it wrote rows that only the holder of a role may write."""
         return any(write.mode in ("active", "home") for write in (*self.writes, *self.withheld))
+
+
+def incoming(commit: Commit, write: Write, version: int) -> Row:
+    """The row that a commit's write makes of its key, under the local `version` of its application here."""
+    origin, seq = commit.origin, commit.seq
+    versions = join(write.versions, {origin: seq})
+    return Row(write.table, write.key, write.value, commit.stamp, origin, seq, versions, version, write.expires_at)
 
 
 def missing(commit: Commit, cursors: Mapping[str, int]) -> Versions:

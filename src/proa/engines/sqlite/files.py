@@ -14,7 +14,7 @@ from typing import Any
 from proa.errors import StoreCorrupt, StoreNewer
 
 HERE = Path(__file__).parent
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_TIMEOUT_S = 5.0
 CACHE_KB = 16_000
 CHECKPOINT_PAGES = 4_000

@@ -166,6 +166,10 @@ SELECT origin, seq FROM gaps ORDER BY origin, seq LIMIT ?;
 -- name: drop_gap
 DELETE FROM gaps WHERE origin = ? AND seq = ?;
 
+-- name: drop_gaps
+-- Those of an origin up to a sequence.
+DELETE FROM gaps WHERE origin = ? AND seq <= ?;
+
 -- name: replace_entry
 UPDATE journal SET entry = ? WHERE origin = ? AND seq = ?;
 
@@ -178,14 +182,104 @@ SELECT entry FROM journal WHERE origin = ? AND seq > ? ORDER BY seq LIMIT ?;
 -- name: all_entries
 SELECT origin, seq, entry FROM journal;
 
+-- name: drop_entries
+-- The entries that the base holds, without those that are parked.
+DELETE FROM journal WHERE origin = ? AND seq > ? AND seq <= ? AND NOT EXISTS (
+    SELECT 1 FROM parked WHERE parked.origin = journal.origin AND parked.seq = journal.seq
+);
+
+-- name: first_entry
+-- The oldest entry of an origin that is not parked.
+SELECT seq FROM journal WHERE origin = ? AND NOT EXISTS (
+    SELECT 1 FROM parked WHERE parked.origin = journal.origin AND parked.seq = journal.seq
+) ORDER BY seq LIMIT 1;
+
+-- name: keep_entry
+-- One that a snapshot tells of.
+INSERT OR IGNORE INTO journal (origin, seq, entry) VALUES (?, ?, ?);
+
+-- name: floors
+SELECT origin, seq, stamp, fenced, epoch FROM floors;
+
+-- name: put_floor
+INSERT INTO floors (origin, seq, stamp, fenced, epoch) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (origin) DO UPDATE SET
+    seq = excluded.seq, stamp = excluded.stamp, fenced = excluded.fenced, epoch = excluded.epoch;
+
+-- name: base_row
+-- In the columns of `row`; a local version it has none.
+SELECT value, stamp, origin, seq, versions, 0, expires_at FROM base WHERE tbl = ? AND key = ?;
+
+-- name: put_base_row
+INSERT INTO base (tbl, key, value, stamp, origin, seq, versions, expires_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (tbl, key) DO UPDATE SET
+    value = excluded.value, stamp = excluded.stamp, origin = excluded.origin, seq = excluded.seq,
+    versions = excluded.versions, expires_at = excluded.expires_at;
+
+-- name: put_next_base_row
+-- The same where no other origin ever wrote the row, like `put_next_row`.
+INSERT INTO base (tbl, key, value, stamp, origin, seq, versions, expires_at)
+VALUES (?, ?, ?, ?, ?, ?, NULL, ?)
+ON CONFLICT (tbl, key) DO UPDATE SET
+    value = excluded.value, stamp = excluded.stamp, seq = excluded.seq, expires_at = excluded.expires_at
+WHERE base.origin = excluded.origin AND base.versions IS NULL AND base.seq < excluded.seq;
+
+-- name: drop_base_row
+DELETE FROM base WHERE tbl = ? AND key = ?;
+
+-- name: base_after
+-- The base in the order of a snapshot, in the columns of `row`.
+SELECT tbl, key, value, stamp, origin, seq, versions, 0, expires_at FROM base
+WHERE (tbl, key) > (?, ?) ORDER BY tbl, key;
+
+-- name: rows_after
+-- All tables' rows in the same order.
+SELECT tbl, key, value, stamp, origin, seq, versions, version, expires_at FROM rows
+WHERE (tbl, key) > (?, ?) ORDER BY tbl, key;
+
+-- name: base_tombstones
+-- Deleted rows of the base that the rows themselves have forgotten, the oldest first, up to a stamp.
+SELECT tbl, key FROM base
+WHERE value IS NULL AND stamp <= ? AND NOT EXISTS (
+    SELECT 1 FROM rows WHERE rows.tbl = base.tbl AND rows.key = base.key
+)
+ORDER BY stamp LIMIT ?;
+
+-- name: outcomes_after
+-- What a snapshot tells of finished keys, in its order.
+SELECT scope, key, record FROM outcomes WHERE (scope, key) > (?, ?) AND expires_at > ? ORDER BY scope, key;
+
+-- name: duplicates_after
+SELECT scope, key, unit, kept, other, at FROM doubled WHERE (scope, key, unit) > (?, ?, ?) ORDER BY scope, key, unit;
+
+-- name: keep_duplicate
+INSERT OR IGNORE INTO doubled (scope, key, unit, kept, other, at) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: put_staged
+INSERT OR REPLACE INTO staged (section, major, minor, content) VALUES (?, ?, ?, ?);
+
+-- name: staged_after
+-- A section's items in order.
+SELECT major, minor, content FROM staged WHERE section = ? AND (major, minor) > (?, ?) ORDER BY major, minor;
+
+-- name: drop_staged
+DELETE FROM staged;
+
+-- name: drop_meta
+DELETE FROM meta WHERE name = ?;
+
 -- name: put_cursor
 INSERT INTO cursors (origin, seq) VALUES (?, ?) ON CONFLICT (origin) DO UPDATE SET seq = excluded.seq;
 
 -- name: cursors
--- How far each origin is applied; the store's own is as long as its journal.
+-- How far each origin is applied; the store's own is as long as its journal, what it has dropped included.
 SELECT origin, seq FROM cursors
 UNION ALL
-SELECT origin, ifnull((SELECT max(seq) FROM journal WHERE journal.origin = counters.origin), 0)
+SELECT origin, max(
+    ifnull((SELECT max(seq) FROM journal WHERE journal.origin = counters.origin), 0),
+    ifnull((SELECT seq FROM floors WHERE floors.origin = counters.origin), 0)
+)
 FROM counters WHERE origin <> '';
 
 -- name: entry

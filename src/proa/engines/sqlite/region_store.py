@@ -16,15 +16,18 @@ import msgspec
 
 from proa.bell import Bell
 from proa.core.dedupe import Outcome, Pair, RecentKeys
-from proa.core.replicate.journal import NO_VERSIONS, Commit, Dot, Key, Row, Write, missing, parks
+from proa.core.replicate.compaction import Floors, Retention, cut_below
+from proa.core.replicate.journal import NO_VERSIONS, Commit, Dot, Key, Row, Write, incoming, missing, parks
 from proa.core.replicate.records import ConflictRecord, ConflictsWanted, Parked
 from proa.core.replicate.resolve import Committing, LastWriter, Merge, Stamping, order, resolve, verdict
+from proa.core.replicate.snapshot import Page, Place
 from proa.core.replicate.stamp import Versions, covers, join
 from proa.core.replicate.tombstones import Passed, passed_by_all
 from proa.core.residency import Holding, lacks
 from proa.core.roles import Cut
 from proa.core.time import HybridClock
 from proa.engines.sqlite import duplicates
+from proa.engines.sqlite.base import Base
 from proa.engines.sqlite.files import SQL, get_meta, open_file
 from proa.engines.sqlite.group import GroupCommit, RunBlocking
 from proa.engines.sqlite.records import conflicts_dropped, log_conflict, read_commits, read_conflicts, read_parked
@@ -41,8 +44,10 @@ from proa.engines.sqlite.rows import (
     read_rows,
     versions_of,
 )
+from proa.engines.sqlite.snapshot import Host, Joining, read_page
 from proa.engines.sqlite.tables import NONE, Tables, query_rows
-from proa.ports import ENTRIES_BYTES, Batch, Clock, Committed, Fits, Permit, Result, Schema, Span, Terms
+from proa.errors import CutBelowFloor, RegionJoining
+from proa.ports import ENTRIES_BYTES, Batch, Clock, Committed, Fenced, Fits, Permit, Result, Schema, Span, Terms
 
 _decode_commit = msgspec.msgpack.Decoder(Commit).decode
 _decode_versions = msgspec.msgpack.Decoder(Versions).decode
@@ -91,12 +96,17 @@ class SqliteRegionStore:
         self._lives = 0
         self._sweep = Sweep()
         self._recent = RecentKeys()
+        self._base = Base(self._writer, self._reader, self._merges)
+        host = Host(lambda: self._cursors, self._version, self._merge_outcome, self._park_told, self._adopt)
+        self._joining = Joining((self._writer, self._reader), self._base, self._tables, self._merges, host)
         self._load()
         self._group = GroupCommit(self._writer, self, run_blocking)
 
     def _load(self) -> None:
         """Take the counters from what is durable."""
         read = self._reader
+        self._base.load()
+        self._joining.load()
         self._cursors: Versions = dict(read.execute(SQL["cursors"]))
         self._stamps = HybridClock(self._last_stamp())
         self._unjournaled = False
@@ -105,13 +115,15 @@ class SqliteRegionStore:
         self.identity = msgspec.msgpack.decode(stored, type=Identity) if stored else None
         self.origin = f"{self._region}/{self.identity.incarnation}" if self.identity else ""
         self._durable_cursors = dict(self._cursors)
+        self._durable_floors = self._base.reach
         self._forgotten = _decode_versions(get_meta(read, FORGOTTEN, encode({})))
 
     def _last_stamp(self) -> int:
         """The largest stamp ever given or observed: in the newest entry of an origin, or kept on its own."""
         _, kept = self._reader.execute(SQL["counters"]).fetchone()
         newest = (self._reader.execute(SQL["last_entry"], (origin,)).fetchone() for origin in self._cursors)
-        return max([kept, *(_decode_commit(entry[0]).stamp for entry in newest if entry)])
+        dropped = (floor.stamp for floor in self._base.floors.values())
+        return max([kept, *dropped, *(_decode_commit(entry[0]).stamp for entry in newest if entry)])
 
     def _version(self) -> int:
         """A version for rows that another region's commit changes here: a stamp that no journal entry tells of."""
@@ -169,6 +181,8 @@ class SqliteRegionStore:
 
     def _entries_after(self, after: Versions, limit: int) -> Iterator[bytes]:
         for origin, seq in after.items():
+            if seq < self._durable_floors.get(origin, 0):
+                continue
             # Never past the cursors: the reader sees a commit a moment before they name it, and a peer that had more
             # of this origin than they say would prove that this disk was put back.
             room = min(limit, self._durable_cursors.get(origin, 0) - seq)
@@ -224,6 +238,8 @@ class SqliteRegionStore:
         return self.head
 
     def _commit(self, batch: Batch) -> Result:
+        if self._joining.merging:
+            return Fenced(RegionJoining.code, f"{self._region} merges the snapshot of a peer")
         if self._permit and (refused := self._permit(batch)):
             return refused
         now = self._clock.now()
@@ -274,9 +290,11 @@ class SqliteRegionStore:
 
     def applied(self) -> Versions:
         """The cursors with what is on its way to the disk: nothing beyond them was applied so far."""
-        return dict(self._cursors)
+        return join(self._cursors, self._joining.reach)
 
     def _apply_all(self, entries: Sequence[bytes], terms: Terms) -> None:
+        if self._joining.merging:
+            return
         version = self._version()
         for entry in entries:
             commit = _decode_commit(entry)
@@ -296,6 +314,7 @@ class SqliteRegionStore:
             self._writer.execute(SQL["put_gap"], (commit.origin, commit.seq))
         if cut := parks(commit, cuts, self._parked):
             self._park(commit, cut)
+            self._forget_outcome(commit.outcome)  # a snapshot may have brought it
         else:
             self._merge(commit, version)
 
@@ -374,8 +393,16 @@ class SqliteRegionStore:
 
         The rows become what the remaining journal makes of them, so this needs nobody else. Returns how many commits
         were parked.
+
+        Raises:
+            CutBelowFloor: such commits are part of the base, out of which nothing can be taken.
         """
-        return await self._group.submit(lambda: self._set_aside(cuts))
+        while self.joining:
+            await self.merge_staged()
+        done = await self._group.submit(lambda: cut_below(cuts, self._base.floors) or self._set_aside(cuts))
+        if isinstance(done, Cut):
+            raise CutBelowFloor(f"epoch {done.epoch} starts from {done.origin}:{done.seq}; later commits are compacted")
+        return done
 
     def _set_aside(self, cuts: Sequence[Cut]) -> int:
         touched: set[Key] = set()
@@ -385,13 +412,17 @@ class SqliteRegionStore:
             cut = None if (commit.origin, commit.seq) in self._parked else parks(commit, cuts, self._parked)
             if cut:
                 self._park(commit, cut)
-                if commit.outcome:
-                    duplicates.unlist(self._writer, commit.outcome, self._address)
+                self._forget_outcome(commit.outcome)
                 touched |= {(write.table, write.key) for write in commit.writes}
                 newly += 1
         if touched:
             self._rebuild(touched)
         return newly
+
+    def _forget_outcome(self, outcome: Outcome | None) -> None:
+        """The unit that recorded it does not stand any more."""
+        if outcome:
+            duplicates.unlist(self._writer, outcome, self._address)
 
     def _applied_after(self, cut: Cut) -> Iterator[Commit]:
         """The applied commits that came too late for `cut`. Epochs rise along an origin, so they are one run."""
@@ -402,17 +433,19 @@ class SqliteRegionStore:
             yield commit
 
     def _rebuild(self, keys: set[Key]) -> None:
-        """Make `keys` what the journal without its parked commits makes of them, oldest write first."""
+        """Make `keys` what the base and the journal without its parked commits make of them, oldest write first."""
         version = self._version()
         for key in keys:
             self._tables.move(*key, None)
             self._writer.execute(SQL["drop_row"], key)
+        for row in self._base.rows(keys, version):
+            self._merge_row(row)
         for row, seen in sorted(self._history(keys, version), key=lambda written: order(written[0])):
             self._merge_row(row, seen)
 
     def _history(self, keys: set[Key], version: int) -> Iterator[tuple[Row, Versions]]:
         for origin, seq, entry in self._writer.execute(SQL["all_entries"]):
-            if (origin, seq) not in self._parked:
+            if (origin, seq) not in self._parked and seq > self._base.floor_of(origin):
                 commit = _decode_commit(entry)
                 for write in commit.writes:
                     if (write.table, write.key) in keys:
@@ -442,6 +475,54 @@ class SqliteRegionStore:
         self._writer.execute(SQL["put_meta"], (FORGOTTEN, encode(self._forgotten)))
         return dropped
 
+    # Compaction, and snapshots for those who come too late for the journal.
+
+    def floors(self) -> Versions:
+        return dict(self._durable_floors)
+
+    async def compact(self, retention: Retention) -> int:
+        if self._joining.merging or not self._base.due(retention, self._durable_cursors):
+            return 0
+        return await self._group.submit(lambda: self._base.compact(retention, self._cursors, self._parked))
+
+    def latest_stamp(self) -> int:
+        return self._stamps.last
+
+    async def snapshot(self, after: Place, size: int) -> Page:
+        return read_page(self._reader, after, size, self._clock.now())
+
+    @property
+    def joining(self) -> bool:
+        return self._joining.merging
+
+    async def stage(self, page: Page, *, first: bool) -> bool:
+        return await self._group.submit(lambda: self._joining.stage(page, first=first))
+
+    async def merge_staged(self) -> bool:
+        return await self._group.submit(self._joining.merge)
+
+    def _park_told(self, origin: str, seq: int, parked: tuple[int, float, bytes]) -> list[Key]:
+        """Keep a commit that a peer had parked; the rows to rebuild, where it is part of them here."""
+        epoch, at, entry = parked
+        commit, known = _decode_commit(entry), (origin, seq) in self._parked
+        self._writer.execute(SQL["keep_entry"], (origin, seq, entry))
+        self._writer.execute(SQL["park"], (origin, seq, epoch, at))
+        self._parked[origin, seq] = None
+        self._forget_outcome(commit.outcome)
+        shown = not known and seq <= self._cursors.get(origin, 0)
+        return [(write.table, write.key) for write in commit.writes] if shown else []
+
+    def _adopt(self, floors: Floors, touched: Sequence[Key]) -> None:
+        """All that a peer's base includes is here now: go on from its floors."""
+        for origin, floor in sorted(floors.items()):
+            if floor.seq > self._base.floor_of(origin):
+                self._base.lift(origin, floor)
+            self._cursors[origin] = max(self._cursors.get(origin, 0), floor.seq)
+            self._stamps.observe(floor.stamp)
+        self._unjournaled = True
+        if touched:
+            self._rebuild(set(touched))
+
     async def close(self) -> None:
         """Finish what was submitted and close the file."""
         self._news.ring()
@@ -465,6 +546,7 @@ class SqliteRegionStore:
 
     def publish(self) -> None:
         self._durable_cursors = dict(self._cursors)
+        self._durable_floors = self._base.reach
         self._news.ring()
         doubled, self._doubled = self._doubled, []
         for ours, theirs in doubled:
@@ -479,10 +561,3 @@ class SqliteRegionStore:
         self._raised = []
         self._doubled = []
         self._load()
-
-
-def incoming(commit: Commit, write: Write, version: int) -> Row:
-    """The row that a commit's write makes of its key, under the local `version` of its application here."""
-    origin, seq = commit.origin, commit.seq
-    versions = join(write.versions, {origin: seq})
-    return Row(write.table, write.key, write.value, commit.stamp, origin, seq, versions, version, write.expires_at)

@@ -57,6 +57,36 @@ CREATE TABLE IF NOT EXISTS cursors (
     seq INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- What the entries made that the journal has dropped, and up to where it has: the rest of the journal goes on from here.
+CREATE TABLE IF NOT EXISTS base (
+    tbl TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value BLOB,
+    stamp INTEGER NOT NULL,
+    origin TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    versions BLOB,
+    expires_at REAL,
+    PRIMARY KEY (tbl, key)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS floors (
+    origin TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL,
+    stamp INTEGER NOT NULL,
+    fenced INTEGER NOT NULL,
+    epoch INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- A peer's snapshot on its way into this store.
+CREATE TABLE IF NOT EXISTS staged (
+    section INTEGER NOT NULL,
+    major TEXT NOT NULL,
+    minor TEXT NOT NULL,
+    content BLOB NOT NULL,
+    PRIMARY KEY (section, major, minor)
+) WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS parked (
     origin TEXT NOT NULL,
     seq INTEGER NOT NULL,
@@ -103,6 +133,8 @@ CREATE TABLE IF NOT EXISTS transactions (
 CREATE INDEX IF NOT EXISTS transactions_by_age ON transactions (at);
 
 CREATE INDEX IF NOT EXISTS tombstones ON rows (version) WHERE value IS NULL;
+
+CREATE INDEX IF NOT EXISTS base_tombstones ON base (stamp) WHERE value IS NULL;
 
 CREATE INDEX IF NOT EXISTS control_rows ON rows (version) WHERE substr(tbl, 1, 1) = '~';
 

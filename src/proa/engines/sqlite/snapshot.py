@@ -1,0 +1,253 @@
+"""Snapshots of a region's store: a page at a time for a peer that needs one, and a peer's on its way in here.
+
+What comes in is staged first, page by page, beside the store's own rows. Only when all of it is here, durably, is it
+merged, slice by slice, and then nobody else is needed any more: after a crash the merge goes on where it was. Until it
+is done rows stand for different moments, so no unit commits and nothing of other regions is applied.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+
+import msgspec
+
+from proa.core.dedupe import Outcome
+from proa.core.replicate.compaction import Floor, Floors
+from proa.core.replicate.journal import Key, Row
+from proa.core.replicate.resolve import LastWriter, Merge
+from proa.core.replicate.snapshot import DUPLICATES, OUTCOMES, PARKED, ROWS, SECTIONS, START, Item, Page, Place, joined
+from proa.core.replicate.stamp import Versions
+from proa.engines.sqlite.base import Base
+from proa.engines.sqlite.files import SQL, get_meta
+from proa.engines.sqlite.rows import encode, put_row, row_of
+from proa.engines.sqlite.tables import Tables
+
+JOINING = "joining"
+SLICE = 200
+"""How many keys of each side one slice of the merge looks at."""
+ENTRIES = 2_000
+"""How many dropped entries one slice clears away."""
+DIVIDER = "\x1f"
+"""Stands before what a key may hold, so that pairs keep their order."""
+CLEARING = len(SECTIONS)
+"""What follows a snapshot's sections: the entries that the base holds now go from the journal."""
+_decode_row = msgspec.msgpack.Decoder(Row).decode
+_decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
+_decode_parked = msgspec.msgpack.Decoder(tuple[int, float, bytes]).decode
+_decode_duplicate = msgspec.msgpack.Decoder(tuple[bytes, bytes, float]).decode
+
+
+def read_page(connection: sqlite3.Connection, after: Place, size: int, now: float) -> Page:
+    """The page of this store's snapshot that begins after a place, of about `size` bytes."""
+    connection.execute("BEGIN")
+    try:
+        floors = {origin: Floor(*floor) for origin, *floor in connection.execute(SQL["floors"])}
+        items: list[Item] = []
+        for item in _items(connection, after, floors, now):
+            items.append(item)
+            size -= len(item.content) + len(item.first) + len(item.second)
+            if size <= 0:
+                break
+        return Page(floors, items, items[-1].place if items else after, done=size > 0)
+    finally:
+        connection.execute("COMMIT")
+
+
+def _items(connection: sqlite3.Connection, after: Place, floors: Floors, now: float) -> Iterator[Item]:
+    for section in SECTIONS[after[0] :]:
+        begin = after[1:] if section == after[0] else START[1:]
+        if section == ROWS:
+            for table, key, *rest in connection.execute(SQL["base_after"], begin):
+                yield Item(ROWS, table, key, encode(row_of(table, key, rest)))
+        elif section == OUTCOMES:
+            for scope, key, record in connection.execute(SQL["outcomes_after"], (*begin, now)):
+                yield Item(OUTCOMES, scope, key, record)
+        elif section == PARKED:
+            yield from (item for item in _parked(connection, floors) if (item.first, item.second) > begin)
+        elif section == DUPLICATES:
+            for scope, key, unit, *rest in connection.execute(SQL["duplicates_after"], (begin[0], *_divided(begin[1]))):
+                yield Item(DUPLICATES, scope, f"{key}{DIVIDER}{unit}", encode(rest))
+
+
+def _parked(connection: sqlite3.Connection, floors: Floors) -> Iterator[Item]:
+    """The parked commits below the floors: the journal does not bring them any more."""
+    nothing = Floor()
+    for origin, seq, epoch, at, entry in connection.execute(SQL["parked"]):
+        if seq <= floors.get(origin, nothing).seq:
+            yield Item(PARKED, origin, f"{seq:020}", encode((epoch, at, entry)))
+
+
+def _divided(address: str) -> tuple[str, str]:
+    """The key and the unit of a pair in the list of doubled keys."""
+    key, _, unit = address.rpartition(DIVIDER)
+    return key, unit
+
+
+class Progress(msgspec.Struct, frozen=True, array_like=True):
+    """How far a snapshot has come in. `whole`: all is staged, and merged up to `at`; `touched` are keys to rebuild."""
+
+    floors: Floors
+    whole: bool = False
+    at: Place = START
+    touched: list[Key] = []
+
+
+_decode_progress = msgspec.msgpack.Decoder(Progress).decode
+
+
+class Host(msgspec.Struct, frozen=True):
+    """What the merge of a snapshot needs of its store."""
+
+    cursors: Callable[[], Versions]
+    version: Callable[[], int]
+    merge_outcome: Callable[[Outcome], None]
+    park: Callable[[str, int, tuple[int, float, bytes]], list[Key]]
+    adopt: Callable[[Floors, list[Key]], None]
+
+
+class Joining:
+    """A peer's snapshot on its way into one store."""
+
+    def __init__(
+        self,
+        connections: tuple[sqlite3.Connection, sqlite3.Connection],
+        base: Base,
+        tables: Tables,
+        merges: Mapping[str, Merge],
+        host: Host,
+    ) -> None:
+        self._writer, self._reader = connections
+        self._base = base
+        self._tables = tables
+        self._merges = merges
+        self._host = host
+        self.load()
+
+    def load(self) -> None:
+        """Take the progress from what is durable."""
+        stored = get_meta(self._reader, JOINING)
+        self.progress: Progress | None = _decode_progress(stored) if stored else None
+
+    @property
+    def merging(self) -> bool:
+        """Whether a whole snapshot is being merged."""
+        return self.progress is not None and self.progress.whole
+
+    @property
+    def reach(self) -> Versions:
+        """What the snapshot includes that is being merged."""
+        return _reach(self.progress.floors) if self.progress and self.progress.whole else {}
+
+    def _keep(self, progress: Progress) -> None:
+        self.progress = progress
+        self._writer.execute(SQL["put_meta"], (JOINING, encode(progress)))
+
+    # Staging.
+
+    def stage(self, page: Page, *, first: bool) -> bool:
+        """Keep a page for the merge; False where it belongs to another snapshot than the pages before."""
+        if first:
+            self._writer.execute(SQL["drop_staged"])
+        elif self.progress is None or self.progress.whole or self.progress.floors != page.floors:
+            return False
+        self._writer.executemany(SQL["put_staged"], map(msgspec.structs.astuple, page.items))
+        if first or page.done:
+            self._keep(Progress(page.floors, page.done))
+        return True
+
+    # Merging.
+
+    def merge(self) -> bool:
+        """Merge a slice of the staged snapshot; False when nothing is left to merge."""
+        progress = self.progress
+        if progress is None or not progress.whole:
+            return False
+        section = progress.at[0]
+        if section == ROWS:
+            self._advance(progress, self._merge_rows(progress))
+        elif section < CLEARING:
+            self._advance(progress, self._merge_items(progress))
+        elif (place := self._clear(progress)) is not None:
+            self._keep(msgspec.structs.replace(progress, at=place))
+        else:
+            self._finish(progress)
+        return self.progress is not None
+
+    def _advance(self, progress: Progress, place: tuple[Place | None, list[Key]]) -> None:
+        """Go on from a place in the section, or with the next section."""
+        at, touched = place
+        at = at or (progress.at[0] + 1, "", "")
+        self._keep(msgspec.structs.replace(progress, at=at, touched=progress.touched + touched))
+
+    def _merge_rows(self, progress: Progress) -> tuple[Place | None, list[Key]]:
+        """Join the next stretch of keys, which is as long as one side has rows for a slice."""
+        begin = progress.at[1:]
+        theirs = {(first, second): _decode_row(content) for first, second, content in self._staged(ROWS, begin)}
+        rows, base = self._rows("rows_after", begin), self._rows("base_after", begin)
+        end = min((max(side) for side in (theirs, rows, base) if len(side) == SLICE), default=None)
+        told, known, reach = _reach(progress.floors), self._host.cursors(), self._base.reach
+        version = self._host.version()
+        for key in sorted(theirs.keys() | rows.keys() | base.keys()):
+            if end is None or key <= end:
+                policy = self._merges.get(key[0], LastWriter())
+                self._put(key, rows.get(key), joined(policy, rows.get(key), theirs.get(key), known, told), version)
+                self._put_base(key, base.get(key), joined(policy, base.get(key), theirs.get(key), reach, told))
+        return (None if end is None else (ROWS, *end)), []
+
+    def _staged(self, section: int, begin: tuple[str, str]) -> Iterator[tuple[str, str, bytes]]:
+        return islice(self._writer.execute(SQL["staged_after"], (section, *begin)), SLICE)
+
+    def _rows(self, query: str, begin: tuple[str, str]) -> dict[Key, Row]:
+        found = islice(self._writer.execute(SQL[query], begin), SLICE)
+        return {(table, key): row_of(table, key, rest) for table, key, *rest in found}
+
+    def _put(self, key: Key, ours: Row | None, kept: Row | None, version: int) -> None:
+        if kept is ours:
+            return
+        self._tables.move(*key, kept.value if kept else None)
+        if kept is None:
+            self._writer.execute(SQL["drop_row"], key)
+        else:
+            put_row(self._writer, msgspec.structs.replace(kept, version=version))
+
+    def _put_base(self, key: Key, ours: Row | None, kept: Row | None) -> None:
+        if kept is None and ours is not None:
+            self._base.drop(key)
+        elif kept is not None and kept is not ours:
+            self._base.put(kept)
+
+    def _merge_items(self, progress: Progress) -> tuple[Place | None, list[Key]]:
+        section, touched = progress.at[0], list[Key]()
+        found = list(self._staged(section, progress.at[1:]))
+        for first, second, content in found:
+            if section == OUTCOMES:
+                self._host.merge_outcome(_decode_outcome(content))
+            elif section == PARKED:
+                touched += self._host.park(first, int(second), _decode_parked(content))
+            else:
+                values = (first, *_divided(second), *_decode_duplicate(content))
+                self._writer.execute(SQL["keep_duplicate"], values)
+        return ((section, *found[-1][:2]) if len(found) == SLICE else None), touched
+
+    def _clear(self, progress: Progress) -> Place | None:
+        """Drop a stretch of the entries that the base will hold; None when there are none left."""
+        for origin in sorted(progress.floors):
+            floor = progress.floors[origin].seq
+            first = self._writer.execute(SQL["first_entry"], (origin,)).fetchone()
+            if first and first[0] <= floor:
+                end = min(floor, first[0] + ENTRIES)
+                self._writer.execute(SQL["drop_entries"], (origin, first[0] - 1, end))
+                return (CLEARING, origin, str(end))
+        return None
+
+    def _finish(self, progress: Progress) -> None:
+        self._host.adopt(progress.floors, progress.touched)
+        self._writer.execute(SQL["drop_staged"])
+        self._writer.execute(SQL["drop_meta"], (JOINING,))
+        self.progress = None
+
+
+def _reach(floors: Floors) -> Versions:
+    return {origin: floor.seq for origin, floor in floors.items()}
