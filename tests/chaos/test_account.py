@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from proa.chaos.account import (
     CommitRef,
+    Doubled,
     DrillReport,
     Evidence,
     Stall,
@@ -167,7 +168,31 @@ def test_unreplicated_writes_are_those_past_what_any_survivor_had():
 def test_rows_beyond_the_first_of_a_key_are_duplicates():
     assert duplicates({"k1": 1, "k2": 3, "k3": 2}) == 3
     made = report(payments(), [record(1, 99)], row_counts={"k1": 1, "k2": 3, "k3": 2})
-    assert made.violations == ["3 effects were doubled, k2 for one"]
+    assert made.violations == ["3 effects were doubled in silence, k2 for one"]
+
+
+def test_rows_of_units_that_the_system_lists_are_no_silent_ones():
+    counts = {"k1": 2, "k2": 3, "k3": 1}
+    listed = {"k1": Doubled(1), "k2": Doubled(1), "k3": Doubled(1, handled=1, expected=1)}
+    made = report(payments(), [record(1, 99)], row_counts=counts, doubled=listed)
+    assert made.violations == ["1 effects were doubled in silence, k2 for one"]
+    assert (made.duplicates, made.duplicates_listed, made.duplicates_handled) == (3, 3, 1)
+
+
+def test_a_pair_that_on_duplicate_has_not_dealt_with_violates_and_one_without_a_handler_does_not():
+    listed = {"k1": Doubled(1, expected=1), "k2": Doubled(1), "k3": Doubled(2, handled=2, expected=2)}
+    made = report(payments(), [record(1, 99)], doubled=listed)
+    assert made.violations == ["on_duplicate has not dealt with 1 doubled keys, k1 for one"]
+
+
+def test_of_a_key_that_was_dealt_with_one_answer_may_be_gone_but_not_all():
+    first, second = record(1, 99, read="/rows/a"), record(1, 99.2, kind="elsewhere", read="/rows/b", digest=b"y")
+    one, both = frozenset({"/rows/b"}), frozenset({"/rows/a", "/rows/b"})
+    handled = {"k1": Doubled(1, handled=1, expected=1)}
+    assert report(payments(), [first, second], absent={"b": one}, doubled=handled).lost_writes == []
+    assert len(report(payments(), [first, second], absent={"b": one}, doubled={"k1": Doubled(1)}).lost_writes) == 1
+    assert len(report(payments(), [first, second], absent={"b": both}, doubled=handled).lost_writes) == 1
+    assert report(payments(), [first, second], doubled=handled).violations == []
 
 
 def test_two_answers_to_one_key_must_be_the_same():

@@ -25,6 +25,8 @@ HELD = DrillReport(
     failed_idempotent=0,
     acknowledged=990,
     duplicates=0,
+    duplicates_listed=0,
+    duplicates_handled=0,
     lost_writes=[],
     rpo_writes=0,
     rto_s=0.5,
@@ -63,6 +65,12 @@ def test_the_account_in_words():
     ]
 
 
+def test_keys_that_were_used_in_two_regions_are_told_apart_from_what_nobody_knows_of():
+    report = msgspec.structs.replace(HELD, duplicates=2, duplicates_listed=3, duplicates_handled=1)
+    told = "990 writes: 0 lost, 2 doubled (3 keys listed as used in two regions, 1 of them dealt with)"
+    assert f"  acknowledged   {told}" in printed(report)
+
+
 def test_violations_and_lost_writes_are_named_but_not_all_of_them():
     lost = [LostWrite(f"k{number}", "eu/1:7", "eu", 99.0) for number in range(7)]
     report = msgspec.structs.replace(HELD, verdict="violated", violations=["7 were lost"], lost_writes=lost)
@@ -75,8 +83,8 @@ def test_violations_and_lost_writes_are_named_but_not_all_of_them():
 
 def test_the_report_as_json_has_every_field_that_was_promised():
     promised = (
-        "app topology lost_region how requests ok failed failed_idempotent acknowledged duplicates lost_writes "
-        "rpo_writes rto_s lag_ms stall_ms timeline verdict violations"
+        "app topology lost_region how requests ok failed failed_idempotent acknowledged duplicates duplicates_listed "
+        "duplicates_handled lost_writes rpo_writes rto_s lag_ms stall_ms timeline verdict violations"
     )
     made = msgspec.json.decode(msgspec.json.encode(HELD))
     assert set(promised.split()) <= set(made)

@@ -55,6 +55,20 @@ class LostWrite(msgspec.Struct, frozen=True):
     acknowledged_at: float
 
 
+class Doubled(msgspec.Struct, frozen=True):
+    """What the system's own list of duplicates says of a key: units beside the one that is kept.
+
+    `handled` are those that the route's `on_duplicate` dealt with, `expected` those that it has to.
+    """
+
+    listed: int
+    handled: int = 0
+    expected: int = 0
+
+
+NOT_LISTED = Doubled(0)
+
+
 class Lag(msgspec.Struct, frozen=True):
     """How long after its commit the survivors applied another region's commit, before the fault (0: there was none)."""
 
@@ -76,8 +90,8 @@ class Evidence(msgspec.Struct, frozen=True):
     `absent` holds, per survivor, the paths that it could not read back; `commits` where each key was committed;
     `held_at_fault` the last sequence of each of the lost region's origins that a survivor had at the fault; `listed`
     the keys in the system's own lost-write list, None where the region's disk has not returned; `row_counts` how many
-    rows each key has, in the store that has most of them; `broken` what the workload's own check found; `until` when
-    something else than recovery from this fault began.
+    rows each key has, in the store that has most of them; `doubled` the keys in the system's list of duplicates;
+    `broken` what the workload's own check found; `until` when something else than recovery from this fault began.
     """
 
     records: Sequence[Record]
@@ -91,6 +105,7 @@ class Evidence(msgspec.Struct, frozen=True):
     held_at_fault: Mapping[str, int] = {}
     listed: frozenset[str] | None = None
     row_counts: Mapping[str, int] = {}
+    doubled: Mapping[str, Doubled] = {}
     broken: Sequence[str] = ()
     lag_ms: Lag = Lag()
     timeline: Sequence[Phase] = ()
@@ -112,6 +127,8 @@ class DrillReport(msgspec.Struct, frozen=True):
     failed_idempotent: int
     acknowledged: int
     duplicates: int
+    duplicates_listed: int
+    duplicates_handled: int
     lost_writes: list[LostWrite]
     rpo_writes: int
     rto_s: float
@@ -154,6 +171,8 @@ def account(subject: Subject, evidence: Evidence) -> DrillReport:
         failed_idempotent=sum(1 for record in failed if record.key),
         acknowledged=len(acknowledged(evidence.records)),
         duplicates=duplicates(evidence.row_counts),
+        duplicates_listed=sum(found.listed for found in evidence.doubled.values()),
+        duplicates_handled=sum(found.handled for found in evidence.doubled.values()),
         lost_writes=lost_writes(evidence),
         rpo_writes=unreplicated(evidence),
         rto_s=rto_s,
@@ -209,14 +228,27 @@ def duplicates(row_counts: Mapping[str, int]) -> int:
     return sum(count - 1 for count in row_counts.values() if count > 1)
 
 
+def silent(evidence: Evidence) -> dict[str, int]:
+    """The keys with more rows than the first one and those of units that the system lists, and how many more."""
+    extra = {
+        key: count - 1 - evidence.doubled.get(key, NOT_LISTED).listed for key, count in evidence.row_counts.items()
+    }
+    return {key: count for key, count in extra.items() if count > 0}
+
+
 def lost_writes(evidence: Evidence) -> list[LostWrite]:
-    """Acknowledged, and absent from at least one survivor at the end."""
+    """Acknowledged, and absent from at least one survivor at the end.
+
+    Of a key whose doubled effect was dealt with, one answer may have been taken back, but not all.
+    """
     missing = frozenset[str]().union(*evidence.absent.values())
-    return [
-        _lost(key, next(answer for answer in answers if answer.read in missing), evidence.commits)
-        for key, answers in acknowledged(evidence.records).items()
-        if any(answer.read in missing for answer in answers)
-    ]
+    lost: list[LostWrite] = []
+    for key, answers in acknowledged(evidence.records).items():
+        absent = [answer for answer in answers if answer.read in missing]
+        taken_back = evidence.doubled.get(key, NOT_LISTED).handled and len(absent) < len(answers)
+        if absent and not taken_back:
+            lost.append(_lost(key, absent[0], evidence.commits))
+    return lost
 
 
 def _lost(key: str, answer: Record, commits: Mapping[str, CommitRef]) -> LostWrite:
@@ -252,13 +284,15 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 
 
 def _duplicate_violations(evidence: Evidence, lost: Sequence[LostWrite]) -> Iterable[str]:
-    if doubled := duplicates(evidence.row_counts):
-        worst = max(evidence.row_counts, key=lambda key: evidence.row_counts[key])
-        yield f"{doubled} effects were doubled, {worst} for one"
+    if doubled := silent(evidence):
+        worst = max(doubled, key=lambda key: doubled[key])
+        yield f"{sum(doubled.values())} effects were doubled in silence, {worst} for one"
+    if waiting := [key for key, found in evidence.doubled.items() if found.handled < found.expected]:
+        yield f"on_duplicate has not dealt with {len(waiting)} doubled keys, {waiting[0]} for one"
     yield from evidence.broken
-    gone = {write.key for write in lost}
+    known = {write.key for write in lost} | evidence.doubled.keys()
     for key, answers in acknowledged(evidence.records).items():
-        if key not in gone and len({answer.digest for answer in answers if answer.key}) > 1:
+        if key not in known and len({answer.digest for answer in answers if answer.key}) > 1:
             yield f"{key} was answered in different ways"
 
 

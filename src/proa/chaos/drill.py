@@ -19,7 +19,7 @@ import msgspec
 
 from proa.app import App, load_app
 from proa.chaos import ledger
-from proa.chaos.account import DrillReport, Evidence, Lag, Phase, Subject, account, acknowledged
+from proa.chaos.account import Doubled, DrillReport, Evidence, Lag, Phase, Subject, account, acknowledged
 from proa.chaos.faults import fault, inject, undo
 from proa.chaos.launch import LoadProcess, load_process
 from proa.chaos.load import LoadPlan
@@ -40,6 +40,7 @@ SETTLE_S = 5.0
 RECOVER_WITHIN_S = 30.0
 RETURN_WITHIN_S = 30.0
 FAIL_BACK_WITHIN_S = 60.0
+HANDLED_WITHIN_S = 30.0
 AFTER_FAIL_BACK_S = 1.0
 LOOK_EVERY_S = 0.05
 LOAD_AT_MOST_S = 120.0
@@ -87,6 +88,7 @@ class RegionStatus(msgspec.Struct, frozen=True):
     ready: bool
     caught_up: bool
     lag_ms: dict[str, float] = {}
+    duplicates: dict[str, int] = {}
 
 
 async def rehearse(target: str, options: DrillOptions, launch: Launch, tell: Progress) -> DrillReport:
@@ -284,6 +286,7 @@ async def _evidence(scene: Scene, course: Course, records: list[Record]) -> Evid
     absent = await _read_back(scene, course, records)
     if not course.returned:
         await _give_back(scene, course)
+    await _until_handled(scene)
     counts, broken = await asyncio.to_thread(_audit, scene)
     lost_disk = scene.system.data_dir(scene.options.lose)
     return Evidence(
@@ -298,6 +301,7 @@ async def _evidence(scene: Scene, course: Course, records: list[Record]) -> Evid
         held_at_fault=course.held_at_fault,
         listed=await _listed(scene),
         row_counts=counts,
+        doubled=await asyncio.to_thread(_doubled, scene),
         broken=[*course.broken, *broken],
         lag_ms=course.lag_ms,
         timeline=await _timeline(scene, course),
@@ -321,6 +325,21 @@ def _audit(scene: Scene) -> tuple[dict[str, int], list[str]]:
     strong = [name for name, table in scene.app.tables.items() if table.mode == "strong"]
     regions = [system.data_dir(name) for name in system.regions]
     return ledger.audit(system.data_dir(system.witness), regions, scene.workload, strong)
+
+
+async def _until_handled(scene: Scene) -> None:
+    """Give the handlers of duplicates time to deal with what this drill doubled."""
+    deadline = time.monotonic() + HANDLED_WITHIN_S
+    while time.monotonic() < deadline:
+        found = [await region_status(scene.system, name) for name in scene.system.regions]
+        if not any(status and status.duplicates.get("waiting") for status in found):
+            return
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _doubled(scene: Scene) -> dict[str, Doubled]:
+    handlers = {route.scope for route in scene.app.routes if route.on_duplicate}
+    return ledger.doubled([scene.system.data_dir(name) for name in scene.system.regions], handlers)
 
 
 async def _listed(scene: Scene) -> frozenset[str] | None:

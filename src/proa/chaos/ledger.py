@@ -14,11 +14,13 @@ from typing import Any
 
 import msgspec
 
-from proa.chaos.account import CommitRef
+from proa.chaos.account import NOT_LISTED, CommitRef, Doubled
 from proa.chaos.workload import Workload
+from proa.core.dedupe import Pair
 from proa.core.replicate.crdt import plain_fields
 from proa.core.replicate.journal import Commit
 from proa.core.replicate.stamp import Versions
+from proa.engines.sqlite.duplicates import listed
 from proa.engines.sqlite.files import BUSY_TIMEOUT_S, SQL
 
 STORE_SUFFIXES = {".db", ".sqlite"}
@@ -54,6 +56,22 @@ def commits(data_dir: str) -> dict[str, CommitRef]:
     with _reading(data_dir) as store:
         found = (_decode_commit(entry) for _, _, entry in store.execute(SQL["all_entries"]))
         return {commit.outcome.key: CommitRef(commit.origin, commit.seq) for commit in found if commit.outcome}
+
+
+def doubled(region_dirs: Sequence[str], handlers: Collection[str]) -> dict[str, Doubled]:
+    """What the regions' lists of duplicates say of each key. `handlers` are the routes with an `on_duplicate`."""
+    pairs: dict[str, Pair] = {}
+    for region_dir in region_dirs:
+        with _reading(region_dir) as store:
+            for pair in listed(store):
+                if pair.handled or pair.other.unit not in pairs:
+                    pairs[pair.other.unit] = pair
+    found: dict[str, Doubled] = {}
+    for pair in pairs.values():
+        known = found.get(pair.kept.key, NOT_LISTED)
+        expected = pair.kept.scope in handlers and pair.other.status < 400
+        found[pair.kept.key] = Doubled(known.listed + 1, known.handled + bool(pair.handled), known.expected + expected)
+    return found
 
 
 def row_counts(stores: Sequence[Mapping[str, Values]], counted: Mapping[str, str]) -> dict[str, int]:

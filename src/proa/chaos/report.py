@@ -134,7 +134,7 @@ def _figures(report: DrillReport) -> Table:
         ("requests", f"{report.requests} through the edge: {report.ok} answered, {failed}"),
         ("failures", ", ".join(f"{count} x {why}" for why, count in report.failures.items()) or "none"),
         ("repeated keys", repeats or "none"),
-        ("acknowledged", f"{report.acknowledged} writes: {len(report.lost_writes)} lost, {report.duplicates} doubled"),
+        ("acknowledged", f"{report.acknowledged} writes: {len(report.lost_writes)} lost, {_doubled(report)}"),
         ("unreplicated", f"{report.rpo_writes} acknowledged writes at the fault"),
         ("recovery", recovered),
         ("stall", f"p50 {stall.p50:g} ms, p99 {stall.p99:g} ms, longest {stall.max:g} ms"),
@@ -142,6 +142,13 @@ def _figures(report: DrillReport) -> Table:
     ):
         table.add_row(f"[dim]{name}[/]", value)
     return table
+
+
+def _doubled(report: DrillReport) -> str:
+    if not report.duplicates_listed:
+        return f"{report.duplicates} doubled"
+    listed, handled = report.duplicates_listed, report.duplicates_handled
+    return f"{report.duplicates} doubled ({listed} keys listed as used in two regions, {handled} of them dealt with)"
 
 
 def _timeline(report: DrillReport) -> Table:
