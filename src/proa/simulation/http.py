@@ -36,7 +36,7 @@ class Http:
     def __init__(self, network: Network, now: Callable[[], float]) -> None:
         self._network = network
         self._now = now
-        self._loop = asyncio.get_running_loop()
+        self._loop = network.loop
         self._open: dict[Life, dict[asyncio.Future[Reply], str]] = {}
 
     async def request(self, source: str, target: str, request: Request, timeout_s: float | None = None) -> Reply:
@@ -57,13 +57,9 @@ class Http:
             lambda host: self._arrive(host, source, request, future),
             once=True,  # a connection delivers a request once; clients and the edge repeat it themselves
         )
-        if timeout_s is None:
-            return await future
-        timer = self._loop.call_later(timeout_s, settle, future, None, TimeoutError(f"{target} did not answer"))
-        try:
-            return await future
-        finally:
-            timer.cancel()
+        if timeout_s is not None:
+            self._loop.limit(future, timeout_s, lambda: TimeoutError(f"{target} did not answer"))
+        return await future
 
     def _arrive(self, host: Any, source: str, request: Request, future: asyncio.Future[Reply]) -> None:
         life = host.life

@@ -9,6 +9,7 @@ rest of the world then goes on inside the call, and the step resumes where it wa
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
 from functools import partial
@@ -89,6 +90,44 @@ class Alarm(msgspec.Struct, eq=False):
         return self.due
 
 
+class Patience:
+    """The waits of one process that have the same limit: they end in the order in which they began.
+
+    So one timer serves them all. Hardly any wait comes to its limit, and a timer for each would be set to be cancelled.
+    """
+
+    __slots__ = ("_loop", "_seconds", "_set", "_waits")
+
+    def __init__(self, loop: SimLoop, seconds: float) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._waits: deque[tuple[float, asyncio.Future[Any], Callable[[], Exception]]] = deque()
+        self._set = False
+
+    def add(self, future: asyncio.Future[Any], error: Callable[[], Exception]) -> None:
+        """Begin to wait."""
+        waits = self._waits
+        while waits and waits[0][1].done():
+            waits.popleft()
+        waits.append((self._loop.time() + self._seconds, future, error))
+        if not self._set:
+            self._watch_first()
+
+    def _watch_first(self) -> None:
+        self._set = True
+        self._loop.call_at(self._waits[0][0], self._is_up, self._waits[0][1])
+
+    def _is_up(self, watched: asyncio.Future[Any]) -> None:
+        """The time of the wait that was watched is up; go on with the first that is not over."""
+        waits, self._set = self._waits, False
+        while waits and (waits[0][1] is watched or waits[0][1].done()):
+            _, future, error = waits.popleft()
+            if not future.done():
+                future.set_exception(error())
+        if waits:
+            self._watch_first()
+
+
 class SimLoop(asyncio.BaseEventLoop):
     """asyncio's loop in virtual time. `order` permutes the ready tasks of each turn; None leaves them in order."""
 
@@ -99,6 +138,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self.tasks_made = 0
         self._order = order
         self._timers: list[tuple[float, int, Alarm]] = []
+        self._patience: dict[tuple[Process | None, float], Patience] = {}
         self._count = 0
         self._ready: Any  # asyncio's own
         self._stopping: bool
@@ -115,26 +155,34 @@ class SimLoop(asyncio.BaseEventLoop):
         return self.now_s if self.current is None else self.current.local_time(self.now_s)
 
     def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
-        owner = self.current
-        alarm = Alarm(callback, args, context or copy_context(), owner, when)
-        self._add(when if owner is None else owner.true_time(when), alarm)
-        return alarm
+        return self._set(when, Alarm(callback, args, context or copy_context(), self.current, when))
 
     def call_later(
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> Any:
-        owner = self.current
-        at = due = self.now_s + delay
-        if owner is not None:
-            due = owner.local_time(self.now_s) + delay
-            at = owner.true_time(due)
-        alarm = Alarm(callback, args, context or copy_context(), owner, due)
-        self._add(at, alarm)
-        return alarm
+        when = self.time() + delay
+        return self._set(when, Alarm(callback, args, context or copy_context(), self.current, when))
 
-    def _add(self, at: float, alarm: Alarm) -> None:
+    def rest(self, seconds: float) -> asyncio.Future[None]:
+        """What is done in `seconds` on the clock of whoever asks: a sleep in one callback."""
+        future: asyncio.Future[None] = self.create_future()
+        when = self.time() + seconds
+        self._set(when, Alarm(_rouse, (future,), None, self.current, when))
+        return future
+
+    def limit(self, future: asyncio.Future[Any], seconds: float, error: Callable[[], Exception]) -> None:
+        """Give `future` an error unless it is done in `seconds` on the clock of whoever asks."""
+        owner = self.current
+        patience = self._patience.get((owner, seconds))
+        if patience is None:
+            patience = self._patience[owner, seconds] = Patience(self, seconds)
+        patience.add(future, error)
+
+    def _set(self, when: float, alarm: Alarm) -> Alarm:
+        owner = alarm.owner
         self._count += 1
-        heappush(self._timers, (at, self._count, alarm))
+        heappush(self._timers, (when if owner is None else owner.true_time(when), self._count, alarm))
+        return alarm
 
     def after(self, true_s: float, act: Callable[..., object], *arguments: Any) -> None:
         """Let the world do something in `true_s` of true time."""
@@ -142,7 +190,8 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def at(self, true_s: float, act: Callable[..., object], *arguments: Any) -> None:
         """Let the world do something at a true time."""
-        self._add(true_s, Alarm(act, arguments, None, None, true_s))
+        self._count += 1
+        heappush(self._timers, (true_s, self._count, Alarm(act, arguments, None, None, true_s)))
 
     def retime(self, process: Process) -> None:
         """The clock of `process` changed its speed: its timers fall due at other true times."""
@@ -171,21 +220,23 @@ class SimLoop(asyncio.BaseEventLoop):
             self._turn()
 
     def _turn(self) -> None:
+        """What is ready, or else what is due next."""
         ready = self._ready
         if not ready:
             self._advance()
-        elif self._order is not None and len(ready) > 1:
+            return
+        if self._order is not None and len(ready) > 1:
             self._permute(self._order)
         for _ in range(len(ready)):
             if not ready:
                 break  # a stalled step ran the rest
-            alarm = ready.popleft()
-            if not alarm.over:
-                self.act(alarm)
+            self.act(ready.popleft())
 
     def act(self, alarm: Alarm) -> None:
-        """Act as the alarm's owner, now; it waits where the owner is paused."""
+        """Act as the alarm's owner, now, unless it was cancelled; it waits where the owner is paused."""
         owner = alarm.owner
+        if alarm.over:
+            return
         if owner is not None and owner.halted:
             owner.held.append(alarm)
             return
@@ -203,16 +254,16 @@ class SimLoop(asyncio.BaseEventLoop):
             self.current = before
 
     def _advance(self) -> None:
-        """Jump to the next timer that counts; everything due then becomes ready."""
-        timers, ready = self._timers, self._ready
-        while timers and not ready:
+        """Jump to the next timer that counts, and act. What it makes ready comes before what else is due then."""
+        timers = self._timers
+        while timers:
             at, _, alarm = heappop(timers)
             if not alarm.over:
-                self.now_s = at = max(self.now_s, at)
-                ready.append(alarm)
-                while timers and timers[0][0] <= at:
-                    ready.append(heappop(timers)[2])
-        if not (ready or self._stopping):
+                if at > self.now_s:
+                    self.now_s = at
+                self.act(alarm)
+                return
+        if not self._stopping:
             raise Deadlock("nothing can happen any more: every task waits and no timer is set")
 
     def _permute(self, order: Random) -> None:
@@ -320,6 +371,11 @@ class Steps:
     def close(self) -> None:
         """Give it up."""
         self._work.close()
+
+
+def _rouse(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _new_task(loop: Any, coroutine: Any, context: Context | None = None) -> Any:

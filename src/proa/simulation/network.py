@@ -26,6 +26,7 @@ STEP_S = 1e-6
 _encode = msgspec.msgpack.encode
 _decode = msgspec.msgpack.decode
 Way = tuple[str, str]
+Answer = asyncio.Future[Any]
 Arrival = tuple[float, Way, str, bytes]
 """A message that arrived: when, from where to where, what it was, and its payload."""
 
@@ -79,22 +80,25 @@ class Network:
         if self.loss and rng.random() < self.loss:
             self._fired("loss")
             return
-        copies = 1
+        self._carry(way, what, payload, act)
         if self.duplicate and not once and rng.random() < self.duplicate:
             self._fired("duplicate")
-            copies = 2
-        for _ in range(copies):
-            delay = self.delays.get(way, LOCAL_S) * (1 + JITTER * rng.random())
-            if self.extra and way in self.extra:
-                self._fired("delay")
-                delay += self.extra[way] * (0.5 + rng.random())
-            at = self.loop.now_s + delay
-            if self.reorder and rng.random() < self.reorder:
-                self._fired("reorder")
-                at += delay * 3 * rng.random()
-            else:
-                at = self._last[way] = max(at, self._last.get(way, 0.0) + STEP_S)
-            self.loop.at(at, self._arrive, way, what, payload, act)
+            self._carry(way, what, payload, act)
+
+    def _carry(self, way: Way, what: str, payload: bytes, act: Callable[[Any], None]) -> None:
+        """Let one copy arrive when it does."""
+        rng = self._rng
+        delay = self.delays.get(way, LOCAL_S) * (1 + JITTER * rng.random())
+        if self.extra and way in self.extra:
+            self._fired("delay")
+            delay += self.extra[way] * (0.5 + rng.random())
+        at = self.loop.now_s + delay
+        if self.reorder and rng.random() < self.reorder:
+            self._fired("reorder")
+            at += delay * 3 * rng.random()
+        else:
+            at = self._last[way] = max(at, self._last.get(way, 0.0) + STEP_S)
+        self.loop.at(at, self._arrive, way, what, payload, act)
 
     def _arrive(self, way: Way, what: str, payload: bytes, act: Callable[[Any], None]) -> None:
         if self.cut and way in self.cut:
@@ -127,70 +131,61 @@ class SimLink:
         self._network = network
         self._life = life
         self._loop = network.loop
-        self._prefix = life.token(4) + "-"
-        self._count = 0
-        self.waiting: dict[str, asyncio.Future[Any]] = {}
 
     async def call(self, node: str, method: str, payload: Any, *, timeout_s: float = 1.0) -> Any:
         self._life.port()
-        self._count += 1
-        call = f"{self._prefix}{self._count}"
-        future = self.waiting[call] = self._loop.create_future()
-        timer = self._loop.call_later(timeout_s, _expire, future, node, method, timeout_s)
-        self._send(node, call, method, payload, timeout_s)
+        answer: Answer = self._loop.create_future()
+        self._loop.limit(answer, timeout_s, lambda: _late(node, method, timeout_s))
+        self._send(node, method, payload, timeout_s, answer)
         try:
-            return await future
+            return await answer
         finally:
-            timer.cancel()
-            del self.waiting[call]
             self._life.port()
 
-    def _send(self, node: str, call: str, method: str, payload: Any, timeout_s: float) -> None:
+    def _send(self, node: str, method: str, payload: Any, timeout_s: float, answer: Answer) -> None:
         me, data = self._life.name, payload if payload.__class__ is bytes else _encode(payload)
 
         def arrive(host: Any) -> None:
             life = host.life
             if life is None or life.methods is None:
-                self._reply(node, me, call, None, LinkDown(f"cannot connect to {node}"))
+                self._reply(node, answer, None, LinkDown(f"cannot connect to {node}"))
             else:
                 copy = payload if payload.__class__ is bytes else _decode(data)
-                life.begin(self._serve(life, me, call, method, copy, timeout_s))
+                life.begin(self._serve(life, method, copy, timeout_s, answer))
 
         self._network.send(me, node, method, data, arrive)
 
-    async def _serve(self, life: Any, caller: str, call: str, method: str, payload: Any, deadline_s: float) -> None:
+    async def _serve(self, life: Any, method: str, payload: Any, deadline_s: float, answer: Answer) -> None:
         """The answering end, in the process that was asked."""
-        asked_s = self._loop.now_s
+        loop = self._loop
+        asked_s = loop.now_s
         try:
-            value = await _method(life, method)(caller, payload)
+            value = await _method(life, method)(self._life.name, payload)
         except ProaError as error:
-            self._reply(life.name, caller, call, None, error_of(life.name, [error.code, error.detail]))
+            self._reply(life.name, answer, None, error_of(life.name, [error.code, error.detail]))
         except Exception as error:  # noqa: BLE001 - a defect here must not take the node down
-            self._reply(life.name, caller, call, None, LinkRefused(f"{life.name} failed in {method}: {error!r}"))
+            self._reply(life.name, answer, None, LinkRefused(f"{life.name} failed in {method}: {error!r}"))
         else:
-            if self._loop.now_s - asked_s <= deadline_s:  # else the caller has given up
-                pulled_s = self._loop.now_s if method == "pull" else None
-                self._reply(life.name, caller, call, value, None, pulled_s)
+            if loop.now_s - asked_s <= deadline_s:  # else the caller has given up
+                self._reply(life.name, answer, value, None, loop.now_s if method == "pull" else None)
 
     def _reply(
-        self, source: str, target: str, call: str, value: Any, error: ProaError | None, pulled_s: float | None = None
+        self, source: str, answer: Answer, value: Any, error: ProaError | None, pulled_s: float | None = None
     ) -> None:
-        network = self._network
+        network, caller = self._network, self._life
         if network.lost_replies and network.loses_reply(source):
             return
         data = value if value.__class__ is bytes else _encode(value)
 
         def arrive(host: Any) -> None:
-            life = host.life
-            future = life.link.waiting.get(call) if life is not None and life.link is not None else None
-            if future is None:
+            if host.life is not caller or answer.done():
                 network.stale_reply()  # of a call that nobody waits for, perhaps of an earlier life
-            else:
-                if pulled_s is not None and not host.disk.full:  # else it has no room for what came
-                    network.pulled_s[source] = pulled_s
-                settle(future, value if value.__class__ is bytes else _decode(data), error)
+                return
+            if pulled_s is not None and not host.disk.full:  # else it has no room for what came
+                network.pulled_s[source] = pulled_s
+            settle(answer, value if value.__class__ is bytes else _decode(data), error)
 
-        network.send(source, target, "reply", data, arrive)
+        network.send(source, caller.name, "reply", data, arrive)
 
 
 def settle(future: asyncio.Future[Any], value: Any, error: Exception | None) -> None:
@@ -202,9 +197,8 @@ def settle(future: asyncio.Future[Any], value: Any, error: Exception | None) -> 
             future.set_exception(error)
 
 
-def _expire(future: asyncio.Future[Any], node: str, method: str, timeout_s: float) -> None:
-    if not future.done():
-        future.set_exception(LinkTimeout(f"{node} did not answer {method} within {timeout_s:g} s"))
+def _late(node: str, method: str, timeout_s: float) -> LinkTimeout:
+    return LinkTimeout(f"{node} did not answer {method} within {timeout_s:g} s")
 
 
 def _method(life: Any, name: str) -> Method:

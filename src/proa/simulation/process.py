@@ -87,7 +87,7 @@ class Life:
 
     async def sleep(self, seconds: float) -> None:
         self.port()
-        await asyncio.sleep(seconds)
+        await self._loop.rest(seconds)
 
     def random(self) -> float:
         return self._rng.random()
