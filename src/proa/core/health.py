@@ -8,9 +8,8 @@ something shared, so it is no region's failure and moves nothing.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -23,6 +22,9 @@ Seen = Mapping[str, Mapping[str, Observation]]
 
 Juries = tuple[tuple[str, tuple[str, ...]], ...]
 """Each region with the nodes that are configured to judge it."""
+
+
+WELL: Final = ("pass", "warn")
 
 
 class HealthPolicy(msgspec.Struct, frozen=True):
@@ -55,7 +57,7 @@ def rank(observation: Observation) -> int:
     """0 well, 1 alive but failing its deep checks, 2 not alive."""
     if not observation.live:
         return 2
-    return 0 if observation.deep in ("pass", "warn") else 1
+    return 0 if observation.deep in WELL else 1
 
 
 def observe(track: Track, sample: Observation, policy: HealthPolicy) -> Track:
@@ -85,7 +87,7 @@ def verdicts(observers: Juries, seen: Seen) -> Mapping[str, Verdict]:
 
 def shared_failures(votes: Mapping[str, list[Observation]], needed: Mapping[str, int]) -> frozenset[str]:
     """The deep checks that fail in every region that a quorum sees alive."""
-    alive = [region for region in votes if sum(vote.live for vote in votes[region]) >= needed[region]]
+    alive = [region for region in votes if [vote.live for vote in votes[region]].count(True) >= needed[region]]
     failing = [_failing_by_quorum(votes[region], needed[region]) for region in alive]
     if not failing:
         return frozenset()
@@ -97,21 +99,19 @@ def _votes(region: str, observers: Iterable[str], seen: Seen) -> list[Observatio
 
 
 def _failing_by_quorum(votes: list[Observation], needed: int) -> frozenset[str]:
-    counted = Counter(check for vote in votes for check in vote.failing)
-    return frozenset(check for check, count in counted.items() if count >= needed)
+    told = [check for vote in votes for check in vote.failing]
+    return frozenset(check for check in told if told.count(check) >= needed) if told else frozenset()
 
 
 def _verdict(votes: list[Observation], needed: int, shared: frozenset[str]) -> Verdict:
-    dead = sum(not vote.live for vote in votes)
-    well = sum(_well(vote, shared) for vote in votes)
+    dead = well = 0
+    for vote in votes:
+        if not vote.live:
+            dead += 1
+        elif vote.deep in WELL or (vote.failing and shared.issuperset(vote.failing)):
+            well += 1
     if dead >= needed:
         return "down"
     if well >= needed:
         return "healthy"
     return "failing" if len(votes) - well >= needed else "unknown"
-
-
-def _well(vote: Observation, shared: frozenset[str]) -> bool:
-    if rank(vote) == 1:
-        return bool(vote.failing) and shared.issuperset(vote.failing)
-    return vote.live

@@ -34,6 +34,16 @@ class Deadlock(RuntimeError):
     """Nothing in the world can ever happen again, and the coroutine that runs it still waits."""
 
 
+class Dial(Protocol):
+    """What the loop must know of a process's clock."""
+
+    exact: bool
+    """It shows true time: neither of the others need be asked."""
+
+    def monotonic(self, true_s: float) -> float: ...
+    def true_of(self, local_s: float) -> float: ...
+
+
 class Process(Protocol):
     """What the loop must know of the owner of a handle."""
 
@@ -43,10 +53,7 @@ class Process(Protocol):
     held: list[Any]
     """Handles that became ready while it was paused."""
 
-    local_time: Callable[[float], float]
-    """What its clock shows at a true time."""
-    true_time: Callable[[float], float]
-    """When its clock shows this."""
+    clock: Dial
 
 
 OWNER: ContextVar[Process | None] = ContextVar("owner", default=None)
@@ -137,13 +144,13 @@ class SimLoop(asyncio.BaseEventLoop):
         self.current: Process | None = None
         self.tasks_made = 0
         self._order = order
+        self._together = 0
         self._timers: list[tuple[float, int, Alarm]] = []
         self._patience: dict[tuple[Process | None, float], Patience] = {}
         self._count = 0
         self._ready: Any  # asyncio's own
         self._stopping: bool
         self.create_future = partial(asyncio.Future, loop=self)
-        self.set_task_factory(_new_task)
         self.set_exception_handler(_report)
 
     get_debug = bool  # pyright: ignore[reportAssignmentType]  # never; each future asks, so it is no Python function
@@ -152,7 +159,8 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def time(self) -> float:
         """The clock of whoever asks: a process's own, or true time for the world."""
-        return self.now_s if self.current is None else self.current.local_time(self.now_s)
+        owner = self.current
+        return self.now_s if owner is None or owner.clock.exact else owner.clock.monotonic(self.now_s)
 
     def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
         return self._set(when, Alarm(callback, args, context or copy_context(), self.current, when))
@@ -181,7 +189,8 @@ class SimLoop(asyncio.BaseEventLoop):
     def _set(self, when: float, alarm: Alarm) -> Alarm:
         owner = alarm.owner
         self._count += 1
-        heappush(self._timers, (when if owner is None else owner.true_time(when), self._count, alarm))
+        at = when if owner is None or owner.clock.exact else owner.clock.true_of(when)
+        heappush(self._timers, (at, self._count, alarm))
         return alarm
 
     def after(self, true_s: float, act: Callable[..., object], *arguments: Any) -> None:
@@ -196,7 +205,7 @@ class SimLoop(asyncio.BaseEventLoop):
     def retime(self, process: Process) -> None:
         """The clock of `process` changed its speed: its timers fall due at other true times."""
         self._timers = [
-            (process.true_time(alarm.due), number, alarm) if alarm.owner is process else (at, number, alarm)
+            (process.clock.true_of(alarm.due), number, alarm) if alarm.owner is process else (at, number, alarm)
             for at, number, alarm in self._timers
         ]
         heapify(self._timers)
@@ -215,32 +224,26 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def _run_once(self) -> None:
         """One turn for asyncio; here all turns until the loop is stopped."""
-        self._turn()
         while not self._stopping:
             self._turn()
 
     def _turn(self) -> None:
-        """What is ready, or else what is due next."""
-        ready = self._ready
-        if not ready:
-            self._advance()
-            return
-        if self._order is not None and len(ready) > 1:
-            self._permute(self._order)
-        for _ in range(len(ready)):
-            if not ready:
-                break  # a stalled step ran the rest
-            self.act(ready.popleft())
-
-    def act(self, alarm: Alarm) -> None:
-        """Act as the alarm's owner, now, unless it was cancelled; it waits where the owner is paused."""
+        """One callback, as its owner: the first that is ready; where nothing is, time jumps to what is due next."""
+        if self._ready:
+            alarm: Alarm = self._ready.popleft() if self._order is None else self._drawn(self._order)
+        elif self._timers:
+            at, _, alarm = heappop(self._timers)
+            if at > self.now_s:
+                self.now_s = at
+        else:
+            raise Deadlock("nothing can happen any more: every task waits and no timer is set")
         owner = alarm.owner
         if alarm.over:
             return
         if owner is not None and owner.halted:
-            owner.held.append(alarm)
+            owner.held.append(alarm)  # it waits until its owner goes on
             return
-        before, self.current = self.current, owner
+        self.current = owner
         try:
             if alarm.context is None:
                 alarm.act(*alarm.arguments)
@@ -250,21 +253,16 @@ class SimLoop(asyncio.BaseEventLoop):
             raise
         except BaseException as error:  # noqa: BLE001 - as asyncio does: it belongs to nobody
             self.call_exception_handler({"message": f"in {alarm.act!r}", "exception": error})
-        finally:
-            self.current = before
+        self.current = None
 
-    def _advance(self) -> None:
-        """Jump to the next timer that counts, and act. What it makes ready comes before what else is due then."""
-        timers = self._timers
-        while timers:
-            at, _, alarm = heappop(timers)
-            if not alarm.over:
-                if at > self.now_s:
-                    self.now_s = at
-                self.act(alarm)
-                return
-        if not self._stopping:
-            raise Deadlock("nothing can happen any more: every task waits and no timer is set")
+    def _drawn(self, order: Random) -> Alarm:
+        """The next that is ready, in the order drawn for those that became ready together."""
+        if not 0 < self._together <= len(self._ready):
+            self._together = len(self._ready)
+            if self._together > 1:
+                self._permute(order)
+        self._together -= 1
+        return self._ready.popleft()
 
     def _permute(self, order: Random) -> None:
         """Shuffle the task steps among their places; asyncio promises order only for plain callbacks."""
@@ -276,6 +274,12 @@ class SimLoop(asyncio.BaseEventLoop):
             batch[place] = step
         self._ready.clear()
         self._ready.extend(batch)
+
+    def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None) -> Any:
+        task = _Task[Any](coro, self, context)
+        if name is not None:
+            task.set_name(name)
+        return task
 
     # Processes.
 
@@ -304,6 +308,10 @@ class SimLoop(asyncio.BaseEventLoop):
     def requeue(self, handles: list[Any]) -> None:
         """Run these before what is ready now: they became so earlier."""
         self._ready.extendleft(reversed(handles))
+
+    def begin(self, owner: Process, work: Callable[..., object], context: Context) -> None:
+        """Let `owner` begin to work, next of all."""
+        self._ready.appendleft(Alarm(work, (), context, owner))
 
     # What would leave the world.
 
@@ -376,10 +384,6 @@ class Steps:
 def _rouse(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-def _new_task(loop: Any, coroutine: Any, context: Context | None = None) -> Any:
-    return _Task[Any](coroutine, loop, context)
 
 
 def _is_step(handle: Any) -> bool:

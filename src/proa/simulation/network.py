@@ -80,25 +80,23 @@ class Network:
         if self.loss and rng.random() < self.loss:
             self._fired("loss")
             return
-        self._carry(way, what, payload, act)
+        copies = 1
         if self.duplicate and not once and rng.random() < self.duplicate:
             self._fired("duplicate")
-            self._carry(way, what, payload, act)
-
-    def _carry(self, way: Way, what: str, payload: bytes, act: Callable[[Any], None]) -> None:
-        """Let one copy arrive when it does."""
-        rng = self._rng
-        delay = self.delays.get(way, LOCAL_S) * (1 + JITTER * rng.random())
-        if self.extra and way in self.extra:
-            self._fired("delay")
-            delay += self.extra[way] * (0.5 + rng.random())
-        at = self.loop.now_s + delay
-        if self.reorder and rng.random() < self.reorder:
-            self._fired("reorder")
-            at += delay * 3 * rng.random()
-        else:
-            at = self._last[way] = max(at, self._last.get(way, 0.0) + STEP_S)
-        self.loop.at(at, self._arrive, way, what, payload, act)
+            copies = 2
+        for _ in range(copies):
+            delay = self.delays.get(way, LOCAL_S) * (1 + JITTER * rng.random())
+            if self.extra and way in self.extra:
+                self._fired("delay")
+                delay += self.extra[way] * (0.5 + rng.random())
+            at = self.loop.now_s + delay
+            if self.reorder and rng.random() < self.reorder:
+                self._fired("reorder")
+                at += delay * 3 * rng.random()
+            else:
+                earliest = self._last.get(way, 0.0) + STEP_S
+                at = self._last[way] = at if at > earliest else earliest
+            self.loop.at(at, self._arrive, way, what, payload, act)
 
     def _arrive(self, way: Way, what: str, payload: bytes, act: Callable[[Any], None]) -> None:
         if self.cut and way in self.cut:

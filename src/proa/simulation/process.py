@@ -13,7 +13,7 @@ from contextvars import copy_context
 from random import Random
 from typing import Any, Literal
 
-from proa.simulation.loop import OWNER, Alarm, SimLoop, Steps
+from proa.simulation.loop import OWNER, SimLoop, Steps
 
 EPOCH_S = 1_700_000_000.0
 """The wall clock at the beginning of every world."""
@@ -23,11 +23,13 @@ Trap = Literal["pause", "jump", "kill"]
 class HostClock:
     """A host's two clocks: a wall clock that may be anywhere, and a monotonic one that may run fast or slow."""
 
-    __slots__ = ("_local_s", "_true_s", "offset_s", "rate")
+    __slots__ = ("_local_s", "_true_s", "exact", "offset_s", "rate")
 
     def __init__(self) -> None:
         self.offset_s = 0.0
         self.rate = 1.0
+        self.exact = True
+        """The monotonic clock has never run at another rate: it shows true time."""
         self._true_s = 0.0
         self._local_s = 0.0
 
@@ -37,12 +39,10 @@ class HostClock:
     def true_of(self, local_s: float) -> float:
         return self._true_s + (local_s - self._local_s) / self.rate
 
-    def wall(self, true_s: float) -> float:
-        return EPOCH_S + self.offset_s + self.monotonic(true_s)
-
     def run_at(self, rate: float, true_s: float) -> None:
         """From now on run `rate` times as fast as true time."""
         self._local_s, self._true_s, self.rate = self.monotonic(true_s), true_s, rate
+        self.exact = False
 
 
 class Life:
@@ -57,9 +57,8 @@ class Life:
         """Halted in the middle of a step, which goes on before anything else of it does."""
         self.dead = False
         self.held: list[Any] = []
-        self.local_time, self.true_time = clock.monotonic, clock.true_of
+        self.clock = clock
         self._loop = loop
-        self._clock = clock
         self._rng = rng
         self.authors = Random(rng.random())  # noqa: S311 - to be repeated, never a secret
         """What an author's own draws come from: a stream apart, so that Proa's do not depend on them."""
@@ -78,12 +77,14 @@ class Life:
     # Ports.
 
     def now(self) -> float:
-        self.port()
-        return self._clock.wall(self._loop.now_s)
+        monotonic_s = self.monotonic()  # here a trap may set the wall clock
+        return EPOCH_S + self.clock.offset_s + monotonic_s
 
     def monotonic(self) -> float:
-        self.port()
-        return self._clock.monotonic(self._loop.now_s)
+        if self._trap is not None:
+            self._count_down(self._trap)
+        now_s, clock = self._loop.now_s, self.clock
+        return now_s if clock.exact else clock.monotonic(now_s)
 
     async def sleep(self, seconds: float) -> None:
         self.port()
@@ -133,7 +134,7 @@ class Life:
     def begin(self, work: Coroutine[Any, Any, Any]) -> None:
         """Let this process do `work`, from now on or from when it is resumed."""
         steps = Steps(work, self.unfinished)
-        self._loop.act(Alarm(steps.go_on, (), self.context.copy(), self))
+        self._loop.begin(self, steps.go_on, self.context.copy())
 
     def stall(self, seconds: float) -> None:
         """Stand still in the middle of this step."""
