@@ -12,10 +12,13 @@ import asyncio
 import shutil
 import sqlite3
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Literal
 
+from proa.engines.sqlite.files import open_file
 from proa.simulation.loop import SimLoop
 from proa.simulation.process import Life
 
@@ -27,14 +30,17 @@ Work = Callable[[], None]
 
 
 class Disk:
-    """One host's disk. `slow_s` is added to each sync; `full` makes each fail.
+    """One host's disk, for the file `store` if it keeps one. `slow_s` is added to each sync; `full` makes each fail.
 
     `crash` kills at the next one, which takes longer than others do; `pause_s` is how long the process stands still in
     the next one.
     """
 
-    def __init__(self, folder: Path, rng: Random, loop: SimLoop, fired: Callable[[str], None]) -> None:
+    def __init__(
+        self, folder: Path, rng: Random, loop: SimLoop, fired: Callable[[str], None], store: str | None = None
+    ) -> None:
         self._folder = folder
+        self._store = store
         self._rng = rng
         self._loop = loop
         self._fired = fired
@@ -48,6 +54,12 @@ class Disk:
         self.on_crash: Callable[[], None] = lambda: None
         self.path = self._next()
         self.path.mkdir(parents=True)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Put the empty store there with which a new disk's first process would begin."""
+        if self._store:
+            (self.path / self._store).write_bytes(_empty_store())
 
     def _next(self) -> Path:
         self._copies += 1
@@ -149,16 +161,27 @@ class Disk:
 
     def restore(self) -> None:
         """Put the copy back; without one the disk comes back empty."""
-        self.path = self._next()
         if self._kept is None:
-            self.path.mkdir()
+            self.lose()
         else:
+            self.path = self._next()
             _copy(self._kept, self.path)
 
     def lose(self) -> None:
         """A new, empty disk."""
         self.path = self._next()
         self.path.mkdir()
+        self._prepare()
+
+
+@cache
+def _empty_store() -> bytes:
+    """A store's file before its first commit: made once, because every world begins with several."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "store.db"
+        for connection in open_file(file):
+            connection.close()
+        return file.read_bytes()
 
 
 def _copy(old: Path, new: Path) -> None:

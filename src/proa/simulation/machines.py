@@ -26,7 +26,7 @@ from proa.core.route import RoutePolicy
 from proa.core.situation import Rules
 from proa.errors import ProaError, UsageError
 from proa.nodes import edge, region, witness
-from proa.runtime.region import Region
+from proa.runtime.region import STORE_FILE, Region
 from proa.simulation.case import Moment
 from proa.simulation.disk import Disk
 from proa.simulation.history import Violation
@@ -109,7 +109,7 @@ class Machines:
         self._folder = Path(tempfile.mkdtemp(prefix="proa-world-", dir=_quick_folder()))
         self.network = Network(loop, self.stream("network"), self.fired, self._trace.append)
         self.http = Http(self.network, lambda: self.now)
-        self.nodes = {name: self._host(name, serve) for name, serve in self._plan_of_nodes()}
+        self.nodes = {name: self._host(name, *plan) for name, *plan in self._plan_of_nodes()}
         self.network.hosts = {**self.nodes, CLIENT: Outside(CLIENT), OPERATOR: Outside(OPERATOR)}
         self._lay_distances()
         for name in self.nodes:
@@ -134,14 +134,14 @@ class Machines:
                 life.running.abandon()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _plan_of_nodes(self) -> Iterator[tuple[str, Serve]]:
-        yield WITNESS, witness.serve
+    def _plan_of_nodes(self) -> Iterator[tuple[str, Serve, str | None]]:
+        yield WITNESS, witness.serve, witness.STORE
         for name in self.app.regions:
-            yield name, region.serve
-        yield EDGE, self._serve_edge
+            yield name, region.serve, STORE_FILE
+        yield EDGE, self._serve_edge, None
 
-    def _host(self, name: str, serve: Serve) -> Host:
-        disk = Disk(self._folder / name, self.stream(f"disk {name}"), self.loop, self.fired)
+    def _host(self, name: str, serve: Serve, store: str | None) -> Host:
+        disk = Disk(self._folder / name, self.stream(f"disk {name}"), self.loop, self.fired, store)
         disk.on_crash = lambda: self._die(name)
         return Host(name, disk, serve, self.stream(f"throttle {name}"), self.fired)
 
