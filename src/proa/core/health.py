@@ -87,6 +87,8 @@ def verdicts(observers: Juries, seen: Seen) -> Mapping[str, Verdict]:
 
 def shared_failures(votes: Mapping[str, list[Observation]], needed: Mapping[str, int]) -> frozenset[str]:
     """The deep checks that fail in every region that a quorum sees alive."""
+    if not [vote for told in votes.values() for vote in told if vote.failing]:
+        return frozenset()
     alive = [region for region in votes if [vote.live for vote in votes[region]].count(True) >= needed[region]]
     failing = [_failing_by_quorum(votes[region], needed[region]) for region in alive]
     if not failing:

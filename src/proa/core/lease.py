@@ -33,7 +33,7 @@ def written_at(heard_at: float, kept_s: float) -> float:
 
     On the reader's monotonic clock, and not too early even if the store's runs faster than it by the declared drift.
     """
-    return heard_at - kept_s / (1 + DRIFT)
+    return heard_at - kept_s / (1 + DRIFT) if kept_s else heard_at
 
 
 def listen_s(beat_s: float) -> float:

@@ -56,7 +56,7 @@ class Assignment(msgspec.Struct, frozen=True):
 
     def active(self) -> tuple[str, ...]:
         """The regions that serve writes, in declared order."""
-        return tuple(region for region, role in self.roles.items() if role == "active")
+        return tuple([region for region, role in self.roles.items() if role == "active"])
 
     def may_write(self, region: str) -> bool:
         """Whether `region` holds the right to write `active` rows in this epoch (its lease apart)."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from proa.core import lease
 from proa.core.audit import HEAD_KEY, Dated, Entry, Head
@@ -124,14 +126,16 @@ class Quorum(msgspec.Struct, frozen=True):
         """Whether this is what `nodes` say at `now`: nobody's beat came or became old meanwhile."""
         return self.nodes is nodes and self.since <= now <= self.until
 
-    def carried(self, nodes: dict[str, Known], name: str) -> Quorum:
-        """The same on `nodes`, which a beat of `name` made of the present ones, provided that it has the same opinions.
+    def repeated(self, node: Node) -> bool:
+        """Whether this beat is of a fresh node and brings the opinions that it had."""
+        return self.seen is not None and self.seen.get(node.name) == node.seen and not node.ended
+
+    def carried(self, nodes: dict[str, Known]) -> Quorum:
+        """The same on `nodes`, which beats that repeated their opinions made of the present ones.
 
         `until` stands: whoever else was heard last at that time is no fresher.
         """
-        known = nodes[name]
-        same = self.seen is not None and self.seen.get(name) == known.node.seen and not known.node.ended
-        return Quorum(nodes, self.seen, self.verdicts, self.since, self.until) if same else self
+        return Quorum(nodes, self.seen, self.verdicts, self.since, self.until)
 
 
 class Situation(msgspec.Struct, frozen=True):
@@ -191,11 +195,15 @@ def fold(
     before: Situation, rows: Sequence[Row], revision: int, store_s: float, now: float, kept_s: Sequence[float] = ()
 ) -> Situation:
     """The situation after these rows changed, heard at `now`; the store had kept them back for `kept_s` (none: 0)."""
-    after = msgspec.structs.replace(before, revision=max(revision, before.revision), store_s=store_s, store_at=now)
     dated = zip(rows, kept_s or [0.0] * len(rows), strict=True)
-    news = [each for each in dated if each[0].version > before.revision]  # two polls may have brought the same row
-    for row, kept in sorted(news, key=lambda each: each[0].version):
-        after = _fold_row(after, row, now, lease.written_at(now, kept))
+    news = [(row.version, row, kept) for row, kept in dated if row.version > before.revision]
+    news.sort(key=itemgetter(0))  # only what is newer: two polls may have brought the same row
+    nodes, quorum = _fold_nodes(before, [(row, kept) for _, row, kept in news if row.table == NODES], now)
+    revision = max(revision, before.revision)
+    after = replace(before, revision=revision, nodes=nodes, quorum=quorum, store_s=store_s, store_at=now)
+    for _, row, _ in news:
+        if row.table != NODES and row.value is not None:
+            after = _fold_row(after, row, row.value, now)
     return judged(after, now)
 
 
@@ -205,51 +213,52 @@ def judged(situation: Situation, now: float) -> Situation:
     if quorum is situation.quorum:
         return situation
     if quorum.verdicts is situation.quorum.verdicts:
-        return msgspec.structs.replace(situation, quorum=quorum)
+        return replace(situation, quorum=quorum)
     changed = {
         region: Standing(verdict, now)
         for region, verdict in quorum.verdicts.items()
         if region not in before or before[region].verdict != verdict
     }
-    return msgspec.structs.replace(situation, quorum=quorum, standing=before | changed if changed else before)
+    return replace(situation, quorum=quorum, standing=before | changed if changed else before)
 
 
-def _fold_row(situation: Situation, row: Row, now: float, written_at: float) -> Situation:
-    if row.table == NODES:
-        return _fold_node(situation, row, now, written_at)
-    if row.value is None:
-        return situation
+def _fold_row(situation: Situation, row: Row, value: bytes, now: float) -> Situation:
     if row.table == ROLES:
-        return _fold_roles(situation, row, msgspec.msgpack.decode(row.value, type=Assignment), now)
+        return _fold_roles(situation, row, msgspec.msgpack.decode(value, type=Assignment), now)
     if row.table == PLANS:
-        return _fold_plan(situation, row, msgspec.msgpack.decode(row.value, type=Plan), now)
+        return _fold_plan(situation, row, msgspec.msgpack.decode(value, type=Plan), now)
     if row.table == AUDIT:
-        return _fold_audit(situation, row, row.value)
+        return _fold_audit(situation, row, value)
     return situation
 
 
 def _fold_audit(situation: Situation, row: Row, value: bytes) -> Situation:
     if row.key == HEAD_KEY:
         head = msgspec.msgpack.decode(value, type=Head)
-        return msgspec.structs.replace(situation, audit=head, audit_version=row.version)
+        return replace(situation, audit=head, audit_version=row.version)
     entry = msgspec.msgpack.decode(value, type=Entry)
     latest = situation.trail[-1].entry.plan if situation.trail else ""
     if not entry.plan or entry.plan < latest:
         return situation
     before = situation.trail if entry.plan == latest else ()
-    return msgspec.structs.replace(situation, trail=(*before, Dated(entry, wall_of(row.stamp))))
+    return replace(situation, trail=(*before, Dated(entry, wall_of(row.stamp))))
 
 
-def _fold_node(situation: Situation, row: Row, now: float, written_at: float) -> Situation:
-    nodes = situation.nodes.copy()
-    known = nodes.pop(row.key, None)
-    if row.value is None:
-        return msgspec.structs.replace(situation, nodes=nodes)
-    nodes[row.key] = _known(known, row, _decode_node(row.value), written_at)
-    quorum = situation.quorum
-    if quorum.holds(situation.nodes, now):
-        quorum = quorum.carried(nodes, row.key)
-    return msgspec.structs.replace(situation, nodes=nodes, quorum=quorum)
+def _fold_nodes(before: Situation, told: Sequence[tuple[Row, float]], now: float) -> tuple[dict[str, Known], Quorum]:
+    """The nodes after these beats, and the quorum where it is still what they say."""
+    quorum = before.quorum
+    if not told:
+        return before.nodes, quorum
+    nodes = before.nodes.copy()
+    same = quorum.holds(before.nodes, now)
+    for row, kept_s in told:
+        known = nodes.pop(row.key, None)
+        if row.value is None:
+            same = False
+        else:
+            nodes[row.key] = now_known = _known(known, row, _decode_node(row.value), lease.written_at(now, kept_s))
+            same = same and quorum.repeated(now_known.node)
+    return nodes, quorum.carried(nodes) if same else quorum
 
 
 def _known(before: Known | None, row: Row, node: Node, written_at: float) -> Known:
@@ -272,10 +281,10 @@ def _known(before: Known | None, row: Row, node: Node, written_at: float) -> Kno
 def _fold_roles(situation: Situation, row: Row, assignment: Assignment, now: float) -> Situation:
     before = situation.assignment
     epoch_at = situation.epoch_at if before and before.epoch == assignment.epoch else now
-    return msgspec.structs.replace(situation, assignment=assignment, roles_version=row.version, epoch_at=epoch_at)
+    return replace(situation, assignment=assignment, roles_version=row.version, epoch_at=epoch_at)
 
 
 def _fold_plan(situation: Situation, row: Row, plan: Plan, now: float) -> Situation:
     if situation.plan and situation.plan.id > plan.id:
         return situation
-    return msgspec.structs.replace(situation, plan=plan, plan_version=row.version, plan_at=now)
+    return replace(situation, plan=plan, plan_version=row.version, plan_at=now)

@@ -163,19 +163,17 @@ class SimLoop(asyncio.BaseEventLoop):
         return self.now_s if owner is None or owner.clock.exact else owner.clock.monotonic(self.now_s)
 
     def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
-        return self._set(when, Alarm(callback, args, context or copy_context(), self.current, when))
+        return self._set(when, callback, args, context or copy_context())
 
     def call_later(
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> Any:
-        when = self.time() + delay
-        return self._set(when, Alarm(callback, args, context or copy_context(), self.current, when))
+        return self._set(self.time() + delay, callback, args, context or copy_context())
 
     def rest(self, seconds: float) -> asyncio.Future[None]:
         """What is done in `seconds` on the clock of whoever asks: a sleep in one callback."""
         future: asyncio.Future[None] = self.create_future()
-        when = self.time() + seconds
-        self._set(when, Alarm(_rouse, (future,), None, self.current, when))
+        self._set(self.time() + seconds, _rouse, (future,), None)
         return future
 
     def limit(self, future: asyncio.Future[Any], seconds: float, error: Callable[[], Exception]) -> None:
@@ -186,10 +184,11 @@ class SimLoop(asyncio.BaseEventLoop):
             patience = self._patience[owner, seconds] = Patience(self, seconds)
         patience.add(future, error)
 
-    def _set(self, when: float, alarm: Alarm) -> Alarm:
-        owner = alarm.owner
+    def _set(self, due: float, act: Callable[..., object], arguments: Any, context: Context | None) -> Alarm:
+        owner = self.current
+        at = due if owner is None or owner.clock.exact else owner.clock.true_of(due)
+        alarm = Alarm(act, arguments, context, owner, due)
         self._count += 1
-        at = when if owner is None or owner.clock.exact else owner.clock.true_of(when)
         heappush(self._timers, (at, self._count, alarm))
         return alarm
 
@@ -233,8 +232,7 @@ class SimLoop(asyncio.BaseEventLoop):
             alarm: Alarm = self._ready.popleft() if self._order is None else self._drawn(self._order)
         elif self._timers:
             at, _, alarm = heappop(self._timers)
-            if at > self.now_s:
-                self.now_s = at
+            self.now_s = max(self.now_s, at)
         else:
             raise Deadlock("nothing can happen any more: every task waits and no timer is set")
         owner = alarm.owner

@@ -96,7 +96,7 @@ class Network:
                 at += delay * 3 * rng.random()
             else:
                 earliest = self._last.get(way, 0.0) + STEP_S
-                at = self._last[way] = at if at > earliest else earliest
+                at = self._last[way] = max(earliest, at)
             self.loop.at(at, self._arrive, way, what, payload, act)
 
     def _arrive(self, way: Way, what: str, payload: bytes, act: Callable[[Any], None]) -> None:

@@ -40,6 +40,10 @@ TRANSACTIONS_KEPT_S = 600.0
 EXPIRED_KEPT_S = 600.0
 """Longer than any region's clock may be behind, so that no region still sees a row that is collected."""
 
+Found = tuple[list[Row], list[float | None]]
+"""Rows by version, and since when the store has had each of those that were routine."""
+NOTHING: Found = ([], [])
+
 _decode_result = msgspec.msgpack.Decoder(Result).decode
 
 
@@ -65,7 +69,7 @@ class SqliteGlobalStore:
         self._control_changed = self._news_came = False
         self._last_control = self._revision
         self._routine: dict[Key, tuple[int, float]] = {}
-        self._found: dict[tuple[str, int], list[Row]] = {}
+        self._found: dict[tuple[str, int], Found] = {}
 
     # The port.
 
@@ -96,12 +100,13 @@ class SqliteGlobalStore:
     async def watch(self, prefix: str, after: int, timeout_s: float) -> Changes:
         if not prefix.startswith("~"):
             raise GlobalStoreUnreachable(f"only control tables can be watched, not {prefix!r}")
-        rows = self._changed(prefix, after)
-        if timeout_s > 0 and all(map(self._is_routine, rows)):
+        rows, written_at = self._changed(prefix, after)
+        if timeout_s > 0 and None not in written_at:  # no news
             await self._news.wait(timeout_s)
-            rows = self._changed(prefix, after)
-        kept_s = self._kept_s(rows) if rows else []
-        return Changes(max((row.version for row in rows), default=after), rows, self._clock.now(), kept_s)
+            rows, written_at = self._changed(prefix, after)
+        now = self._clock.monotonic()
+        kept_s = [0.0 if at is None else now - at for at in written_at]
+        return Changes(rows[-1].version if rows else after, rows, self._clock.now(), kept_s)
 
     async def close(self) -> None:
         """Finish what was submitted and close the file; waiting watchers are sent home."""
@@ -149,30 +154,27 @@ class SqliteGlobalStore:
         if routine:
             self._routine[row.table, row.key] = row.version, self._clock.monotonic()
 
-    def _is_routine(self, row: Row) -> bool:
-        return self._routine.get((row.table, row.key), (0, 0.0))[0] == row.version
-
-    def _kept_s(self, rows: list[Row]) -> list[float]:
-        """How long each row was kept back: it had been written by then. Unknown, so zero, where it was news."""
-        now = self._clock.monotonic()
-        return [now - self._routine[row.table, row.key][1] if self._is_routine(row) else 0.0 for row in rows]
-
     def _collect(self, before: float) -> None:
         """Remove some of the rows that expired before this time. There is one copy of them, so that suffices."""
         for table, key in self._writer.execute(SQL["expired"], (before, Sweep.STRETCH)).fetchall():
             self._tables.move(table, key, None)
             self._writer.execute(SQL["drop_row"], (table, key))
 
-    def _changed(self, prefix: str, after: int) -> list[Row]:
-        """The rows changed since; looked up once for all who wait for the same."""
+    def _changed(self, prefix: str, after: int) -> Found:
+        """What changed since; looked up once for all who wait for the same."""
         if after >= self._last_control:
-            return []
-        rows = self._found.get((prefix, after))
-        if rows is None:
-            found = self._reader.execute(SQL["control_changes"], (after,))
-            rows = [row_of(table, key, rest) for table, key, *rest in found if table.startswith(prefix)]
-            self._found[prefix, after] = rows
-        return rows
+            return NOTHING
+        found = self._found.get((prefix, after))
+        if found is None:
+            changed = self._reader.execute(SQL["control_changes"], (after,))
+            rows = [row_of(table, key, rest) for table, key, *rest in changed if table.startswith(prefix)]
+            found = self._found[prefix, after] = rows, [self._written_at(row) for row in rows]
+        return found
+
+    def _written_at(self, row: Row) -> float | None:
+        """Since when this store has had a row that was routine; None where it was news, or is from an earlier life."""
+        version, at = self._routine.get((row.table, row.key), (0, 0.0))
+        return at if version == row.version else None
 
     # The in-memory side of a batch (`group.BatchState`).
 
