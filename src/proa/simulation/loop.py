@@ -53,7 +53,8 @@ class Process(Protocol):
     held: list[Any]
     """Handles that became ready while it was paused."""
 
-    clock: Dial
+    @property
+    def clock(self) -> Dial: ...
 
 
 OWNER: ContextVar[Process | None] = ContextVar("owner", default=None)
@@ -232,7 +233,8 @@ class SimLoop(asyncio.BaseEventLoop):
             alarm: Alarm = self._ready.popleft() if self._order is None else self._drawn(self._order)
         elif self._timers:
             at, _, alarm = heappop(self._timers)
-            self.now_s = max(self.now_s, at)
+            if at > self.now_s:  # noqa: PLR1730 - it runs too often for a call
+                self.now_s = at
         else:
             raise Deadlock("nothing can happen any more: every task waits and no timer is set")
         owner = alarm.owner
@@ -273,7 +275,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self._ready.clear()
         self._ready.extend(batch)
 
-    def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None) -> Any:
+    def create_task(self, coro: Any, *, name: object = None, context: Context | None = None) -> Any:
         task = _Task[Any](coro, self, context)
         if name is not None:
             task.set_name(name)
@@ -307,9 +309,11 @@ class SimLoop(asyncio.BaseEventLoop):
         """Run these before what is ready now: they became so earlier."""
         self._ready.extendleft(reversed(handles))
 
-    def begin(self, owner: Process, work: Callable[..., object], context: Context) -> None:
-        """Let `owner` begin to work, next of all."""
-        self._ready.appendleft(Alarm(work, (), context, owner))
+    def begin(self, work: Coroutine[Any, Any, Any], owner: Any) -> None:
+        """Let a process begin with `work`, next of all, or when it is resumed."""
+        steps = Steps(work, owner.unfinished)
+        owner.unfinished[steps] = None
+        self._ready.appendleft(Alarm(steps.go_on, (), owner.context.copy(), owner))
 
     # What would leave the world.
 
@@ -350,33 +354,29 @@ def run(main: Coroutine[Any, Any, T], order: Random | None = None) -> T:
         loop.close()
 
 
-class Steps:
+class Steps(msgspec.Struct, eq=False):
     """A coroutine that goes on, without a task, whenever what it waits for is done.
 
     That is cheaper than a task, which nobody may ask for here: no time-out and no task group works within. `pending` is
     where its like are kept until they end; a process that dies leaves them there.
     """
 
-    __slots__ = ("_pending", "_work")
-
-    def __init__(self, work: Coroutine[Any, Any, Any], pending: dict[Steps, None]) -> None:
-        self._work = work
-        self._pending = pending
-        pending[self] = None
+    work: Coroutine[Any, Any, Any]
+    pending: dict[Steps, None]
 
     def go_on(self, _: object = None) -> None:
         """Run until it waits for something, or ends."""
         try:
-            waits_for = self._work.send(None)
+            waits_for = self.work.send(None)
         except StopIteration:
-            del self._pending[self]
+            del self.pending[self]
         else:
             waits_for._asyncio_future_blocking = False  # noqa: SLF001 - what a task does with what it awaits
             waits_for.add_done_callback(self.go_on)
 
     def close(self) -> None:
         """Give it up."""
-        self._work.close()
+        self.work.close()
 
 
 def _rouse(future: asyncio.Future[None]) -> None:

@@ -109,7 +109,7 @@ class Machines:
         self._folder = Path(tempfile.mkdtemp(prefix="proa-world-", dir=_quick_folder()))
         self.network = Network(loop, self.stream("network"), self.fired, self._trace.append)
         self.http = Http(self.network, lambda: self.now)
-        self.nodes = {name: self._host(name, *plan) for name, *plan in self._plan_of_nodes()}
+        self.nodes = {name: self._host(name, serve, store) for name, serve, store in self._plan_of_nodes()}
         self.network.hosts = {**self.nodes, CLIENT: Outside(CLIENT), OPERATOR: Outside(OPERATOR)}
         self._lay_distances()
         for name in self.nodes:

@@ -131,11 +131,6 @@ class Life:
         """Begin a task of this process."""
         return self._loop.create_task(work, context=self.context.copy())
 
-    def begin(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Let this process do `work`, from now on or from when it is resumed."""
-        steps = Steps(work, self.unfinished)
-        self._loop.begin(self, steps.go_on, self.context.copy())
-
     def stall(self, seconds: float) -> None:
         """Stand still in the middle of this step."""
         self._loop.stall(self, seconds)
