@@ -37,15 +37,18 @@ JOURNAL_RETENTION_MAX_S = 7 * 24 * 3600.0
 class TableDeclaration(TypedDict, total=False):
     """How a table is kept.
 
-    `mode` says who may write (`any`, or `active` where one region is active), `merge` what becomes of concurrent writes
-    in mode `any`. `indexes` names fields by which rows are found besides their key: `{"by_sku": "sku"}`, or two where
-    the rows of one value are sorted by another: `{"by_day": ("day", "at")}`. `expires` names a field with the time (in
-    seconds since 1970; None: never) from which on a row is not there any more for any reader. `residency` names the
-    regions that may hold the rows, if not all may: a list, or `by(field, {...})` where a field of the row decides.
+    `mode` says who may write: `any` region, the row's `home`, the `active` one where one is active, or any of them in
+    the global store (`strong`). `merge` is what becomes of concurrent writes in mode `any`. `home` names the field that
+    holds a row's home region; without it the row's key decides. `indexes` names fields by which rows are found besides
+    their key: `{"by_sku": "sku"}`, or two where another one sorts the rows of one value: `{"by_day": ("day", "at")}`.
+    `expires` names a field with the time (in seconds since 1970; None: never) from which on a row is not there any more
+    for any reader. `residency` names the regions that may hold the rows, if not all may: a list, or `by(field, {...})`
+    where a field of the row decides.
     """
 
     mode: Mode | None
     merge: Merge | None
+    home: str | None
     indexes: Mapping[str, str | tuple[str, str]]
     expires: str | None
     residency: Declared | None
@@ -154,8 +157,14 @@ class App:
                 f"table {name}: mode `active` needs topology active-passive; where every region is active, "
                 "choose `any` (merged) or `strong` (global store)"
             )
+        home = options.get("home")
+        mode = mode or ("home" if home else None)
+        if mode == "home" and self.topology == "active-passive":
+            raise DeclarationError(
+                f"table {name}: mode `home` needs topology active-active; where one region is active, choose `active`"
+            )
         chosen: Mode = mode or ("active" if self.topology == "active-passive" and merge is None else "any")
-        rest = options.get("expires"), options.get("residency")
+        rest = options.get("expires"), options.get("residency"), home, self.regions
         declared = TableOptions(key, chosen, merge, sort, options.get("indexes", {}), *rest)
         table = Table(name, kind, declared) if sort is None else SortedTable(name, kind, declared)
         if table.residency:

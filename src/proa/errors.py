@@ -262,11 +262,34 @@ class UnitMisclassified(ProaError):
 
     Cause: the edge's retry rules rest on the route's class, and Proa inferred `regional` from the handler's code while
     it wrote a `strong` table (or the reverse).
-    Fix: declare it: `@app.post(..., unit="global")` or `unit="regional"`.
+    Fix: declare it: `@app.post(..., unit="global")`, `unit="home"` or `unit="regional"`.
     """
 
     code = "PROA-U003"
     title = "Unit misclassified"
+
+
+class MixedHome(ProaError):
+    """A unit tried to write rows that have different homes; nothing was committed.
+
+    Cause: a unit commits in one region's store, and rows of mode `home` under different keys may have different homes.
+    Fix: write rows under one key (rows of several tables under one key share a home), rows that name the same region,
+    or one row a unit.
+    """
+
+    code = "PROA-U010"
+    title = "Unit writes rows of two homes"
+
+
+class HomeFixed(Unprocessable):
+    """A row's home cannot be changed by writing over it; nothing was committed.
+
+    Cause: the field that names the row's home region has another value than in the row that is there.
+    Fix: delete the row, and insert it anew once the delete has reached the other region.
+    """
+
+    code = "PROA-U011"
+    title = "A row's home is fixed"
 
 
 class Contended(Unavailable):
@@ -486,6 +509,30 @@ class AnswerWithheld(ProaError):
     code = "PROA-R011"
     status = 409
     title = "Answer held elsewhere"
+
+
+class NotHome(Unavailable):
+    """This region does not act as home of the row, or not yet; nothing was committed.
+
+    Cause: homes are changing hands, the region's lease ran out, or it has not taken over what a lost region left.
+    Fix: send the request again after `Retry-After`; `proa status` shows roles and epoch.
+    """
+
+    code = "PROA-R008"
+    title = "Region is not the row's home"
+    not_started = True
+
+
+class HomeUnreachable(Unavailable):
+    """The region that acts as home of the row cannot be reached from here; nothing was sent.
+
+    Cause: the home is lost and has not been evacuated yet, or the link to it is cut.
+    Fix: send the request again after `Retry-After`; once the home is evacuated another region stands in for it.
+    """
+
+    code = "PROA-R009"
+    title = "Home unreachable"
+    not_started = True
 
 
 # Stores and links (S).

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from proa.core import home
 from proa.core.dedupe import Outcome, Pair
 from proa.core.replicate.compaction import Retention
 from proa.core.replicate.journal import Commit, Dot, Key, Row, Write
@@ -41,7 +42,8 @@ class Batch(msgspec.Struct):
     """What one unit asks a store to commit, all or nothing.
 
     `id` makes a repeated call of a global store safe. `reads` are versions to validate (0: absent); `dots` the commits
-    that wrote them. `epoch` is the one under which the unit acts. What is `routine` is no news to anybody who watches.
+    that wrote them. `epoch` is the one under which the unit acts, `places` those whose home it claims to be. What is
+    `routine` is no news to anybody who watches.
     """
 
     id: str
@@ -52,6 +54,7 @@ class Batch(msgspec.Struct):
     epoch: int = 0
     trace: str = ""
     routine: bool = False
+    places: tuple[home.Place, ...] = ()
 
 
 class Committed(msgspec.Struct, frozen=True, tag=True):
@@ -258,6 +261,10 @@ class RegionControl(Protocol):
     def health(self) -> HealthReport: ...
     def assume(self, assignment: Assignment, lease_until: float) -> None:
         """Act on these roles until `lease_until` (the region's monotonic clock)."""
+        ...
+
+    async def stop_before(self, epoch: int) -> None:
+        """Return once all that was committed under epochs older than `epoch`, which is assumed, is durable."""
         ...
 
     async def drain(self, epoch: int) -> int:

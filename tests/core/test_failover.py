@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proa.core import gate
-from proa.core.duty import CatchUp, Drain, Hold, Rejoin, duties
+from proa.core.duty import CatchUp, Drain, Hold, Rejoin, StopBefore, duties
 from proa.core.failover import decide, propose, turn_s
 from proa.core.lease import LeaseWatch
 from proa.core.plan import TRANSITIONS, Approval, Loss, Plan, approval_holds, digest, moved
-from proa.core.roles import Assignment, Node, Observation
+from proa.core.roles import Assignment, Cut, Node, Observation
 from proa.core.situation import Known, Report, Rules, Situation, Standing
 
 EU, US = "eu", "us"
@@ -194,6 +194,55 @@ def test_the_target_is_promoted_when_it_covers_the_cut_and_not_before():
     assert [(cut.epoch, cut.origin, cut.seq) for cut in after.cuts] == [(2, "eu/1", 10)]
 
 
+def approved(s, **changes):
+    """The plan that follows on an approval of this one."""
+    shown = plan("gate", accept_lost=0, **changes)
+    shown = moved(shown, "approve", approval=Approval("ann", digest(shown), 9_999.0))
+    return decide(msgspec.structs.replace(s, plan=shown), US, NOW)
+
+
+def under(s, **changes):
+    return msgspec.structs.replace(s, assignment=msgspec.structs.replace(s.assignment, **changes))
+
+
+def test_an_origin_that_lives_on_after_a_cut_is_cut_again():
+    """It drained, was given its role back, and is lost now with commits that nobody has."""
+    s = under(situation(eu=DEAD, nodes=[dead_eu()]), cuts=(Cut(1, "eu/1", 7),))
+    [change] = approved(s)
+    assert (change.action, change.plan.origins) == ("fence", ("eu/1",))
+
+
+def test_an_earlier_life_of_a_lost_region_is_not_cut_twice():
+    lives = dead_eu(origin="eu/2", cursors={"eu/1": 10, "eu/2": 3}, head=3)
+    caught_up = known(US, origin="us/1", cursors={"eu/1": 10, "eu/2": 3}, seen={EU: DEAD})
+    reports = (Report("eu/2", 3, NOW - 3.0),)
+    s = under(
+        situation(eu=DEAD, nodes=[msgspec.structs.replace(lives, reports=reports), caught_up]),
+        cuts=(Cut(1, "eu/1", 10),),
+    )
+    [change] = approved(s)
+    assert change.plan.origins == ("eu/2",)
+
+
+def test_what_only_the_lost_region_had_of_an_origin_that_ended_before_is_cut_with_it():
+    """A third region was lost first, and its last commits had reached this one alone."""
+    lost = dead_eu(cursors={"eu/1": 10, "ap/1": 30})
+    left = known(US, origin="us/1", cursors={"eu/1": 10, "ap/1": 28}, seen={EU: DEAD})
+    [change] = approved(under(situation(eu=DEAD, nodes=[lost, left]), cuts=(Cut(1, "ap/1", 30),)))
+    assert change.plan.origins == ("eu/1", "ap/1")
+
+
+def test_where_every_region_is_active_a_silent_one_is_not_cut_off_with_another():
+    """It has rights of its own, which end by a plan of its own."""
+    both = fenced(target="", kind="evacuate")
+    silent = known(US, heard_at=NOW - 60.0, origin="us/1")
+    s = situation(eu=DEAD, nodes=[dead_eu(), silent], plan=both, roles={EU: "fenced", US: "active"}, revoked={EU: 1})
+    [change] = decide(under(s, topology="active-active"), US, NOW + 5.0)
+    assert (change.action, change.plan.dropped) == ("catch_up", ())
+    [change] = decide(s, US, NOW + 5.0)
+    assert change.plan.dropped == (US,)
+
+
 def test_an_edge_that_does_not_confirm_is_noted_and_not_waited_for_for_ever():
     promoted = plan("promote", new_epoch=2)
     s = situation(eu=DEAD, nodes=[dead_eu()], plan=promoted)
@@ -224,13 +273,18 @@ def test_the_targets_controller_is_first_and_the_lost_regions_last():
 def test_what_a_plan_asks_of_a_region(me, step, revoked, epoch, asked):
     s = situation(plan=plan(step, origins=("eu/1",), goal={"eu/1": 10}), revoked=revoked)
     s = msgspec.structs.replace(s, assignment=msgspec.structs.replace(s.assignment, epoch=epoch))
-    assert duties(s, me, rejoined=0) == asked
+    assert duties(s, me, rejoined=0, stopped=2) == asked
+
+
+def test_a_region_says_for_each_epoch_that_it_stopped_under_older_ones():
+    assert duties(situation(), US, rejoined=0, stopped=0) == [Hold(frozenset()), StopBefore(1)]
+    assert duties(situation(), US, rejoined=0, stopped=1) == [Hold(frozenset())]
 
 
 def test_a_region_that_rejoined_for_this_epoch_is_not_asked_again():
     s = situation(revoked={EU: 1})
     s = msgspec.structs.replace(s, assignment=msgspec.structs.replace(s.assignment, epoch=2))
-    assert duties(s, EU, rejoined=2) == [Hold(frozenset())]
+    assert duties(s, EU, rejoined=2, stopped=2) == [Hold(frozenset())]
 
 
 # The table.

@@ -1,5 +1,7 @@
 """Sessions in regions on real files: what a client wrote or read, it reads again anywhere, or is told why not."""
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -150,6 +152,12 @@ def test_a_replayed_answer_carries_the_commit_that_it_tells_of(tmp_path):
     run(tmp_path, scenario, keyed())
 
 
+async def felt(region, epoch):
+    """Until the region's rows have felt the cuts of `epoch`."""
+    while region.sessions.epoch < epoch:
+        await asyncio.sleep(0)
+
+
 def test_a_session_whose_commits_a_fail_over_cut_off_is_told_so_once(tmp_path):
     async def scenario(running):
         await running.request("eu", "PUT", "/any", Item("a", 1))
@@ -159,7 +167,7 @@ def test_a_session_whose_commits_a_fail_over_cut_off_is_told_so_once(tmp_path):
         written = await running.request("eu", "PUT", "/any", Item("a", 2), session="")
         for name in ("us", "ap"):
             running[name].assume(without("eu", cuts=(Cut(2, "eu/1", 1),)), float("inf"))
-            await running[name]._setting_aside
+            await felt(running[name], 2)
         lost = await running.request("us", "GET", "/any/a/none", session=token(written))
         assert code(lost) == (409, "PROA-Q003")
         assert detail(lost) == ("1 commits that this session may have written or read are missing: 1 of eu/1 after 1")
@@ -183,7 +191,7 @@ def test_a_session_is_told_of_commits_that_were_set_aside_in_the_region_that_cam
         running.links.cut.clear()
         for region in running.regions.values():
             region.assume(leading("us", 2, (Cut(2, "eu/1", 1),)), float("inf"))
-            await region._setting_aside
+            await felt(region, 2)
         await running.settled()
         for name in REGIONS:
             lost = await running.request(name, "GET", "/active/a/none", session=token(written))

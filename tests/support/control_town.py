@@ -148,6 +148,9 @@ class ToyRegion:
         self.assignment = assignment
         self.lease_until = max(self.lease_until, lease_until)
 
+    async def stop_before(self, _epoch):
+        """Toy commits are durable at once."""
+
     async def drain(self, _epoch):
         self.draining = True
         return self.applied.get(self.origin, 0)

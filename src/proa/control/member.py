@@ -18,7 +18,7 @@ from proa.control.ledger import STORE_AWAY, strong
 from proa.control.parts import Parts
 from proa.control.wake import Wake
 from proa.core import lease
-from proa.core.duty import CatchUp, Drain, Duty, Hold, Rejoin, duties
+from proa.core.duty import CatchUp, Drain, Duty, Hold, Rejoin, StopBefore, duties
 from proa.core.replicate.journal import Key
 from proa.core.roles import NODES, ROLES, ROLES_KEY, Assignment, Node, NodeKind, Observation
 from proa.core.situation import Known
@@ -220,6 +220,7 @@ class Obedience:
         self._held: dict[str, int] = {}
         self._drained: tuple[int, int] | None = None
         self._rejoined = 0
+        self._stopped = 0
         self._acted = (0, 0)
         self._caught_up: CatchUp | None = None
         self._assumed: tuple[Assignment, float] | None = None
@@ -235,7 +236,7 @@ class Obedience:
         assert situation.assignment is not None
         self.assume(situation.assignment, lease_until)
         before = (self._acted, self._held, self._drained)
-        asked = duties(situation, self._region.name, self._rejoined)
+        asked = duties(situation, self._region.name, self._rejoined, self._stopped)
         for duty in asked:
             self._perform(duty, situation.assignment)
         if not any(isinstance(duty, Rejoin) for duty in asked):
@@ -264,6 +265,7 @@ class Obedience:
             cursors=cursors,
             held=self._held,
             drained=drained[0] if drained else None,
+            stopped=self._stopped,
             ready=self._region.health().ready,
         )
 
@@ -282,6 +284,8 @@ class Obedience:
                 self._start(f"drain {epoch}", lambda: self._drain(epoch))
             case CatchUp(plan) if duty != self._caught_up:
                 self._start(f"catch up {plan}", lambda: self._catch_up(duty))
+            case StopBefore(epoch):
+                self._start(f"stop before {epoch}", lambda: self._stop_before(epoch))
             case Rejoin(epoch):
                 self._start(f"rejoin {epoch}", lambda: self._rejoin(assignment))
             case _:
@@ -291,6 +295,10 @@ class Obedience:
         if origins != self._held.keys():
             cursors = self._region.hold(origins)
             self._held = {origin: cursors.get(origin, 0) for origin in sorted(origins)}
+
+    async def _stop_before(self, epoch: int) -> None:
+        await self._region.stop_before(epoch)
+        self._stopped = epoch
 
     async def _drain(self, epoch: int) -> None:
         self._drained = (epoch, await self._region.drain(epoch))

@@ -36,11 +36,17 @@ class Rejoin(msgspec.Struct, frozen=True, tag=True):
     epoch: int
 
 
-Duty = Drain | Hold | CatchUp | Rejoin
+class StopBefore(msgspec.Struct, frozen=True, tag=True):
+    """Say when nothing is committed any more under epochs older than `epoch`."""
+
+    epoch: int
 
 
-def duties(s: Situation, me: str, rejoined: int) -> list[Duty]:
-    """What is asked of `me`; `rejoined` is the epoch for which it last rejoined.
+Duty = Drain | Hold | CatchUp | Rejoin | StopBefore
+
+
+def duties(s: Situation, me: str, rejoined: int, stopped: int) -> list[Duty]:
+    """What is asked of `me`; `rejoined` is the epoch for which it last rejoined, `stopped` what it last said so for.
 
     A region whose right was revoked in an older epoch than the present one was cut off: a plan went on without it.
     """
@@ -48,6 +54,8 @@ def duties(s: Situation, me: str, rejoined: int) -> list[Duty]:
         return []
     epoch, revoked = s.assignment.epoch, s.assignment.revoked.get(me)
     asked: list[Duty] = [Hold(held_origins(s, me))]
+    if stopped < epoch:
+        asked.append(StopBefore(epoch))
     if revoked is not None and revoked < epoch and rejoined < epoch:
         asked.append(Rejoin(epoch))
     if revoked is not None and revoked == epoch:

@@ -232,7 +232,7 @@ def _after_approve(s: Situation, plan: Plan, a: Assignment, now: float) -> list[
         "fence",
         findings=findings,
         loss=loss,
-        origins=tuple(origin for origin in gate.origins_of(s, plan.lost) if all(c.origin != origin for c in a.cuts)),
+        origins=_to_cut(s, plan, a),
         fenced_epoch=fenced.epoch,
         fenced_revision=fenced.revision,
     )
@@ -253,8 +253,10 @@ def _after_fence(s: Situation, plan: Plan, a: Assignment, now: float) -> list[Ch
         return [_called_off(a, plan, f"it would lose more than approved: {loss.known} known, more unknown")]
     cut = _cut(s, plan, held)
     goal = cut if plan.lost else {known.node.origin: known.node.head for known in held.values() if known.node.origin}
-    step = moved(plan, "catch_up", cut=cut, goal=goal, dropped=missing, loss=loss)
-    return [Change("catch_up", step, evidence=(plan.lost,) if plan.lost else (), detail=_cut_detail(cut, missing))]
+    # Where every region is active, one that is silent has rights of its own, which end by a plan of its own.
+    dropped = missing if a.topology == "active-passive" else ()
+    step = moved(plan, "catch_up", cut=cut, goal=goal, dropped=dropped, loss=loss)
+    return [Change("catch_up", step, evidence=(plan.lost,) if plan.lost else (), detail=_cut_detail(cut, dropped))]
 
 
 def _after_catch_up(s: Situation, plan: Plan, a: Assignment, now: float) -> list[Change]:
@@ -373,6 +375,21 @@ def _over(s: Situation, plan: Plan, now: float) -> bool:
 def _drain_limit_s(s: Situation, plan: Plan, now: float) -> float:
     known = s.nodes.get(plan.lost)
     return s.rules.drain_timeout_s + (max(0.0, known.lease.remaining_s(now)) if known else 0.0)
+
+
+def _to_cut(s: Situation, plan: Plan, a: Assignment) -> tuple[str, ...]:
+    """The origins that end here: those of the lost region, and earlier ones of which it had more than any survivor.
+
+    A region that drained goes on in its origin after its cut, so what ended once may live still.
+    """
+    if not plan.lost:
+        return ()
+    ended, lost = {cut.origin: cut.seq for cut in a.cuts}, s.nodes.get(plan.lost)
+    alive = lost.node.origin if lost else ""
+    own = [origin for origin in gate.origins_of(s, plan.lost) if origin == alive or origin not in ended]
+    left = [s.nodes[name] for name in _survivors(s, a, plan) if name in s.nodes]
+    beyond = [origin for origin, seq in ended.items() if left and max(_has(node, origin) for node in left) < seq]
+    return (*own, *(origin for origin in beyond if origin not in own))
 
 
 def _survivors(s: Situation, a: Assignment, plan: Plan) -> list[str]:

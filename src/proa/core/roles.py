@@ -86,6 +86,7 @@ class Node(msgspec.Struct, frozen=True):
     `drained` is the epoch for which a fenced region has stopped and flushed; its final sequence is then in `head`.
     `held` are the origins that this region applies no more until a cut names them, with its cursor at that moment.
     `ended` is true where this life's end was confirmed by somebody who knows (a supervisor, an operator).
+    `stopped` is the epoch under whose predecessors this region commits nothing any more: what it did is in `cursors`.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Node(msgspec.Struct, frozen=True):
     version: str = ""
     schema: str = ""
     seen: dict[str, Observation] = {}
+    stopped: int = 0
 
     def repeats(self, before: Node) -> bool:
         """Whether it says no more than `before` did, save that the node lives on and how far it has come."""

@@ -1,8 +1,9 @@
 """Where a request goes, and where it may go again: the routing plan that every edge is compiled from.
 
 Two decisions, both pure. *Which regions* comes from the assignment (roles and weights): active regions first, standbys
-behind them, all others never. *What may be repeated* comes from the route's class: a unit that decides in one place
-(or reads only) may run twice; a regional unit may be sent again only if no handler can have seen it.
+behind them, all others never. *What may be repeated* comes from the route's class: a unit that is decided in one place
+(the global store, or a row's home) or reads only may run twice; a regional one may be sent again only if no handler can
+have seen it.
 The edge's agent calls `plan` for each new assignment; `proa.edge.envoy` turns the plan into Envoy's configuration.
 """
 
@@ -15,10 +16,12 @@ import msgspec
 
 from proa.core.roles import Assignment, Role, Topology
 
-RouteClass = Literal["read", "global", "regional"]
+RouteClass = Literal["read", "global", "home", "regional"]
 Probe = Literal["live", "health"]
 """`live`: the process answers. `health`: the region's own deep verdict, readiness included."""
 
+DECIDED_ONCE: tuple[RouteClass, ...] = ("global", "home")
+"""Their keys are decided in one place, whichever region is asked."""
 FULL = 100
 """The weight of a region that takes its whole share, and of one that no assignment has weighed."""
 PRIORITY: dict[Role, int] = {"active": 0, "standby": 1}
@@ -28,7 +31,7 @@ PRIORITY: dict[Role, int] = {"active": 0, "standby": 1}
 class RouteRule(msgspec.Struct, frozen=True):
     """One declared route. `path` is a template such as `/orders/{id}`.
 
-    `keyed`: the route honours `Idempotency-Key`. A global unit is decided once only if its request carries the key.
+    `keyed`: the route honours `Idempotency-Key`, and a unit that carries one is decided once, wherever it is tried.
     """
 
     method: str
@@ -116,9 +119,9 @@ REPEATABLE = RetryRule(on=(*_UNSENT, "reset"), statuses=(502, 504), hedge=True)
 def retry_rule(cls: RouteClass, *, keyed: bool = False) -> RetryRule:
     """What a request of class `cls` may be repeated on; `keyed`: it carries an Idempotency-Key that its route honours.
 
-    Without a key two attempts of a global unit are two units, so only what was never sent is sent again.
+    Without a key two attempts of a global or home unit are two units, so only what was never sent is sent again.
     """
-    if cls == "read" or (cls == "global" and keyed):
+    if cls == "read" or (cls in DECIDED_ONCE and keyed):
         return REPEATABLE
     return ONCE
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
+from proa.core.home import Place
 from proa.core.replicate.journal import Write
 from proa.errors import NoUnit
 from proa.ports import Position, Span
@@ -74,6 +75,9 @@ class UnitOfWork(Protocol):
         ...
 
     def write(self, table: Any, write: Write) -> None: ...
+    def claim(self, place: Place) -> None:
+        """Say that a row there is about to be written; what runs in another region than its home ends here."""
+        ...
 
 
 CURRENT: ContextVar[UnitOfWork] = ContextVar("proa_unit")

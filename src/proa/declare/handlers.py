@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from proa.declare.duplicates import OnDuplicate
 
 Idempotent = bool | Literal["optional"]
-UnitClass = Literal["read", "regional", "global"]
+UnitClass = Literal["read", "regional", "home", "global"]
+DeclaredUnit = Literal["regional", "home", "global"]
 READ_METHODS = ("GET", "HEAD")
 TIMEOUT_S = 5.0
 
@@ -40,7 +41,7 @@ class Route(msgspec.Struct):
     timeout_s: float
     status: int
     objectives: Objectives | None
-    declared_unit: Literal["regional", "global"] | None
+    declared_unit: DeclaredUnit | None
     is_async: bool
     on_duplicate: Callable[..., Any] | None = None
     _class: UnitClass | None = None
@@ -48,7 +49,7 @@ class Route(msgspec.Struct):
 
     @property
     def unit(self) -> UnitClass:
-        """The class of its units: read-only, committed in the region, or committed in the global store.
+        """The class of its units: read-only, or committed in the region, in a row's home, or in the global store.
 
         It is inferred at first use.
         """
@@ -67,6 +68,16 @@ class Route(msgspec.Struct):
     def needs_role(self, value: bool) -> None:
         self._needs_role = value
 
+    @property
+    def decided_once(self) -> bool:
+        """Whether a unit that carries a key is decided in one place, in whichever region it is tried.
+
+        Rows that name their home themselves may name another one in each region.
+        """
+        if not self.idempotent or self.unit not in ("global", "home"):
+            return False
+        return self.unit == "global" or not any(table.home for table in self.writes())
+
     def writes(self) -> set[BaseTable[Any]]:
         """The tables that the handler's code writes."""
         return written_tables(self.handler)
@@ -84,7 +95,8 @@ class Route(msgspec.Struct):
             return "read"
         if self.declared_unit:
             return self.declared_unit
-        return "global" if any(table.mode == "strong" for table in self.writes()) else "regional"
+        modes = {table.mode for table in self.writes()}
+        return "global" if "strong" in modes else "home" if "home" in modes else "regional"
 
 
 class ReadOptions(TypedDict, total=False):
@@ -104,7 +116,7 @@ class RouteOptions(ReadOptions, total=False):
 
     idempotent: Idempotent
     status: int
-    unit: Literal["regional", "global"] | None
+    unit: DeclaredUnit | None
     on_duplicate: OnDuplicate | None
 
 

@@ -1,8 +1,8 @@
 """Tables: typed rows under a key, and who may write them.
 
-Modes: `any` every region writes, concurrent writes meet the merge policy; `active` only the active region writes;
-`strong` rows live in the global store. A `Table` holds one row under a key, a `SortedTable` a row for each sort value
-under a key, to be queried in their order.
+Modes: `any` every region writes, concurrent writes meet the merge policy; `home` the row's home region writes; `active`
+only the active region writes; `strong` rows live in the global store. A `Table` holds one row under a key, a
+`SortedTable` a row for each sort value under a key, to be queried in their order.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from proa.core.replicate.journal import Write
 from proa.core.replicate.resolve import Merge
 from proa.declare.codec import RowCodec, field_names, json_schema
 from proa.declare.context import current_unit
-from proa.declare.keys import KeyForm, KeyValue, SortValue, encoder, key_text, optional
+from proa.declare.keys import SEPARATOR, KeyForm, KeyValue, SortValue, encoder, key_text, optional
 from proa.errors import AlreadyExists, ConditionFailed, DeclarationError, NotFound, RowTooLarge, Unprocessable
 from proa.ports import Position, Schema, Span
 
@@ -35,15 +35,18 @@ D = TypeVar("D")
 R = TypeVar("R")
 Condition = Callable[[T], bool]
 """What a write may demand of the row as it is."""
-Mode = Literal["any", "active", "strong"]
-MODES = ("any", "active", "strong")
+Mode = Literal["any", "home", "active", "strong"]
+MODES: tuple[Mode, ...] = get_args(Mode)
 ROW_BYTES_MAX = 400_000
 SORTABLE = "text, whole numbers, floats, booleans, dates and times have an order"
 _MISSING: Any = object()
 
 
 class TableOptions(msgspec.Struct, frozen=True):
-    """How a table is declared, besides its name and the type of its rows."""
+    """How a table is declared, besides its name and the type of its rows.
+
+    `home` is the field of a row of mode `home` that names its home, one of `regions`; without it the key decides.
+    """
 
     key: str
     mode: Mode = "any"
@@ -52,6 +55,8 @@ class TableOptions(msgspec.Struct, frozen=True):
     indexes: Mapping[str, str | tuple[str, str]] = {}
     expires: str | None = None
     residency: Declared | None = None
+    home: str | None = None
+    regions: tuple[str, ...] = ()
 
 
 class QueryOptions(TypedDict, total=False):
@@ -87,6 +92,8 @@ class BaseTable(Generic[T]):
         names = field_names(kind)
         if names is not None and options.key not in names:
             raise DeclarationError(f"table {name}: key {options.key!r} is no field of {kind.__name__}")
+        if options.home is not None and mode != "home":
+            raise DeclarationError(f"table {name}: `home={options.home!r}` fits mode `home` only, not `{mode}`")
         self.name = name
         self.kind = kind
         self.key = options.key
@@ -98,6 +105,7 @@ class BaseTable(Generic[T]):
         self._options = options
         self.residency = self._residency(options.residency)
         self.parts = self.residency.parts if self.residency else (name,)
+        self.home = self._naming(options.home)
 
     def _policy(self, merge: Merge | None) -> Merge | None:
         if merge is None and "proa.core.replicate.crdt" not in sys.modules:
@@ -115,6 +123,10 @@ class BaseTable(Generic[T]):
         from proa.declare.residency import Residency  # a function of tables that every region holds never needs it
 
         residency = Residency(self.name, declared)
+        if residency.field and self.mode == "home":
+            raise DeclarationError(
+                f"table {self.name}: rows of mode `home` need one list of regions for all of them, not one by a field"
+            )
         if residency.field and self._hint(residency.field) is not str:
             raise DeclarationError(f"table {self.name}: residency by {residency.field!r} needs a text field")
         return residency
@@ -126,6 +138,8 @@ class BaseTable(Generic[T]):
             ConditionFailed: `only_if` said no of the row as it is (None: there is none).
         """
         write = self._written(row)
+        if self.mode == "home":
+            await self._claim(write.key, row)
         if only_if is not None and not only_if(await self._get(write.key, None, write.key)):
             raise ConditionFailed(f"{self.name} keeps the row{self._named(write.key)} as it is")
         await self._write(write)
@@ -133,6 +147,8 @@ class BaseTable(Generic[T]):
     async def insert(self, row: T) -> None:
         """Write a row that is not there yet; AlreadyExists where one is."""
         write = self._written(row)
+        if self.mode == "home":
+            await self._claim(write.key, row)
         if await current_unit().get(self, write.key) is not None:
             raise AlreadyExists(f"{self.name} has a row{self._named(write.key)}")
         await self._write(write)
@@ -140,6 +156,8 @@ class BaseTable(Generic[T]):
     async def replace(self, row: T) -> None:
         """Write a row over the one that is there; NotFound where none is."""
         write = self._written(row)
+        if self.mode == "home":
+            await self._claim(write.key, row)
         await self._get(write.key, _MISSING, write.key)
         await self._write(write)
 
@@ -172,6 +190,18 @@ class BaseTable(Generic[T]):
         expires_at = self._expiry(row, self.expires) if self.expires else None
         part = self.residency.of(row) if self.residency else self.name
         return Write(part, self.key_of_row(row), value, self.mode, expires_at)
+
+    async def _claim(self, key: str, row: T | None = None) -> bool:
+        """Go on only in the row's home; False where nothing tells which that is. See `proa.declare.homes`."""
+        from proa.declare.homes import claim  # a function without such tables never needs it
+
+        return await claim(self, self._options.regions, key, row)
+
+    def _naming(self, field: str | None) -> str | None:
+        """The field that names a row's home, its type checked."""
+        if field is not None and encoder(self._hint(field)) is not encoder(str):
+            raise DeclarationError(f"table {self.name}: the home of rows cannot be in {field!r}, which holds no text")
+        return field
 
     def _expiry(self, row: T, field: str) -> float | None:
         expires_at = getattr(row, field)
@@ -211,6 +241,10 @@ class BaseTable(Generic[T]):
     def key_of_row(self, row: T) -> str:
         """A row's key as stores hold it; Unprocessable where it cannot be one."""
         raise NotImplementedError
+
+    def partition(self, key: str) -> str:
+        """What of a row's key others may share with it: all of it, unless rows are sorted under a part of it."""
+        return key
 
     def position(self, index: str, key: str, value: bytes) -> Position | None:
         """Where a row stands in the order of an index, or of keys where that is empty; None where it does not."""
@@ -281,16 +315,22 @@ class BaseTable(Generic[T]):
     async def _update(self, key: str, changes: tuple[Change, ...], only_if: Condition[T] | None, name: object) -> T:
         from proa.declare.updates import changed  # a function that puts rows whole never needs it
 
+        if self.mode == "home":
+            await self._claim(key)
         row = changed(await self._met(key, only_if, name), changes)
         write = self._written(row)
         if write.key != key:
             raise TypeError(
                 f"an update of {self.name} would make another row{self._named(name, ' of ')}; put that and delete this"
             )
+        if self.home:
+            await self._claim(key, row)
         await self._write(write)
         return row
 
     async def _delete(self, key: str, only_if: Condition[T] | None, name: object) -> None:
+        if self.mode == "home" and not await self._claim(key) and only_if is None:
+            return  # there is no such row, and so no region to say so
         if only_if is not None:
             await self._met(key, only_if, name)
         unit = current_unit()
@@ -389,6 +429,9 @@ class SortedTable(BaseTable[T]):
         if sort is None:
             raise DeclarationError(f"table {name}: rows cannot be sorted by {self.sort!r}, a {hint}; {SORTABLE}")
         self._form = KeyForm(key_text, sort)
+
+    def partition(self, key: str) -> str:
+        return key.partition(SEPARATOR)[0]
 
     @overload
     async def get(self, key: KeyValue, sort: SortValue, *, level: Level | None = None) -> T: ...

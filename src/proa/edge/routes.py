@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from proa.core.roles import Topology
-from proa.core.route import ONCE, Probe, RetryRule, RoutePolicy, RouteRule, probe_for, retry_rule
+from proa.core.route import DECIDED_ONCE, ONCE, Probe, RetryRule, RoutePolicy, RouteRule, probe_for, retry_rule
 
 Json = dict[str, Any]
 
@@ -70,7 +70,7 @@ def _routes(routing: Routing, rule: RouteRule) -> list[Json]:
     """One route, or two where the request's key decides what may be repeated."""
     match = {**_path(rule.path), "headers": [_method(rule.method)]}
     plain = _route(routing, rule, match, retry_rule(rule.cls))
-    if not (rule.cls == "global" and rule.keyed):
+    if not (rule.cls in DECIDED_ONCE and rule.keyed):
         return [plain]
     with_key = {**match, "headers": [_method(rule.method), {"name": KEY_HEADER, "present_match": True}]}
     return [_route(routing, rule, with_key, retry_rule(rule.cls, keyed=True)), plain]

@@ -24,7 +24,7 @@ OnApplied = Callable[[Callable[[], None]], None]
 def route_rules(app: App) -> tuple[RouteRule, ...]:
     """The app's routes as an edge must know them."""
     return tuple(
-        RouteRule(route.method, route.path, route.unit, route.timeout_s, keyed=route.idempotent is not False)
+        RouteRule(route.method, route.path, route.unit, route.timeout_s, keyed=route.decided_once)
         for route in app.routes
     )
 

@@ -19,6 +19,7 @@ from proa.control.parts import Parts
 from proa.core.health import policy_for
 from proa.core.roles import NodeKind
 from proa.core.situation import Rules
+from proa.declare.tables import BaseTable
 from proa.nodes.site import Site
 from proa.ports import Clock, RegionControl
 
@@ -55,8 +56,13 @@ def rules_for(
 def schema_of(app: App) -> str:
     """A digest of the declarations, which a standby must share to take over."""
     routes = sorted(f"{route.method} {route.path} {route.unit}" for route in app.routes)
-    tables = sorted(f"{table.name} {table.mode} {table.schema.shape}" for table in app.tables.values())
+    tables = sorted(_table(table) for table in app.tables.values())
     return hashlib.blake2b("\n".join([*routes, *tables]).encode(), digest_size=8).hexdigest()
+
+
+def _table(table: BaseTable[Any]) -> str:
+    words = [table.name, table.mode, table.schema.shape, *([table.home] if table.home else [])]
+    return " ".join(words)
 
 
 def life_of(site: Site, kind: NodeKind) -> Life:

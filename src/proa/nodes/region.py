@@ -14,6 +14,7 @@ from proa.control.parts import Parts
 from proa.control.settling import Settling
 from proa.control.tables import TablesApi
 from proa.core.incarnation import Disk
+from proa.core.roles import Node
 from proa.engines.sqlite.region_store import Identity
 from proa.nodes.plane import background, eyes_and_beat, life_of, until_reached
 from proa.nodes.site import Running, Site, shared_parts
@@ -60,6 +61,12 @@ async def _take_identity(region: Region, shared: Parts) -> None:
     await region.store.assume(await until_reached(shared.clock, _registrar(region, shared, fresh=rolled_back)))
 
 
+def _reports(shared: Parts) -> dict[str, Node]:
+    """What each region says of itself."""
+    nodes = shared.view.situation.nodes
+    return {name: nodes[name].node for name in shared.rules.regions if name in nodes}
+
+
 def _registrar(region: Region, shared: Parts, *, fresh: bool) -> Callable[[], Awaitable[Identity]]:
     async def registered() -> Identity:
         known = region.store.identity
@@ -78,6 +85,7 @@ async def _governed(site: Site, life: Life, region: Region, shared: Parts) -> As
         observer, member = eyes_and_beat(life, probe, shared, region=region)
         controller = Controller(region.name, shared)
         shared.view.subscribe(lambda: region.note_store_time(shared.view.situation.store_s))
+        shared.view.subscribe(lambda: region.handover.heard(_reports(shared)))
         await member.beat()  # roles, holds and cuts must be known before peers' commits are applied
         await region.start()
         async with background([shared.view.run(), observer.run(), member.run(), controller.run()]):

@@ -1,16 +1,19 @@
 """What this region may do right now: its role and epoch, while its lease lasts, on a clock that runs through suspend.
 
 The store asks inside its transaction (`permit`), the unit again after the fsync and before the answer
-(`may_write_active`): an acknowledgement never leaves under a right that has run out.
+(`may_acknowledge`): an acknowledgement never leaves under a right that has run out. Whose a row of mode `home` is
+decides `core.home`; here it meets the lease.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 from proa.bell import Bell
+from proa.core.home import Place, Tenure, following
 from proa.core.roles import Assignment
-from proa.errors import ClockOutOfBound, NotActive, RegionFenced
+from proa.errors import ClockOutOfBound, NotActive, NotHome, RegionFenced
 from proa.ports import Batch, Clock, Fenced
 
 NEVER = float("-inf")
@@ -22,13 +25,15 @@ class Authority:
     """The rights of one region.
 
     `draining`: its right was withdrawn and it flushes; `expecting`: another region's was, so this one may be promoted;
-    `fenced`: it sets a suffix aside or waits for a new incarnation.
+    `fenced`: it sets a suffix aside or waits for a new incarnation. `newborn`: its disk is the first of its life.
     """
 
     def __init__(self, region: str, clock: Clock) -> None:
         self._region = region
         self._clock = clock
         self.assignment: Assignment | None = None
+        self.tenure: Tenure | None = None
+        self.newborn = False
         self.lease_until = NEVER
         self.draining = False
         self.expecting = False
@@ -55,6 +60,7 @@ class Authority:
             return
         if known is None or assignment.epoch > known.epoch:
             self.draining = False
+            self.tenure = following(self.tenure, assignment, newborn=self.newborn)
         self.assignment = assignment
         self.lease_until = lease_until
         self._changes.ring()
@@ -73,6 +79,17 @@ class Authority:
         while (self.draining or self.expecting) and not self.may_write_active():
             if not await self._changes.wait(deadline - loop.time()):
                 return
+
+    async def changed(self, timeout_s: float) -> None:
+        """Wait for the next change of roles or rights; where too many wait already, not at all."""
+        if len(self._changes) < WAITING_MAX and timeout_s > 0:
+            await self._changes.wait(timeout_s)
+
+    def took_over(self, epoch: int) -> None:
+        """Everything that older rights allowed others to write is applied here: act on all that is one's own."""
+        if self.tenure and self.tenure.epoch == epoch:
+            self.tenure = self.tenure.taken_over()
+            self._changes.ring()
 
     def lease_left_s(self) -> float:
         """Seconds left of the lease; 0 where it has run out."""
@@ -93,6 +110,23 @@ class Authority:
         changing = self.draining or self.expecting or self.fenced
         return not changing and not self.clock_off and self.lease_left_s() > 0
 
+    def home_of(self, place: Place) -> str | None:
+        """The region that acts as home of `place`, as far as this one knows; None where there is none."""
+        return self.tenure.home_of(place) if self.tenure else None
+
+    def may_write_home(self, place: Place) -> bool:
+        """Whether this region acts as home of `place` at this moment, with all that older homes left behind."""
+        return self.tenure is not None and self.tenure.holds(self._region, place) and self.may_write_active()
+
+    def may_acknowledge(self, epoch: int, places: Collection[Place]) -> bool:
+        """Whether a durable commit of `epoch` may be acknowledged that wrote `active` rows, or `home` rows of `places`.
+
+        An epoch's commits of `home` rows are acknowledged in that epoch or never, so that no two epochs overlap.
+        """
+        if not places:
+            return self.may_write_active()
+        return epoch == self.epoch and all(map(self.may_write_home, places))
+
     def refusal(self) -> Fenced | None:
         """Why this region may commit nothing at all, if so."""
         if self.fenced:
@@ -109,4 +143,6 @@ class Authority:
             batch.epoch == self.epoch and self.may_write_active()
         ):
             return Fenced(NotActive.code, f"{self._region} is {self.role} in epoch {self.epoch}")
+        if batch.places and not self.may_acknowledge(batch.epoch, batch.places):
+            return Fenced(NotHome.code, f"{self._region} is {self.role} in epoch {self.epoch}, not {batch.epoch}")
         return None

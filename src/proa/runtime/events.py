@@ -94,6 +94,14 @@ class SuffixCompacted(msgspec.Struct, frozen=True):
     detail: str
 
 
+class HomesTakenOver(msgspec.Struct, frozen=True):
+    """The region knows all that older homes wrote, and acts for every row of mode `home` that is its own in `epoch`."""
+
+    severity: ClassVar[Severity] = "debug"
+    region: str
+    epoch: int
+
+
 class MergeRaised(msgspec.Struct, frozen=True):
     """An author's merge function raised; the last writer's row is shown, and both are in the conflict log.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ import msgspec
 
 from proa.app import App
 from proa.core.dedupe import KEY_LENGTH_MAX, Outcome, decide, fingerprint, valid_key
+from proa.core.home import Place
 from proa.core.roles import ROLES, ROLES_KEY, Assignment
 from proa.declare.context import CURRENT
 from proa.declare.handlers import Route
@@ -34,6 +35,7 @@ from proa.errors import (
     KeyReused,
     MissingIdempotencyKey,
     NotActive,
+    NotHome,
     NotResident,
     OutcomeUnknown,
     ProaError,
@@ -58,7 +60,7 @@ from proa.runtime.answers import answer_of, problem, replay
 from proa.runtime.authority import Authority
 from proa.runtime.eager import within
 from proa.runtime.events import HandlerRaised, UnitFinished
-from proa.runtime.unit import Frame, Store, Unit
+from proa.runtime.unit import STORES, Elsewhere, Frame, Store, Unit
 
 if TYPE_CHECKING:
     from proa.runtime.levels import Levels
@@ -70,6 +72,7 @@ ROLE_WAIT_S = 1.5
 ROLE_WAIT_SHARE = 0.4
 """How much of a request's time may pass waiting for roles that are changing hands, in each of two regions."""
 EPOCH_HEADER = "proa-epoch"
+HOME_HEADER = "proa-home"
 SESSION_HEADER = "proa-session"
 ROLES_ADDRESS = (ROLES, ROLES_KEY)
 _decode_roles = msgspec.msgpack.Decoder(Assignment).decode
@@ -78,7 +81,8 @@ _decode_roles = msgspec.msgpack.Decoder(Assignment).decode
 class Invocation(msgspec.Struct):
     """One request on its way: what stays the same over all attempts.
 
-    Whoever waits for it brings `finished`, and finds its `outcome` if it committed one.
+    Whoever waits for it brings `finished`, and finds its `outcome` if it committed one, in the homes of `places`.
+    `passed_on`: another region sent it here because this one acts as home of a row that it writes.
     """
 
     route: Route
@@ -94,6 +98,17 @@ class Invocation(msgspec.Struct):
     finished: asyncio.Event | None = None
     outcome: Outcome | None = None
     session: Session | None = None
+    places: tuple[Place, ...] = ()
+    passed_on: bool = False
+
+
+Resolve = Callable[[Invocation, Place], Awaitable[Answer | None]]
+"""Has the acting home of a place answer a request; None where that is this region by now, which then runs it."""
+
+
+async def nobody_else(_call: Invocation, _place: Place) -> Answer | None:
+    """For a region without others."""
+    raise NotHome("there is no other region to act as home of the row")
 
 
 class Invoker:
@@ -120,6 +135,7 @@ class Invoker:
         self._telemetry = telemetry
         self.levels = levels
         self.sessions = levels.sessions
+        self.resolve: Resolve = nobody_else
         self._in_flight: dict[tuple[str, str], Invocation] = {}
         self._mark = int(entropy.token(5), 16)
         self._units = 0
@@ -133,16 +149,27 @@ class Invoker:
         self._units += 1
         return (int(self._clock.now() * 1000) << 80 | self._mark << 40 | self._units).to_bytes(16).hex()
 
-    async def invoke(self, route: Route, request: Request, path: Mapping[str, str]) -> Answer:
-        """The answer to a request; every error is an answer too."""
+    async def invoke(
+        self, route: Route, request: Request, path: Mapping[str, str], passed_on_s: float | None = None
+    ) -> Answer:
+        """The answer to a request; every error is an answer too.
+
+        `passed_on_s` is the time left for a request that another region sends to this one as the home of a row.
+
+        Raises:
+            NotHome: it sent it to the wrong one; nothing was committed.
+        """
         started = self._clock.monotonic()
         unit = self.unit_id()
         trace = request.headers.get("traceparent") or f"00-{unit}-{unit[16:]}-01"
-        call = Invocation(route, request, path, unit, trace, started + route.timeout_s)
+        limit_s = route.timeout_s if passed_on_s is None else min(passed_on_s, route.timeout_s)
+        call = Invocation(route, request, path, unit, trace, started + limit_s, passed_on=passed_on_s is not None)
         code = ""
         try:
             answer = await (self._in_session(call) if SESSION_HEADER in request.headers else self._admit(call))
         except ProaError as error:
+            if call.passed_on and isinstance(error, NotHome):
+                raise
             code = error.code
             answer = problem(error, unit)
         if call.session:
@@ -191,7 +218,7 @@ class Invoker:
                 raise KeyReused(f"key {key!r} is in use by a request with another payload")
             await self._wait(running, call)
             if running.outcome:
-                return self._found(call, running.outcome)
+                return self._found(call, running.outcome, running.places)
         self._in_flight[address] = call
         try:
             if call.route.unit == "regional" and self._regional.finished_lately(*address):
@@ -212,12 +239,14 @@ class Invoker:
         except TimeoutError:
             raise DeadlineExceeded("another request under this key is still running") from None
 
-    def _found(self, call: Invocation, outcome: Outcome) -> Answer:
+    def _found(self, call: Invocation, outcome: Outcome, places: tuple[Place, ...] = ()) -> Answer:
         if decide(outcome, call.digest, self._clock.now()) == "mismatch":
             raise KeyReused(f"key {call.key!r} was used with another payload")
         if outcome.is_sealed:
             raise _held_elsewhere(outcome)
         self._require_role(call.route)
+        if not all(map(self._authority.may_write_home, places)):
+            raise NotHome(f"{self._region} is no home of these rows any more")
         call.replayed = True
         return replay(outcome)
 
@@ -237,14 +266,20 @@ class Invoker:
         """One run and one commit; None where a race was lost."""
         unit = self._unit(call)
         try:
-            answer, keep_writes = await self._handle(call, unit)
+            answer, keep_writes = await self._at_home(call, unit)
+        except Elsewhere as elsewhere:
+            return await self.resolve(call, elsewhere.place)
         except ProaError:
-            if outcome := await self._recorded(call):
-                return self._found(call, outcome)
+            if outcome := await self._recorded(call, unit):
+                return self._found(call, outcome, unit.places)
             raise
         store = self._store_for(call, unit)
-        if store is None:
-            return answer
+        return await self._commit(call, unit, store, answer, keep_writes=keep_writes) if store else answer
+
+    async def _commit(
+        self, call: Invocation, unit: Unit, store: Store, answer: Answer, *, keep_writes: bool
+    ) -> Answer | None:
+        """The answer once what the unit did is durable; None where a race was lost."""
         outcome = self._outcome(call, answer, unit.holders) if call.key and answer.status < 500 else None
         if outcome and outcome.holders and store == "global":
             self._refuse_to_publish(outcome)
@@ -252,14 +287,14 @@ class Invoker:
         result = await (self._regional.commit(batch) if store == "regional" else self._commit_globally(batch))
         match result:
             case Committed():
-                call.outcome = outcome
+                call.outcome, call.places = outcome, batch.places
                 if call.session:
                     self._noted(call.session, store, result.seq)
-                return self._acknowledged(answer, batch.epoch) if unit.fenced_rows else answer
+                return self._acknowledged(answer, batch) if unit.fenced_rows else answer
             case Conflict():
                 return None
             case Found(outcome):
-                return self._found(call, outcome)
+                return self._found(call, outcome, batch.places)
             case Fenced(code, detail):
                 raise BY_CODE.get(code, Unavailable)(detail)
 
@@ -269,11 +304,28 @@ class Invoker:
         else:
             session.saw_all({self._regional.origin: seq})
 
-    def _acknowledged(self, answer: Answer, epoch: int) -> Answer:
-        """The answer to a durable commit of `active` rows: given only while the lease lasts, and naming the epoch."""
-        if not self._authority.may_write_active():
-            raise OutcomeUnknown("the commit is durable here, but the lease ran out before the answer")
-        return Answer(answer.status, [*answer.headers, (EPOCH_HEADER, str(epoch))], answer.body)
+    async def _at_home(self, call: Invocation, unit: Unit) -> tuple[Answer, bool]:
+        """The handler's answer, in the region that it is up to: what it refuses may be refused by its home only.
+
+        Raises:
+            Elsewhere: that is another region, or not known.
+        """
+        if call.route.unit != "home":
+            return await self._handle(call, unit)
+        try:
+            handled = await self._handle(call, unit)
+        except HttpError:
+            unit.settle(self._app.tables)
+            raise
+        unit.settle(self._app.tables)
+        return handled
+
+    def _acknowledged(self, answer: Answer, batch: Batch) -> Answer:
+        """The answer to a durable commit of `active` or `home` rows: given only while the right to it lasts."""
+        if not self._authority.may_acknowledge(batch.epoch, batch.places):
+            raise OutcomeUnknown("the commit is durable here, but the right to it ran out before the answer")
+        told = [(EPOCH_HEADER, str(batch.epoch)), *([(HOME_HEADER, self._region)] if batch.places else [])]
+        return Answer(answer.status, [*answer.headers, *told], answer.body)
 
     def _unit(self, call: Invocation) -> Unit:
         unit = call.unit if call.attempts == 1 else self.unit_id()
@@ -283,6 +335,7 @@ class Invoker:
             call.key,
             call.request.headers,
             call.deadline,
+            self._authority,
             self.levels,
             call.session,
             again=call.attempts > 1,
@@ -316,10 +369,10 @@ class Invoker:
         run = copy_context().run
         return await asyncio.get_running_loop().run_in_executor(None, lambda: run(handler, **arguments))
 
-    async def _recorded(self, call: Invocation) -> Outcome | None:
+    async def _recorded(self, call: Invocation, unit: Unit) -> Outcome | None:
         """A unit whose handler failed may be a repeat of one that succeeded: then its answer stands."""
-        if call.key is None:
-            return None
+        if call.key is None or (call.route.unit == "home" and not unit.places):
+            return None  # or no store to decide it was found yet
         store = self._global if call.route.unit == "global" else self._regional
         try:
             return await store.outcome(call.route.scope, call.key)
@@ -333,7 +386,7 @@ class Invoker:
         if unit.store:
             return unit.store
         if call.key and call.route.unit != "read":
-            return call.route.unit
+            return STORES[call.route.unit]
         return None
 
     def _refuse_to_publish(self, outcome: Outcome) -> None:

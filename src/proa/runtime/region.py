@@ -30,8 +30,10 @@ from proa.ports import Clock, Entropy, GlobalStore, HealthReport, Link, Method
 from proa.runtime.authority import Authority
 from proa.runtime.compactor import Compactor, Keep
 from proa.runtime.events import ClockJudged, CommitsParked, DuplicateFound, MergeRaised, SuffixCompacted
+from proa.runtime.forward import Forwarder
 from proa.runtime.freshness import Freshness
-from proa.runtime.gateway import Gateway, json_page
+from proa.runtime.gateway import Gateway, Router, json_page
+from proa.runtime.handover import Handover
 from proa.runtime.health import HealthMonitor
 from proa.runtime.invoke import Invoker
 from proa.runtime.levels import Levels
@@ -95,12 +97,15 @@ class Region:
         )
         keep = Keep(app.journal_retention_s, app.journal_retention_max_s)
         self.compactor = Compactor(keep, self.store, self.replicator, self.authority, ports.clock, ports.hub)
+        self.handover = Handover(name, self.authority, self.store, self._set_aside, ports.hub)
         stores = (self.store, ports.global_store)
         freshness = Freshness(name, peers, stores, ports.link, ports.clock, self.authority)
         self.replicator.on_pulled = freshness.heard
         self.sessions = Sessions(name, stores, self.replicator, self.authority, ports.link, ports.clock)
         levels = Levels(stores, self.authority, freshness, self.sessions, ports.clock)
+        self.forwarder = Forwarder(name, self.authority, ports.link, ports.clock)
         self.invoker = Invoker(app, name, stores, self.authority, ports.clock, ports.entropy, ports.hub, levels)
+        self.invoker.resolve = self.forwarder.resolve
         self.monitor = HealthMonitor(app.checks.values(), self._check_unit, self._facts, ports.clock, ports.hub)
         self.metrics = Registry({"region": name})
         self.gateway = self._front_door()
@@ -112,7 +117,6 @@ class Region:
         self.register: Register | None = None
         self.serving = False
         self.spoilt = ""
-        self._setting_aside: asyncio.Task[None] | None = None
         self._new_life: asyncio.Task[None] | None = None
         self._coming_up: asyncio.Task[None] | None = None
         self._compacting: asyncio.Task[None] | None = None
@@ -197,6 +201,7 @@ class Region:
     async def stop(self) -> None:
         """Answer what was begun, flush, and close."""
         self.serving = False
+        self.handover.end()
         for task in (self._coming_up, self._compacting):
             if task:
                 task.cancel()
@@ -208,7 +213,8 @@ class Region:
 
     def methods(self) -> dict[str, Method]:
         """The link methods that this region serves."""
-        return self.replicator.methods()
+        passed_on = self.forwarder.methods(Router(self.app.routes), self.invoker.invoke, lambda: self.serving)
+        return self.replicator.methods() | passed_on
 
     # `ports.RegionControl`.
 
@@ -224,14 +230,18 @@ class Region:
 
     def assume(self, assignment: Assignment, lease_until: float) -> None:
         before = self.authority.epoch
+        self.authority.newborn = self.store.identity is not None and self.store.identity.incarnation == 1
         self.authority.assume(assignment, lease_until)
         self.replicator.terms.cuts = self.authority.assignment.cuts if self.authority.assignment else ()
         if self.duplicates:
             self.duplicates.assume()
-        if self.authority.epoch > before and assignment.cuts:
-            self._setting_aside = asyncio.get_running_loop().create_task(self._set_aside(assignment))
-        elif not assignment.cuts:
+        if not assignment.cuts:
             self.sessions.epoch = max(self.sessions.epoch, assignment.epoch)
+        if self.authority.epoch > before:
+            self.handover.begin(assignment)
+
+    async def stop_before(self, epoch: int) -> None:  # noqa: ARG002 - the store asks for the epoch at each commit
+        await self.store.flush()
 
     async def drain(self, epoch: int) -> int:
         if epoch >= self.authority.epoch:

@@ -13,12 +13,15 @@ import msgspec
 from msgspec.structs import replace
 
 from proa.core.dedupe import Outcome
+from proa.core.home import Place
 from proa.core.replicate.journal import Key, Row, Write
 from proa.core.replicate.resolve import dots_of
-from proa.declare.handlers import Route
+from proa.core.residency import table_of
+from proa.declare.handlers import DeclaredUnit, Route
 from proa.declare.tables import BaseTable
-from proa.errors import MixedUnit, ReadOnlyUnit, UnitMisclassified
+from proa.errors import MixedHome, MixedUnit, NotHome, ReadOnlyUnit, UnitMisclassified
 from proa.ports import Batch, Clock, Entropy, GlobalStore, Position, RegionStore, Span
+from proa.runtime.authority import Authority
 
 if TYPE_CHECKING:
     from proa.declare.levels import Level
@@ -27,13 +30,23 @@ if TYPE_CHECKING:
     from proa.runtime.session import Session
 
 Store = Literal["regional", "global"]
+STORES: Mapping[DeclaredUnit, Store] = {"regional": "regional", "home": "regional", "global": "global"}
+"""The store in which units of a class commit."""
+
+
+class Elsewhere(BaseException):
+    """Ends a handler that is about to write a row whose home this region may not act for. No handler catches it."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self.place = place
 
 
 class Frame(msgspec.Struct, frozen=True):
     """What a unit knows of the invocation around it. `deadline` is on the region's monotonic clock.
 
     `levels` says what rows are read through where a level is asked for, or a `session` looks on. `again`: an earlier
-    run of the handler lost a race.
+    run of the handler lost a race. `authority` says for which homes the region may act.
     """
 
     unit: str
@@ -41,6 +54,7 @@ class Frame(msgspec.Struct, frozen=True):
     key: str | None = None
     headers: Mapping[str, str] = {}
     deadline: float = float("inf")
+    authority: Authority | None = None
     levels: Levels | None = None
     session: Session | None = None
     again: bool = False
@@ -49,11 +63,13 @@ class Frame(msgspec.Struct, frozen=True):
 class Unit:
     """One run of a handler. Created anew for each attempt, so that a re-run sees fresh reads.
 
-    `fenced_rows` says whether it wrote rows that only the active region may write.
+    `fenced_rows` says whether it wrote rows that only the active region, or their home, may write; `places` are those
+    whose home it claims to run in, `elsewhere` the one where it does not.
     """
 
     __slots__ = (
         "_again",
+        "_authority",
         "_clock",
         "_deadline",
         "_entropy",
@@ -64,9 +80,11 @@ class Unit:
         "_resident",
         "_rows",
         "_snapshots",
+        "elsewhere",
         "fenced_rows",
         "headers",
         "idempotency_key",
+        "places",
         "region",
         "route",
         "session",
@@ -99,12 +117,15 @@ class Unit:
         self.session = frame.session
         self._again = frame.again
         self._snapshots: set[Key] = set()
+        self._authority = frame.authority
         self._rows: dict[Key, Row | None] = {}
         self._reads: dict[Store, dict[Key, int]] = {}
         self.writes: dict[Key, Write] = {}
         self.store: Store | None = None
         self.fenced_rows = False
         self._resident: Resident | None = None
+        self.places: tuple[Place, ...] = ()
+        self.elsewhere: Place | None = None
 
     # `declare.context.Context`.
 
@@ -236,6 +257,51 @@ class Unit:
         if address in self._snapshots:  # what is written may rest on what was read
             self._validate(table, address)
 
+    def claim(self, place: Place) -> None:
+        """Go on only if this region may act as home of `place`.
+
+        Raises:
+            Elsewhere: it may not, at least not now.
+            MixedHome: the unit is in the home of another row.
+            UnitMisclassified: the route is of another class.
+        """
+        if place in self.places or self.route is None or self.route.unit == "read":
+            return  # a write will be refused
+        if self.route.unit != "home":
+            raise UnitMisclassified(f"{self.route.scope} is classified {self.route.unit} but writes a `home` table")
+        if self._authority is None:
+            raise NotHome(f"{self.route.scope} is no request, and cannot be handed on to the row's home")
+        if not self._authority.may_write_home(place):
+            self._leave(self._authority.home_of(place), place)
+        self.fenced_rows = True
+        self.places = (*self.places, place)
+
+    def _leave(self, home: str | None, place: Place) -> None:
+        if self.places and home != self.region:
+            scope = self.route.scope if self.route else ""
+            raise MixedHome(f"{scope} writes a row whose home is {home} besides one whose home is {self.region}")
+        self.elsewhere = place
+        raise Elsewhere(place)
+
+    def settle(self, tables: Mapping[str, BaseTable[Any]]) -> None:
+        """Be in one's home at the end, too: where no such row was written in that of the first one read, or of the key.
+
+        Raises:
+            Elsewhere: this region is not it, or was not, and the handler went on all the same.
+        """
+        if self.elsewhere:
+            raise Elsewhere(self.elsewhere)
+        if not self.places and (place := self._undecided(tables)):
+            self.claim(place)
+
+    def _undecided(self, tables: Mapping[str, BaseTable[Any]]) -> Place | None:
+        from proa.declare.homes import place_of  # see `BaseTable._claim`
+
+        for (name, key), row in self._rows.items():
+            if (table := tables[table_of(name)]).mode == "home":
+                return place_of(table, key, row.value if row else None)
+        return Place(self.idempotency_key) if self.idempotency_key else None
+
     def _choose(self, store: Store, table: BaseTable[Any]) -> None:
         """Settle on the store that this unit commits in, at its first write."""
         route = self.route
@@ -243,7 +309,7 @@ class Unit:
             raise ReadOnlyUnit(f"{route.scope if route else 'a health check'} wrote {table.name}")
         if self.store is not None:
             raise MixedUnit(f"{route.scope} writes {table.name} ({table.mode}) besides the {self.store} store")
-        if store != route.unit:
+        if store != STORES[route.unit]:
             raise UnitMisclassified(f"{route.scope} is classified {route.unit} but wrote {table.name} ({table.mode})")
         self.store = store
 
@@ -258,6 +324,7 @@ class Unit:
             outcome=outcome,
             dots=[dot for row in self._rows.values() if row for dot in dots_of(row)] if store == "regional" else [],
             epoch=epoch,
+            places=self.places,
             trace="" if self.unit in self.trace else self.trace,
         )
 

@@ -24,6 +24,8 @@ from proa.simulation.process import Life
 JITTER = 0.2
 LOCAL_S = 0.0003
 STEP_S = 1e-6
+FORWARDED = "invoke"
+"""The call that hands a client's request on to another region."""
 _encode = msgspec.msgpack.encode
 _decode = msgspec.msgpack.decode
 Way = tuple[str, str]
@@ -154,7 +156,8 @@ class SimLink:
                 copy = payload if payload.__class__ is bytes else _decode(data)
                 self._loop.begin(self._serve(life, method, copy, timeout_s, answer), life)
 
-        self._network.send(me, node, method, data, arrive)
+        # A client's request is handed on over one connection, which delivers it once; no call of it is a repeat.
+        self._network.send(me, node, method, data, arrive, once=method == FORWARDED)
 
     async def _serve(self, life: Any, method: str, payload: Any, deadline_s: float, answer: Answer) -> None:
         """The answering end, in the process that was asked."""

@@ -8,5 +8,5 @@ def plant(replace):
     replace(Invoker, "_acknowledged", acknowledged)
 
 
-def acknowledged(_, answer, epoch):
-    return Answer(answer.status, [*answer.headers, (EPOCH_HEADER, str(epoch))], answer.body)
+def acknowledged(_, answer, batch):
+    return Answer(answer.status, [*answer.headers, (EPOCH_HEADER, str(batch.epoch))], answer.body)

@@ -1,0 +1,120 @@
+"""Forwarding: a request whose row has its home in another region is run there, whole, and answered from here.
+
+The handler had begun here and ended before anything was committed. One hop: a region that is not the home either (the
+two see different epochs, or it has not taken over yet) says so, and the first region looks at its roles again. It sends
+a second time only what surely did not start; an answer that did not come leaves the outcome unknown, and the client's
+Idempotency-Key, which the home decides about, makes repeating it safe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+import msgspec
+
+from proa.core.home import Place
+from proa.declare.handlers import Route
+from proa.declare.http import Answer, Request
+from proa.errors import HomeUnreachable, LinkDown, LinkRefused, LinkTimeout, NotHome, OutcomeUnknown, ProaError
+from proa.ports import Clock, Link, Method
+from proa.runtime.authority import Authority
+from proa.runtime.gateway import Router
+from proa.runtime.invoke import HOME_HEADER, ROLE_WAIT_S, ROLE_WAIT_SHARE, Invocation
+
+AGAIN_S = 0.05
+"""Between two tries at a home that cannot be reached or says that it is none."""
+GRACE_S = 0.1
+"""What the home's own verdict on the deadline may take to arrive."""
+
+
+class Passed(msgspec.Struct, frozen=True, array_like=True):
+    """A request on its way to a home. `left_s` are the seconds until its deadline."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+    left_s: float
+
+
+Run = Callable[[Route, Request, Mapping[str, str], float], Coroutine[Any, Any, Answer]]
+_encode = msgspec.msgpack.Encoder().encode
+_decode_passed = msgspec.msgpack.Decoder(Passed).decode
+_decode_answer = msgspec.msgpack.Decoder(Answer).decode
+
+
+class Forwarder:
+    """Sends requests to the homes of rows, and runs those that other regions send here."""
+
+    def __init__(self, region: str, authority: Authority, link: Link, clock: Clock) -> None:
+        self._region = region
+        self._authority = authority
+        self._link = link
+        self._clock = clock
+
+    async def resolve(self, call: Invocation, place: Place) -> Answer | None:
+        """`invoke.Resolve`: the home's answer, or None where this region may run the request by now.
+
+        Raises:
+            NotHome: nobody would act as home in the time that the request may wait.
+            HomeUnreachable: the home could not be asked in that time.
+            OutcomeUnknown: it was asked and did not answer.
+        """
+        until = self._clock.monotonic() + min(ROLE_WAIT_S, call.route.timeout_s * ROLE_WAIT_SHARE)
+        while not self._authority.may_write_home(place):
+            home, pause_s = self._authority.home_of(place), ROLE_WAIT_S
+            why: ProaError = NotHome(self._state(home))
+            if home is not None and home != self._region:
+                if call.passed_on:
+                    raise why
+                try:
+                    return await self._asked(home, call)
+                except (NotHome, HomeUnreachable) as error:
+                    why, pause_s = error, AGAIN_S
+            left_s = until - self._clock.monotonic()
+            if left_s <= 0:
+                raise why
+            await self._authority.changed(min(left_s, pause_s))
+        return None
+
+    def _state(self, home: str | None) -> str:
+        authority = self._authority
+        if home == self._region:
+            return f"{home} is {authority.role} in epoch {authority.epoch}, and has not taken over or may not write now"
+        return f"{home or 'no region'} acts as home in epoch {authority.epoch}"
+
+    async def _asked(self, home: str, call: Invocation) -> Answer:
+        """What the home says."""
+        request, left_s = call.request, call.deadline - self._clock.monotonic()
+        headers = {**request.headers, "traceparent": call.trace}
+        passed = Passed(request.method, request.path, request.query, headers, request.body, left_s)
+        try:
+            reply = await self._link.call(home, "invoke", _encode(passed), timeout_s=left_s + GRACE_S)
+        except LinkDown as error:
+            raise HomeUnreachable(error.detail) from error
+        except (LinkTimeout, LinkRefused) as error:
+            raise OutcomeUnknown(f"{home}, the home of the row, did not answer: {error.detail}") from error
+        return _marked(_decode_answer(reply), home)
+
+    def methods(self, router: Router, invoke: Run, serving: Callable[[], bool]) -> dict[str, Method]:
+        """The link method that this region serves to the others."""
+
+        async def run(_caller: str, payload: Any) -> bytes:
+            if not serving():
+                raise NotHome(f"{self._region} is starting or stopping")
+            passed = _decode_passed(payload)
+            route, path = router.find(passed.method, passed.path)
+            request = Request(passed.method, passed.path, passed.query, passed.headers, passed.body)
+            # In a task of its own: whoever asked may give up, the unit must not end in the middle for that.
+            task = asyncio.get_running_loop().create_task(invoke(route, request, path, passed.left_s))
+            return _encode(await asyncio.shield(task))
+
+        return {"invoke": run}
+
+
+def _marked(answer: Answer, home: str) -> Answer:
+    told = any(name == HOME_HEADER for name, _ in answer.headers)
+    return answer if told else Answer(answer.status, [*answer.headers, (HOME_HEADER, home)], answer.body)
