@@ -24,6 +24,16 @@ def check(final: Final) -> list[Violation]:
     ]
 
 
+def refunded_once(final: Final, table: str) -> list[Violation]:
+    """Rows that count how often a pair was handled; the counts of regions that handle one add up."""
+    return [
+        Violation("effects", f"{name} has the doubled effect of unit {unit} handled {row.count.value} times")
+        for name in sorted(final.regions)
+        for unit, row in sorted(final.table(name, table).items())
+        if row.count.value != 1
+    ]
+
+
 def handled_units(final: Final) -> set[str]:
     """The later units of all pairs that were dealt with, as any region knows."""
     rows = (row for state in final.regions.values() for row in state.rows.values())

@@ -1,7 +1,7 @@
 """Effects: one key, one effect, and every repeat of it is told the same.
 
 The row's primary key is the unit's own, so a second effect is a second row. Where one store decides, there is none. A
-regional key that is used in two regions at once may have two; the system detects that and lists the pair.
+regional key that is used in two regions at once may have two; the system lists the pair and hands it over.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from random import Random
 
 from proa.core.replicate.journal import Key
-from proa.simulation.checkers import effects, loss
+from proa.simulation.checkers import effects, handled, loss
 from proa.simulation.client import Call, Client
 from proa.simulation.history import Final, Operation, Violation
 from proa.simulation.workloads.standard import Charge
@@ -32,7 +32,8 @@ class Charges(Standard):
     def check(self, history: Sequence[Operation], final: Final) -> list[Violation]:
         attempts = own(history, self.name)
         doubled = effects.check(attempts, final, f"{self.mode}_charges", self.mode, key_of=_key)
-        return doubled + loss.check(attempts, final, self.mode, row_of=self._row, rpo_s=self._rpo_s)
+        refunds = handled.refunded_once(final, "any_refunds") if self.mode == "any" else []
+        return doubled + refunds + loss.check(attempts, final, self.mode, row_of=self._row, rpo_s=self._rpo_s)
 
     def _row(self, charge: Operation) -> Key:
         return f"{self.mode}_charges", charge.result["id"]

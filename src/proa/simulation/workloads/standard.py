@@ -19,6 +19,7 @@ from proa.app import App
 from proa.core.replicate import crdt
 from proa.core.replicate.merge import fields, last_writer
 from proa.declare.context import Context
+from proa.declare.duplicates import Duplicate
 from proa.declare.objectives import Objectives
 from proa.declare.tables import Mode, Table
 from proa.errors import AlreadyExists
@@ -98,7 +99,7 @@ class Item(msgspec.Struct, frozen=True):
 
 
 class Placings(msgspec.Struct):
-    """How often something was placed on a shelf, by whichever region."""
+    """How often something was placed on a shelf, or refunded, by whichever region."""
 
     id: str
     count: crdt.GrowCounter = msgspec.field(default_factory=crdt.GrowCounter)
@@ -293,10 +294,19 @@ def _charges(app: App, mode: Held) -> None:
 
 
 def _orders(app: App) -> None:
-    """Effects that every region makes for itself: one key used in two regions at once makes two, which are listed."""
-    orders = app.table("any_charges", Charge, key="id", mode="any")
+    """Effects that every region makes for itself: one key used in two regions at once makes two, which are listed.
 
-    @app.post("/any/charges", idempotent=True, timeout_s=TIMEOUT_S)
+    Each pair is handed over and counted under its later unit; the counts of regions that handle it add up.
+    """
+    orders = app.table("any_charges", Charge, key="id", mode="any")
+    refunds = app.table("any_refunds", Placings, key="id", merge=fields())
+
+    async def refund(duplicate: Duplicate, _: Context) -> None:
+        counted = await refunds.get(duplicate.other.unit, None) or Placings(duplicate.other.unit)
+        counted.count.add()
+        await refunds.put(counted)
+
+    @app.post("/any/charges", idempotent=True, timeout_s=TIMEOUT_S, on_duplicate=refund)
     async def order(body: Value, ctx: Context) -> Charge:
         taken = Charge(ctx.unit, ctx.idempotency_key or "", body.value)
         await orders.put(taken)
