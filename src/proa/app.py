@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, over
 
 from proa.core.replicate.resolve import Merge
 from proa.core.roles import Topology
-from proa.declare.handlers import ReadOptions, Route, RouteOptions, route
+from proa.declare.handlers import Acknowledge, ReadOptions, Route, RouteOptions, route
 from proa.declare.health import Check, HealthCheck
 from proa.declare.objectives import Objectives
 from proa.declare.tables import BaseTable, Mode, SortedTable, Table, TableOptions
@@ -71,6 +71,8 @@ class App:
         max_body_bytes: larger requests get 413.
         max_response_bytes: larger responses of idempotent routes are refused before they commit.
         idempotency_ttl_s: how long a finished key is remembered.
+        acknowledge: `region`: a regional unit is answered when its own region has it durable; `peer`: when a second
+            region has, too. A route's own `acknowledge` overrules it.
         clock_bound_ms: a region whose clock is further off than this refuses its own writes.
         journal_retention_s: how long a region keeps commits in its journal that every other region has.
         journal_retention_max_s: how long it keeps those that another one lacks; a region that was away for longer
@@ -94,6 +96,7 @@ class App:
         clock_bound_ms: float = CLOCK_BOUND_MS,
         journal_retention_s: float = JOURNAL_RETENTION_S,
         journal_retention_max_s: float = JOURNAL_RETENTION_MAX_S,
+        acknowledge: Acknowledge = "region",
     ) -> None:
         self.name = name
         self.regions = tuple(regions)
@@ -109,6 +112,7 @@ class App:
         self.clock_bound_ms = clock_bound_ms
         self.journal_retention_s = journal_retention_s
         self.journal_retention_max_s = journal_retention_max_s
+        self.acknowledge: Acknowledge = acknowledge
         self.routes: list[Route] = []
         self.tables: dict[str, BaseTable[Any]] = {}
         self.checks: dict[str, HealthCheck] = {}
@@ -132,6 +136,13 @@ class App:
                 f"{self.name}: journal_retention_s must be positive and at most journal_retention_max_s, "
                 f"got {self.journal_retention_s:g} and {self.journal_retention_max_s:g}"
             )
+        self._verify_acknowledge(self.name, self.acknowledge)
+
+    def _verify_acknowledge(self, where: str, acknowledge: str | None) -> None:
+        if acknowledge not in (None, "region", "peer"):
+            raise DeclarationError(f"{where}: acknowledge is region or peer, not {acknowledge!r}")
+        if acknowledge == "peer" and len(self.regions) == 1:
+            raise DeclarationError(f"{where}: acknowledge `peer` needs a second region; {self.name} has one")
 
     # Tables.
 
@@ -215,7 +226,8 @@ class App:
         def declare(handler: H) -> H:
             if any(other.method == method and other.path == path for other in self.routes):
                 raise DeclarationError(f"{method} {path} is declared twice")
-            self.routes.append(route(method, path, handler, options))
+            self._verify_acknowledge(f"{method} {path}", options.get("acknowledge"))
+            self.routes.append(route(method, path, handler, options, self.acknowledge))
             return handler
 
         return declare

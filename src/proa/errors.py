@@ -327,6 +327,17 @@ class OutcomeUnknown(Unavailable):
     title = "Outcome unknown"
 
 
+class Unconfirmed(Unavailable):
+    """The commit is durable in this region, and no second region confirmed it in time.
+
+    Cause: the route acknowledges by peer, and the members of the region's in-sync set are away, slow or held.
+    Fix: repeat the request with the same Idempotency-Key: it waits again and is answered by the recorded outcome.
+    """
+
+    code = "PROA-U010"
+    title = "Not confirmed by a second region"
+
+
 class NoUnit(ProaError):
     """A table was used outside a unit of work.
 
@@ -532,6 +543,18 @@ class HomeUnreachable(Unavailable):
 
     code = "PROA-R009"
     title = "Home unreachable"
+    not_started = True
+
+
+class NoPeer(Unavailable):
+    """No other region could confirm this unit, so it was not started.
+
+    Cause: the route acknowledges by peer, and the region's in-sync set has no member, or none that was heard of lately.
+    Fix: send the request through the edge, which tries another region; `proa status` shows each region's set.
+    """
+
+    code = "PROA-R020"
+    title = "No region to confirm"
     not_started = True
 
 

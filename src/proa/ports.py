@@ -58,10 +58,11 @@ class Batch(msgspec.Struct):
 
 
 class Committed(msgspec.Struct, frozen=True, tag=True):
-    """Durable. `seq` is the journal's sequence (a global store's revision), `at` the store's wall clock."""
+    """Durable. `seq` is that of `origin`'s journal (without one: a global store's revision), `at` the store's clock."""
 
     seq: int
     at: float
+    origin: str = ""
 
 
 class Conflict(msgspec.Struct, frozen=True, tag=True):
@@ -126,10 +127,12 @@ class Permit(Protocol):
 class Terms(msgspec.Struct):
     """On what terms other origins' commits are applied; read inside the store's transaction, so changes count at once.
 
-    `cuts` park what came too late; `limits` is the last sequence to apply of an origin that is held.
+    `cuts` park what came too late, `epoch` is the one that they were learned with; `limits` is the last sequence to
+    apply of an origin that is held.
     """
 
     cuts: tuple[Cut, ...] = ()
+    epoch: int = 0
     limits: Versions = {}
 
 

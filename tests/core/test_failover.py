@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from proa.core import gate
 from proa.core.duty import CatchUp, Drain, Hold, Rejoin, StopBefore, duties
 from proa.core.failover import decide, propose, turn_s
+from proa.core.insync import InSync
 from proa.core.lease import LeaseWatch
 from proa.core.plan import TRANSITIONS, Approval, Loss, Plan, approval_holds, digest, moved
 from proa.core.roles import Assignment, Cut, Node, Observation
-from proa.core.situation import Known, Report, Rules, Situation, Standing
+from proa.core.situation import Insured, Known, Report, Rules, Situation, Standing
 
 EU, US = "eu", "us"
 NOW = 100.0
@@ -250,6 +251,64 @@ def test_an_edge_that_does_not_confirm_is_noted_and_not_waited_for_for_ever():
     assert actions(s) == []
     [change] = decide(msgspec.structs.replace(s, plan_at=NOW - 6), US, NOW)
     assert change.plan.notes == ("an edge did not confirm the new routing in time",)
+
+
+# The in-sync set of the lost region.
+
+
+def insured(*members, **more):
+    s = situation(eu=DEAD, **{"plan": fenced(accept_lost=None), "failover": "automatic", "rpo_s": 0.0} | more)
+    held = Insured(InSync("eu/1", members, "boot"), 8)
+    rules = msgspec.structs.replace(s.rules, peer_acknowledged=True, catch_up_timeout_s=60.0)
+    return msgspec.structs.replace(s, rules=rules, insync={EU: held})
+
+
+def test_a_region_that_acknowledged_by_peer_loses_nothing_where_every_member_of_its_set_reports():
+    waiting = insured("us/1", nodes=[dead_eu(head=15)], plan=plan("gate"))
+    assert gate.measured_loss(waiting, waiting.plan, NOW) == Loss()
+    assert actions(waiting) == ["approve"]
+
+
+def test_a_member_that_does_not_report_makes_the_loss_unknown_and_only_a_person_may_accept_it():
+    waiting = insured("ap/1", "us/1", nodes=[dead_eu()], plan=plan("gate"))
+    assert gate.measured_loss(waiting, waiting.plan, NOW) == Loss(0, unknown=True, exposure_s=None)
+    assert actions(waiting) == []
+    [finding] = [finding for finding in gate.gate(waiting, waiting.plan, NOW)[0] if not finding.ok]
+    assert finding.detail.startswith("ap/1 of the in-sync set of eu may alone have what it acknowledged")
+    assert gate.passes(gate.gate(waiting, plan("gate", accept_lost=0), NOW)[0])
+
+
+def test_past_the_fence_the_hold_of_every_member_is_waited_for():
+    s = insured("ap/1", "us/1", nodes=[dead_eu(), holding()])
+    assert actions(s) == []
+    late = msgspec.structs.replace(s, plan_at=NOW - 61)
+    [change] = decide(late, US, NOW)
+    assert (change.action, change.plan.reason) == (
+        "aborted",
+        "ap/1 may alone have acknowledged commits and do not answer",
+    )
+
+
+def test_the_next_life_of_a_member_is_not_that_member():
+    assert actions(insured("us/1", nodes=[dead_eu(), holding(origin="us/2")])) == []
+
+
+def test_the_cut_rests_on_the_set_that_was_heard():
+    [change] = decide(insured("us/1", nodes=[dead_eu(), holding(12)]), US, NOW)
+    assert (change.action, change.insured, change.plan.cut, change.plan.unheard) == ("catch_up", EU, {"eu/1": 12}, ())
+
+
+def test_a_person_who_accepted_the_loss_is_not_made_to_wait_for_a_member_for_ever():
+    accepted = insured("ap/1", "us/1", nodes=[dead_eu(), holding()], plan=fenced(accept_lost=0))
+    assert actions(accepted) == []
+    [change] = decide(msgspec.structs.replace(accepted, plan_at=NOW - 3), US, NOW)
+    assert (change.action, change.plan.unheard) == ("catch_up", ("ap/1",))
+
+
+def test_where_a_cut_parks_nothing_members_are_not_waited_for():
+    s = insured("ap/1", "us/1", nodes=[dead_eu(), holding()])
+    merging = msgspec.structs.replace(s, rules=msgspec.structs.replace(s.rules, fenced_rows=False))
+    assert actions(merging) == ["catch_up"]
 
 
 # Turns and duties.

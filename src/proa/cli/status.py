@@ -65,9 +65,17 @@ def _print(shown: dict[str, Any]) -> None:
     sys.stdout.write(f"{shown['app']}, clients enter at {shown['edge']}\n")
     sys.stdout.write(f"{epoch}{stale}\n\n")
     print_table(("REGION", "ROLE", "VERDICT", "HEALTH", "HEAD", "BACKLOG", "LAG P99", "URL"), _rows(shown))
+    sys.stdout.writelines(_insync(shown))
     if plan := shown["plan"]:
         waiting = ", waiting for approval" if plan["awaiting"] else ""
         sys.stdout.write(f"\nplan {plan['id']}: {describe(plan)}: {plan['step']}{waiting}\n")
+
+
+def _insync(shown: dict[str, Any]) -> Iterator[str]:
+    """Who confirms each region's commits, where units acknowledge by peer."""
+    for name, said in shown["regions"].items():
+        if said.get("insync") is not None:
+            yield f"{name} is confirmed by {', '.join(said['insync']) or 'nobody'}\n"
 
 
 def assignment_of(shown: dict[str, Any]) -> Assignment | None:

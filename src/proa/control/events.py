@@ -50,6 +50,15 @@ class RegionRejoined(msgspec.Struct, frozen=True):
     epoch: int
 
 
+class InSyncChanged(msgspec.Struct, frozen=True):
+    """The in-sync set of an origin: who may confirm its commits from now on."""
+
+    origin: str
+    members: tuple[str, ...]
+    joined: tuple[str, ...]
+    left: tuple[str, ...]
+
+
 class DutyFailed(msgspec.Struct, frozen=True):
     """A region could not do what the roles ask of it; it tries again."""
 

@@ -12,7 +12,7 @@ import msgspec
 from proa.core import audit
 from proa.core.failover import Change
 from proa.core.replicate.journal import Key, Write
-from proa.core.roles import AUDIT, NODES, PLANS, ROLES, ROLES_KEY
+from proa.core.roles import AUDIT, INSYNC, NODES, PLANS, ROLES, ROLES_KEY
 from proa.core.situation import Situation
 from proa.errors import GlobalStoreUnreachable, OutcomeUnknown, StoreFull
 from proa.ports import Batch
@@ -32,6 +32,9 @@ def batch_of(s: Situation, change: Change, by: str, batch_id: str) -> Batch:
     """The transaction that makes `change` if everything it was decided from is still so."""
     reads: dict[Key, int] = {(ROLES, ROLES_KEY): s.roles_version}
     reads |= {(NODES, name): s.nodes[name].version for name in change.evidence if name in s.nodes}
+    if change.insured:
+        insured = s.insync.get(change.insured)
+        reads[INSYNC, change.insured] = insured.version if insured else 0
     writes: list[Write] = []
     if change.plan:
         reads[PLANS, change.plan.id] = s.plan_version if s.plan and s.plan.id == change.plan.id else 0

@@ -21,13 +21,14 @@ class Change(msgspec.Struct, frozen=True):
     """One compare-and-set transaction: new rows, the versions they rest on, and what the audit log says of it.
 
     The versions of the plan's and the roles' rows are always part of it; `evidence` names nodes whose rows must not
-    have changed either.
+    have changed either, `insured` the region whose in-sync set must not have.
     """
 
     action: str
     plan: Plan | None = None
     assignment: Assignment | None = None
     evidence: tuple[str, ...] = ()
+    insured: str = ""
     detail: dict[str, str] = {}
 
 
@@ -248,6 +249,9 @@ def _after_fence(s: Situation, plan: Plan, a: Assignment, now: float) -> list[Ch
     missing = tuple(name for name in _survivors(s, a, plan) if name not in held)
     if missing and (plan.target in missing or _waited(s, now) < s.rules.hold_timeout_s):
         return _give_up(s, plan, a, now, "the target does not answer")
+    unheard = _unheard(s, plan, held)
+    if unheard and (plan.accept_lost is None or _waited(s, now) < s.rules.hold_timeout_s):
+        return _give_up(s, plan, a, now, f"{', '.join(unheard)} may alone have acknowledged commits and do not answer")
     loss = gate.measured_loss(s, plan, now)
     if not gate.acceptable(s, plan, loss):
         return [_called_off(a, plan, f"it would lose more than approved: {loss.known} known, more unknown")]
@@ -255,8 +259,9 @@ def _after_fence(s: Situation, plan: Plan, a: Assignment, now: float) -> list[Ch
     goal = cut if plan.lost else {known.node.origin: known.node.head for known in held.values() if known.node.origin}
     # Where every region is active, one that is silent has rights of its own, which end by a plan of its own.
     dropped = missing if a.topology == "active-passive" else ()
-    step = moved(plan, "catch_up", cut=cut, goal=goal, dropped=dropped, loss=loss)
-    return [Change("catch_up", step, evidence=(plan.lost,) if plan.lost else (), detail=_cut_detail(cut, dropped))]
+    step = moved(plan, "catch_up", cut=cut, goal=goal, dropped=dropped, unheard=unheard, loss=loss)
+    evidence = (plan.lost,) if plan.lost else ()
+    return [Change("catch_up", step, evidence=evidence, insured=plan.lost, detail=_cut_detail(cut, dropped))]
 
 
 def _after_catch_up(s: Situation, plan: Plan, a: Assignment, now: float) -> list[Change]:
@@ -267,7 +272,7 @@ def _after_catch_up(s: Situation, plan: Plan, a: Assignment, now: float) -> list
     promoted = _promoted(s, a, plan)
     step = moved(plan, "promote", new_epoch=promoted.epoch)
     evidence = tuple(name for name in (plan.lost, plan.target) if name)
-    return [Change("promote", step, promoted, evidence, {"epoch": str(promoted.epoch)})]
+    return [Change("promote", step, promoted, evidence, detail={"epoch": str(promoted.epoch)})]
 
 
 def _after_promote(s: Situation, plan: Plan, a: Assignment, now: float) -> list[Change]:
@@ -401,6 +406,12 @@ def _holds(known: Known, plan: Plan) -> bool:
     node = known.node
     acted = (node.epoch, node.revision) >= (plan.fenced_epoch, plan.fenced_revision)
     return node.name != plan.lost and acted and not node.ended and node.held.keys() >= set(plan.origins)
+
+
+def _unheard(s: Situation, plan: Plan, held: dict[str, Known]) -> tuple[str, ...]:
+    """The members of the lost region's in-sync set whose hold was not heard: another life of a peer is another disk."""
+    heard = {known.node.origin for known in held.values()}
+    return tuple(member for member in gate.members(s, plan) if member not in heard)
 
 
 def _cut(s: Situation, plan: Plan, held: dict[str, Known]) -> dict[str, int]:

@@ -26,7 +26,7 @@ def gate(s: Situation, plan: Plan, now: float) -> tuple[tuple[Finding, ...], Los
         findings.append(_lag(s, plan))
     if plan.kind in ("failback", "restore"):
         findings.append(_hold_down(s, plan, now))
-    findings.append(_loss(s, plan, loss))
+    findings.append(_loss(s, plan, loss, now))
     return tuple(findings), loss
 
 
@@ -58,7 +58,27 @@ def measured_loss(s: Situation, plan: Plan, now: float) -> Loss:
     if known is None or not known.node.origin:
         return Loss(unknown=True, exposure_s=None)
     best = best_cursor(s, plan.lost, known.node.origin, now)
-    return Loss(max(0, known.node.head - best), unknown=True, exposure_s=exposure_s(s, known, best))
+    behind = max(0, known.node.head - best)
+    if absent(s, plan, now):
+        return Loss(behind, unknown=True, exposure_s=None)
+    if s.rules.peer_acknowledged:
+        return NO_LOSS  # what no member has was not acknowledged
+    return Loss(behind, unknown=True, exposure_s=exposure_s(s, known, best))
+
+
+def members(s: Situation, plan: Plan) -> tuple[str, ...]:
+    """The lives of peers that may be the only ones to have what the lost region acknowledged by peer.
+
+    None where nothing can be cut off: then late commits are late, and not lost.
+    """
+    insured = s.insync.get(plan.lost)
+    return insured.row.members if insured and s.rules.fenced_rows else ()
+
+
+def absent(s: Situation, plan: Plan, now: float) -> tuple[str, ...]:
+    """The members that do not report now."""
+    present = {s.nodes[name].node.origin for name in s.rules.regions if name != plan.lost and s.fresh(name, now)}
+    return tuple(member for member in members(s, plan) if member not in present)
 
 
 def drained(s: Situation, plan: Plan) -> bool:
@@ -90,9 +110,19 @@ def acceptable(s: Situation, plan: Plan, loss: Loss) -> bool:
     return automatic and loss.exposure_s is not None and loss.exposure_s <= s.rules.rpo_s
 
 
-def _loss(s: Situation, plan: Plan, loss: Loss) -> Finding:
+def _loss(s: Situation, plan: Plan, loss: Loss, now: float) -> Finding:
     if loss == NO_LOSS:
-        return Finding(LOSS, ok=True, detail="none: nothing is cut off")
+        kept = s.rules.peer_acknowledged and not plan.graceful
+        return Finding(LOSS, ok=True, detail=f"none: {'a second region has all' if kept else 'nothing is cut off'}")
+    missing = absent(s, plan, now)
+    if missing:
+        accepted = "nothing accepted" if plan.accept_lost is None else f"{plan.accept_lost} accepted"
+        who = f"{', '.join(missing)} of the in-sync set of {plan.lost}"
+        return Finding(
+            LOSS,
+            acceptable(s, plan, loss),
+            f"{who} may alone have what it acknowledged, and do not answer ({accepted})",
+        )
     exposure = "no report is covered" if loss.exposure_s is None else f"exposed for {loss.exposure_s:g} s"
     accepted = "nothing accepted" if plan.accept_lost is None else f"{plan.accept_lost} accepted"
     detail = (

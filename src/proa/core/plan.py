@@ -66,7 +66,8 @@ class Plan(msgspec.Struct, frozen=True):
 
     `lost` gives its role up and `target` takes one; either may be empty (a restoration has no lost region, an
     evacuation no target). `origins` are the lives of the lost region whose commits are cut at `cut`; `goal` is what the
-    target must have before it is promoted. `dropped` are survivors that did not answer: they are cut off too.
+    target must have before it is promoted. `dropped` are survivors that did not answer: they are cut off too. `unheard`
+    are members of the lost region's in-sync set that did not answer, so that what only they have is missing.
     """
 
     id: str
@@ -90,6 +91,7 @@ class Plan(msgspec.Struct, frozen=True):
     cut: dict[str, int] = {}
     goal: dict[str, int] = {}
     dropped: tuple[str, ...] = ()
+    unheard: tuple[str, ...] = ()
     new_epoch: int = 0
     called_off_by: str = ""
     notes: tuple[str, ...] = ()

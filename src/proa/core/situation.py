@@ -18,9 +18,10 @@ from proa.core import lease
 from proa.core.audit import HEAD_KEY, Dated, Entry, Head
 from proa.core.health import HealthPolicy, Seen, Verdict
 from proa.core.health import verdicts as judge
+from proa.core.insync import InSync
 from proa.core.plan import Plan
 from proa.core.replicate.journal import Row
-from proa.core.roles import AUDIT, NODES, PLANS, ROLES, Assignment, Node, Topology
+from proa.core.roles import AUDIT, INSYNC, NODES, PLANS, ROLES, Assignment, Node, Topology
 from proa.core.time import wall_of
 
 REPORTS_KEPT = 64
@@ -51,6 +52,10 @@ class Rules(msgspec.Struct, frozen=True):
     ramp: tuple[int, ...] = (10, 50, 100)
     ramp_pause_s: float = 1.0
     turn_s: float = 0.5
+    peer_acknowledged: bool = False
+    """Whether every unit that commits in a region is answered only when a second region has its commit."""
+    fenced_rows: bool = True
+    """Whether any table has rows that only the holder of a right may write, so that a cut can park commits."""
 
     @property
     def beat_s(self) -> float:
@@ -101,6 +106,13 @@ class Known(msgspec.Struct, frozen=True):
     stored_at_s: float
     renewed_at_s: float
     reports: tuple[Report, ...]
+
+
+class Insured(msgspec.Struct, frozen=True):
+    """A region's in-sync set, and its row's version."""
+
+    row: InSync
+    version: int
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -157,6 +169,7 @@ class Situation(msgspec.Struct, frozen=True):
     audit: Head = Head()
     audit_version: int = 0
     standing: dict[str, Standing] = {}
+    insync: dict[str, Insured] = {}
     quorum: Quorum = Quorum()
     store_s: float = 0.0
     store_at: float = 0.0
@@ -229,7 +242,12 @@ def _fold_row(situation: Situation, row: Row, value: bytes, now: float) -> Situa
         return _fold_plan(situation, row, msgspec.msgpack.decode(value, type=Plan), now)
     if row.table == AUDIT:
         return _fold_audit(situation, row, value)
-    return situation
+    return _fold_insured(situation, row, value) if row.table == INSYNC else situation
+
+
+def _fold_insured(situation: Situation, row: Row, value: bytes) -> Situation:
+    insured = Insured(msgspec.msgpack.decode(value, type=InSync), row.version)
+    return replace(situation, insync=situation.insync | {row.key: insured})
 
 
 def _fold_audit(situation: Situation, row: Row, value: bytes) -> Situation:

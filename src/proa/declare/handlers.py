@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Idempotent = bool | Literal["optional"]
 UnitClass = Literal["read", "regional", "home", "global"]
 DeclaredUnit = Literal["regional", "home", "global"]
+Acknowledge = Literal["region", "peer"]
+"""Whose disk must have a commit before it is answered: its region's, or another region's besides."""
 READ_METHODS = ("GET", "HEAD")
 TIMEOUT_S = 5.0
 
@@ -42,10 +44,13 @@ class Route(msgspec.Struct):
     status: int
     objectives: Objectives | None
     declared_unit: DeclaredUnit | None
+    declared_acknowledge: Acknowledge | None
+    default_acknowledge: Acknowledge
     is_async: bool
     on_duplicate: Callable[..., Any] | None = None
     _class: UnitClass | None = None
     _needs_role: bool | None = None
+    _acknowledge: Acknowledge | None = None
 
     @property
     def unit(self) -> UnitClass:
@@ -56,6 +61,17 @@ class Route(msgspec.Struct):
         if self._class is None:
             self._class = self._classify()
         return self._class
+
+    @property
+    def acknowledge(self) -> Acknowledge:
+        """What its units wait for before they are answered. Global ones commit in one store that is no region's.
+
+        Raises:
+            DeclarationError: `peer` was asked for by name, where units commit in no region.
+        """
+        if self._acknowledge is None:
+            self._acknowledge = self._acknowledges()
+        return self._acknowledge
 
     @property
     def needs_role(self) -> bool:
@@ -90,6 +106,15 @@ class Route(msgspec.Struct):
         """The handler's arguments out of a request; raises BadRequest or Unprocessable."""
         return {name: getter(request, path, context) for name, getter in self.getters.items()}
 
+    def _acknowledges(self) -> Acknowledge:
+        if self.unit in ("read", "global"):
+            if self.declared_acknowledge == "peer":
+                raise DeclarationError(
+                    f"{self.scope}: acknowledge is for units that commit in a region; its units are {self.unit}"
+                )
+            return "region"
+        return self.declared_acknowledge or self.default_acknowledge
+
     def _classify(self) -> UnitClass:
         if self.method in READ_METHODS:
             return "read"
@@ -112,15 +137,24 @@ class RouteOptions(ReadOptions, total=False):
     `idempotent=True` requires an Idempotency-Key, `"optional"` heeds one if it is sent. `status` is that of a plain
     result (200). `unit` overrules the class that Proa infers from the handler's code. `on_duplicate` is called where
     two regions finished one key each for itself: `async def undo(duplicate: Duplicate, ctx: Context)`.
+    `acknowledge="peer"` answers a regional unit only when another region has its commit durable too (the app's own
+    `acknowledge` unless given).
     """
 
     idempotent: Idempotent
     status: int
     unit: DeclaredUnit | None
     on_duplicate: OnDuplicate | None
+    acknowledge: Acknowledge | None
 
 
-def route(method: str, path: str, handler: Callable[..., Any], options: ReadOptions | RouteOptions) -> Route:
+def route(
+    method: str,
+    path: str,
+    handler: Callable[..., Any],
+    options: ReadOptions | RouteOptions,
+    acknowledge: Acknowledge = "region",
+) -> Route:
     """Check a declaration and make the route of it."""
     if not path.startswith("/") or path.startswith("/_proa"):
         raise DeclarationError(f"{method} {path}: a path starts with / and not with /_proa, which is Proa's own")
@@ -138,6 +172,8 @@ def route(method: str, path: str, handler: Callable[..., Any], options: ReadOpti
         status=options.get("status", 200),
         objectives=options.get("objectives"),
         declared_unit=options.get("unit"),
+        declared_acknowledge=options.get("acknowledge"),
+        default_acknowledge=acknowledge,
         is_async=inspect.iscoroutinefunction(handler),
         on_duplicate=_on_duplicate(f"{method} {path}", options),
     )

@@ -39,6 +39,7 @@ def rules_for(
 ) -> Rules:
     """What the control plane must know of the declaration, with a system's own settings where it has them."""
     lease_s = lease_s or app.lease_s
+    acknowledges = {route.acknowledge for route in app.routes if route.unit not in ("read", "global")}
     rules = Rules(
         regions=app.regions,
         witness=witness,
@@ -49,6 +50,8 @@ def rules_for(
         lease_s=lease_s,
         rpo_s=app.objectives.rpo_s or 0.0,
         health=policy_for(lease_s),
+        peer_acknowledged=acknowledges == {"peer"},
+        fenced_rows=any(table.mode in ("active", "home") for table in app.tables.values()),
     )
     return rules if hold_down_s is None else msgspec.structs.replace(rules, hold_down_s=hold_down_s)
 

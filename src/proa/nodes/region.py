@@ -9,6 +9,7 @@ from proa.control.api import ControlApi
 from proa.control.bootstrap import bootstrap
 from proa.control.controller import Controller
 from proa.control.incarnation import register
+from proa.control.insync import Keeper
 from proa.control.member import Life
 from proa.control.parts import Parts
 from proa.control.settling import Settling
@@ -84,9 +85,10 @@ async def _governed(site: Site, life: Life, region: Region, shared: Parts) -> As
     async with site.probing() as probe:
         observer, member = eyes_and_beat(life, probe, shared, region=region)
         controller = Controller(region.name, shared)
+        keeping = [Keeper(region.name, region.confirmations, shared).run()] if region.confirmations else []
         shared.view.subscribe(lambda: region.note_store_time(shared.view.situation.store_s))
         shared.view.subscribe(lambda: region.handover.heard(_reports(shared)))
         await member.beat()  # roles, holds and cuts must be known before peers' commits are applied
         await region.start()
-        async with background([shared.view.run(), observer.run(), member.run(), controller.run()]):
+        async with background([shared.view.run(), observer.run(), member.run(), controller.run(), *keeping]):
             yield

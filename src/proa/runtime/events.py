@@ -27,6 +27,14 @@ class UnitFinished(msgspec.Struct, frozen=True):
         return "warning" if self.status >= 500 else "debug"
 
 
+class UnitConfirmed(msgspec.Struct, frozen=True):
+    """A second region had what an answer rests on, so long after it was durable here."""
+
+    severity: ClassVar[Severity] = "debug"
+    route: str
+    waited_s: float
+
+
 class HandlerRaised(msgspec.Struct, frozen=True):
     """A handler raised what it did not declare; the answer was a 500."""
 

@@ -13,7 +13,7 @@ import asyncio
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -59,7 +59,7 @@ from proa.ports import (
 from proa.runtime.answers import answer_of, problem, replay
 from proa.runtime.authority import Authority
 from proa.runtime.eager import within
-from proa.runtime.events import HandlerRaised, UnitFinished
+from proa.runtime.events import HandlerRaised, UnitConfirmed, UnitFinished
 from proa.runtime.unit import STORES, Elsewhere, Frame, Store, Unit
 
 if TYPE_CHECKING:
@@ -111,6 +111,14 @@ async def nobody_else(_call: Invocation, _place: Place) -> Answer | None:
     raise NotHome("there is no other region to act as home of the row")
 
 
+class Confirming(Protocol):
+    """Waits until a second region has what an answer rests on; says how long it took. See `runtime.confirm`."""
+
+    def require(self, holders: tuple[str, ...] = ()) -> None: ...
+    async def committed(self, commit: Committed, epoch: int, left_s: float, holders: tuple[str, ...] = ()) -> float: ...
+    async def standing(self, left_s: float, holders: tuple[str, ...] = ()) -> float: ...
+
+
 class Invoker:
     """Runs the routes of an app in one region."""
 
@@ -136,6 +144,7 @@ class Invoker:
         self.levels = levels
         self.sessions = levels.sessions
         self.resolve: Resolve = nobody_else
+        self.confirmations: Confirming | None = None
         self._in_flight: dict[tuple[str, str], Invocation] = {}
         self._mark = int(entropy.token(5), 16)
         self._units = 0
@@ -194,6 +203,8 @@ class Invoker:
     async def _admit(self, call: Invocation) -> Answer:
         if call.route.needs_role:
             await self._wait_for_role(call.route)
+        if call.route.acknowledge == "peer" and call.route.unit == "regional":
+            self._confirming.require()  # a `home` unit may be another region's: it is asked before it commits
         call.key = _idempotency_key(call.route, call.request)
         if call.key is None:
             return await self._attempt_all(call)
@@ -218,13 +229,13 @@ class Invoker:
                 raise KeyReused(f"key {key!r} is in use by a request with another payload")
             await self._wait(running, call)
             if running.outcome:
-                return self._found(call, running.outcome, running.places)
+                return await self._found(call, running.outcome, running.places)
         self._in_flight[address] = call
         try:
             if call.route.unit == "regional" and self._regional.finished_lately(*address):
                 outcome = await self._regional.outcome(*address)
                 if outcome:
-                    return self._found(call, outcome)
+                    return await self._found(call, outcome)
             return await self._attempt_all(call)
         finally:
             del self._in_flight[address]
@@ -239,16 +250,17 @@ class Invoker:
         except TimeoutError:
             raise DeadlineExceeded("another request under this key is still running") from None
 
-    def _found(self, call: Invocation, outcome: Outcome, places: tuple[Place, ...] = ()) -> Answer:
+    async def _found(self, call: Invocation, outcome: Outcome, places: tuple[Place, ...] = ()) -> Answer:
         if decide(outcome, call.digest, self._clock.now()) == "mismatch":
             raise KeyReused(f"key {call.key!r} was used with another payload")
         if outcome.is_sealed:
             raise _held_elsewhere(outcome)
+        answer = await self._standing(call, replay(outcome), outcome.holders)
         self._require_role(call.route)
         if not all(map(self._authority.may_write_home, places)):
             raise NotHome(f"{self._region} is no home of these rows any more")
         call.replayed = True
-        return replay(outcome)
+        return answer
 
     # Attempts.
 
@@ -271,38 +283,68 @@ class Invoker:
             return await self.resolve(call, elsewhere.place)
         except ProaError:
             if outcome := await self._recorded(call, unit):
-                return self._found(call, outcome, unit.places)
+                return await self._found(call, outcome, unit.places)
             raise
         store = self._store_for(call, unit)
-        return await self._commit(call, unit, store, answer, keep_writes=keep_writes) if store else answer
+        if store is None:
+            return await self._standing(call, answer, unit.holders)
+        return await self._commit(call, unit, store, answer, keep_writes=keep_writes)
 
     async def _commit(
         self, call: Invocation, unit: Unit, store: Store, answer: Answer, *, keep_writes: bool
     ) -> Answer | None:
         """The answer once what the unit did is durable; None where a race was lost."""
         outcome = self._outcome(call, answer, unit.holders) if call.key and answer.status < 500 else None
-        if outcome and outcome.holders and store == "global":
-            self._refuse_to_publish(outcome)
+        if unit.holders or call.route.acknowledge == "peer":
+            self._check_holders(call, unit.holders, outcome if store == "global" else None)
         batch = unit.batch(store, outcome, self._authority.epoch, keep_writes=keep_writes)
         result = await (self._regional.commit(batch) if store == "regional" else self._commit_globally(batch))
         match result:
             case Committed():
                 call.outcome, call.places = outcome, batch.places
-                if call.session:
-                    self._noted(call.session, store, result.seq)
+                if call.session or call.route.acknowledge == "peer":
+                    await self._durable(call, unit, result, batch.epoch)
                 return self._acknowledged(answer, batch) if unit.fenced_rows else answer
             case Conflict():
                 return None
             case Found(outcome):
-                return self._found(call, outcome, batch.places)
+                return await self._found(call, outcome, batch.places)
             case Fenced(code, detail):
                 raise BY_CODE.get(code, Unavailable)(detail)
 
-    def _noted(self, session: Session, store: Store, seq: int) -> None:
-        if store == "global":
-            session.saw_revision(seq)
+    async def _durable(self, call: Invocation, unit: Unit, commit: Committed, epoch: int) -> None:
+        """What a session and a second region are to know of a commit before it is answered."""
+        if call.session:
+            self._noted(call.session, commit)
+        if call.route.acknowledge == "peer":
+            left_s = self._left_s(call)
+            await self._confirmed(call, self._confirming.committed(commit, epoch, left_s, unit.holders))
+
+    def _noted(self, session: Session, commit: Committed) -> None:
+        if commit.origin:
+            session.saw_all({commit.origin: commit.seq})
         else:
-            session.saw_all({self._regional.origin: seq})
+            session.saw_revision(commit.seq)
+
+    # Acknowledging by peer.
+
+    @property
+    def _confirming(self) -> Confirming:
+        assert self.confirmations is not None, "a region with routes that acknowledge by peer has confirmations"
+        return self.confirmations
+
+    async def _standing(self, call: Invocation, answer: Answer, holders: tuple[str, ...]) -> Answer:
+        """An answer made of what is durable here, given when a second region has that too, if the route says so."""
+        if call.route.acknowledge == "peer":
+            await self._confirmed(call, self._confirming.standing(self._left_s(call), holders))
+            self._require_role(call.route)
+        return answer
+
+    async def _confirmed(self, call: Invocation, wait: Awaitable[float]) -> None:
+        self._telemetry.emit(UnitConfirmed(call.route.scope, await wait))
+
+    def _left_s(self, call: Invocation) -> float:
+        return call.deadline - self._clock.monotonic()
 
     async def _at_home(self, call: Invocation, unit: Unit) -> tuple[Answer, bool]:
         """The handler's answer, in the region that it is up to: what it refuses may be refused by its home only.
@@ -388,6 +430,13 @@ class Invoker:
         if call.key and call.route.unit != "read":
             return STORES[call.route.unit]
         return None
+
+    def _check_holders(self, call: Invocation, holders: tuple[str, ...], published: Outcome | None) -> None:
+        """Somebody is there to confirm a commit; what only some regions may hold is published nowhere else."""
+        if call.route.acknowledge == "peer":
+            self._confirming.require(holders)
+        if published and published.holders:
+            self._refuse_to_publish(published)
 
     def _refuse_to_publish(self, outcome: Outcome) -> None:
         """The global store is in no region: it may record no answer that tells of resident rows."""

@@ -8,7 +8,7 @@ import msgspec
 
 from proa.observe.hub import Subscriber
 from proa.observe.metrics import Registry
-from proa.runtime.events import CommitsApplied, CommitsParked, UnitFinished
+from proa.runtime.events import CommitsApplied, CommitsParked, UnitConfirmed, UnitFinished
 
 
 def measured_events(metrics: Registry) -> Subscriber:
@@ -23,6 +23,8 @@ def measured_events(metrics: Registry) -> Subscriber:
             metrics.count("proa_commits_applied_total", ("peer", event.peer), by=event.count)
             for lag in event.lags_s:
                 metrics.observe("proa_replication_lag_seconds", lag, ("peer", event.peer))
+        elif isinstance(event, UnitConfirmed):
+            metrics.observe("proa_peer_wait_seconds", event.waited_s, ("route", event.route))
         elif isinstance(event, CommitsParked):
             metrics.count("proa_commits_parked_total", by=event.count)
 

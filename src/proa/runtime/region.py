@@ -44,6 +44,7 @@ from proa.runtime.status import RegionStatus, percentile_ms
 from proa.runtime.unit import Frame, Unit
 
 if TYPE_CHECKING:
+    from proa.runtime.confirm import Confirmations
     from proa.runtime.duplicates import DuplicateHandlers
     from proa.runtime.passage import Passage
 
@@ -106,6 +107,7 @@ class Region:
         self.forwarder = Forwarder(name, self.authority, ports.link, ports.clock)
         self.invoker = Invoker(app, name, stores, self.authority, ports.clock, ports.entropy, ports.hub, levels)
         self.invoker.resolve = self.forwarder.resolve
+        self.confirmations = self._confirmations()
         self.monitor = HealthMonitor(app.checks.values(), self._check_unit, self._facts, ports.clock, ports.hub)
         self.metrics = Registry({"region": name})
         self.gateway = self._front_door()
@@ -130,6 +132,22 @@ class Region:
         from proa.runtime.passage import Passage  # an app without such rows never needs it
 
         return Passage(self.name, self.store, [name for name in self.app.schemas(strong=False) if resident(name)])
+
+    def _confirmations(self) -> Confirmations | None:
+        """Who waits for other regions, where any route does."""
+        if all(route.acknowledge == "region" for route in self.app.routes):
+            return None
+        from proa.runtime.confirm import Confirmations  # a region whose routes answer on their own never needs it
+
+        made = Confirmations(
+            self.name, self.store, self._life, self.authority, self._ports.clock, lambda: self.sessions.epoch
+        )
+        self.replicator.confirming = self.invoker.confirmations = made
+        return made
+
+    def _life(self) -> tuple[str, str]:
+        identity = self.store.identity
+        return self.store.origin, identity.nonce if identity else ""
 
     def _front_door(self) -> Gateway:
         pages = {
@@ -232,7 +250,7 @@ class Region:
         before = self.authority.epoch
         self.authority.newborn = self.store.identity is not None and self.store.identity.incarnation == 1
         self.authority.assume(assignment, lease_until)
-        self.replicator.terms.cuts = self.authority.assignment.cuts if self.authority.assignment else ()
+        self._come_to_terms(self.authority.assignment)
         if self.duplicates:
             self.duplicates.assume()
         if not assignment.cuts:
@@ -242,6 +260,10 @@ class Region:
 
     async def stop_before(self, epoch: int) -> None:  # noqa: ARG002 - the store asks for the epoch at each commit
         await self.store.flush()
+
+    def _come_to_terms(self, assignment: Assignment | None) -> None:
+        terms = self.replicator.terms
+        terms.cuts, terms.epoch = (assignment.cuts, assignment.epoch) if assignment else ((), 0)
 
     async def drain(self, epoch: int) -> int:
         if epoch >= self.authority.epoch:
@@ -263,7 +285,7 @@ class Region:
     async def rejoin(self, assignment: Assignment) -> None:
         self.authority.fenced = True
         try:
-            self.replicator.terms.cuts = assignment.cuts
+            self._come_to_terms(assignment)
             await self._set_aside(assignment)
             if self._outlived(assignment) and self.register:
                 await self.store.assume(await self.register())
@@ -377,6 +399,7 @@ class Region:
             passed={name: peer.passed for name, peer in self.replicator.peers.items()},
             caught_up=covers(self.cursors(), self._known_elsewhere()),
             duplicates=self._duplicates(),
+            insync=list(self.confirmations.group.counted) if self.confirmations else None,
         )
 
     def _duplicates(self) -> dict[str, int]:
@@ -404,6 +427,8 @@ def register_gauges(region: Region) -> None:
     metrics.gauge("proa_journal_floor", lambda: [({"origin": one}, seq) for one, seq in region.store.floors().items()])
     metrics.gauge("proa_cursor", lambda: [({"origin": origin}, seq) for origin, seq in region.cursors().items()])
     metrics.gauge("proa_conflicts_dropped", lambda: [({}, region.store.conflicts_dropped())])
+    if confirmations := region.confirmations:
+        metrics.gauge("proa_insync_members", lambda: [({}, len(confirmations.group.counted))])
     metrics.gauge(
         "proa_replication_backlog_commits",
         lambda: [({"peer": peer}, count) for peer, count in region.replicator.backlog().items()],

@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -55,7 +55,8 @@ class Pull(msgspec.Struct, frozen=True):
 
     `own` is the caller's present origin, which it knows best; `direct` are the regions that it asks itself. An earlier
     life of the caller's region is like any other origin: its disk may have been lost. `settled` and `gaps` are for rows
-    that only some regions may hold (see `passage`).
+    that only some regions may hold (see `passage`). `epoch` is the one that the caller acts under, `to` the mark of the
+    peer's process as the last reply had it (see `confirm`).
     """
 
     after: Versions
@@ -66,13 +67,16 @@ class Pull(msgspec.Struct, frozen=True):
     format: int = FORMAT
     settled: Versions = {}
     gaps: list[Dot] = []
+    epoch: int = 0
+    to: str = ""
 
 
 class Pulled(msgspec.Struct, frozen=True):
-    """The reply: commits in order, and how far the peer itself is.
+    """The reply: commits in order, how far the peer itself is, and the mark of its process.
 
     `stuck` is how far it can go where it lacks what the caller may hold; `filled` are whole copies of its gaps.
     `floors`: entries up to there are dropped that the caller lacks; it needs a snapshot.
+    `awaited`: somebody waits there to hear that these commits are durable here.
     """
 
     entries: list[bytes]
@@ -80,22 +84,35 @@ class Pulled(msgspec.Struct, frozen=True):
     stuck: Versions = {}
     filled: list[bytes] = []
     floors: Versions = {}
+    boot: str = ""
+    awaited: bool = False
 
 
 class Peer(msgspec.Struct):
-    """What this region knows of one peer. `asked`: it answered or failed a pull.
+    """What this region knows of one peer. `asked`: it answered or failed a pull; `boot` marks its process.
 
-    `busy`: its last reply brought many. `passed` is how far the peer has durably applied, by its own pulls, and `gaps`
-    are commits that it still lacks something of; `known` is what follows for tombstones.
+    `busy`: its last reply brought many, and nobody waits to hear of them. `passed` is how far the peer has durably
+    applied, by its own pulls, and `gaps` are commits that it still lacks something of; `known` is what follows for
+    tombstones.
     """
 
     reachable: bool = False
     asked: bool = False
     busy: bool = False
+    boot: str = ""
     cursors: Versions = {}
     passed: Versions = {}
     gaps: list[Dot] = []
     known: Passed = Passed()
+
+
+class Confirming(Protocol):
+    """Who waits here for peers to have what was committed, and listens to what they say."""
+
+    @property
+    def boot(self) -> str: ...
+    def awaited(self) -> bool: ...
+    def heard(self, pull: Pull) -> None: ...
 
 
 _decode_head = msgspec.msgpack.Decoder(_Head).decode
@@ -138,6 +155,7 @@ class Replicator:
         self._catching_up = 0
         self.on_fork: Callable[[], None] | None = None
         self.on_pulled: Callable[[str, float, Versions], None] | None = None
+        self.confirming: Confirming | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -180,10 +198,12 @@ class Replicator:
     async def _pull(self, peer: str) -> bool:
         """One pull and its application; False where commits came and none could be applied."""
         before = self._store.cursors()
-        wait_s = PULL_WAIT_S if self.peers[peer].reachable else 0.0  # learn at once that a peer is there
-        pull = Pull(before, self._store.origin, self._direct(peer), PULL_LIMIT, wait_s)
+        state = self.peers[peer]
+        wait_s = PULL_WAIT_S if state.reachable else 0.0  # learn at once that a peer is there
+        own, direct = self._store.origin, self._direct(peer)
+        pull = Pull(before, own, direct, PULL_LIMIT, wait_s, epoch=self.terms.epoch, to=state.boot)
         if self._passage:
-            reach = (state.cursors for state in self.peers.values() if state.reachable)
+            reach = (other.cursors for other in self.peers.values() if other.reachable)
             settled = self._passage.settled(peer, self.terms, reach)
             pull = replace(pull, settled=settled, gaps=await self._passage.wanted())
         asked_at = self._clock.monotonic()
@@ -191,10 +211,10 @@ class Replicator:
         pulled = _decode_pulled(reply)
         if self.on_pulled:
             self.on_pulled(peer, asked_at, pulled.cursors)
-        self.peers[peer].cursors = pulled.cursors | pulled.stuck
+        state.cursors, state.boot = pulled.cursors | pulled.stuck, pulled.boot
         if self._passage:
             await self._complete(peer, self._passage, pulled)
-        self.peers[peer].busy = len(pulled.entries) >= BUSY_COUNT and _whole(pulled.entries)
+        state.busy = len(pulled.entries) >= BUSY_COUNT and _whole(pulled.entries) and not pulled.awaited
         if not covers(self._store.cursors(), pulled.floors):
             await self.joiner.join(peer, lambda: self.terms)
             return True
@@ -269,15 +289,22 @@ class Replicator:
             raise LinkRefused(f"{caller} speaks journal format {pull.format}; {self._region} knows up to {FORMAT}")
         if caller in self.peers:
             self.peers[caller].passed, self.peers[caller].gaps = pull.after, pull.gaps
+            self.peers[caller].passed = pull.after
+            if self.confirming:
+                self.confirming.heard(pull)
         self._detect_fork(pull.after)
-        if self._passage:
-            return _encode(await self._pass(caller, pull, self._passage))
+        pulled = await (self._pass(caller, pull, self._passage) if self._passage else self._give(pull))
+        if self.confirming:
+            pulled = replace(pulled, boot=self.confirming.boot, awaited=self.confirming.awaited())
+        return _encode(pulled)
+
+    async def _give(self, pull: Pull) -> Pulled:
         after = self._wanted(pull)
         entries = await self._store.journal(after, pull.limit)
         if not (entries or lacking(after, self._store.floors())) and await self._store.changed(after, pull.wait_s):
             after = self._wanted(pull)
             entries = await self._store.journal(after, pull.limit)
-        return _encode(Pulled(entries, self._store.cursors(), floors=lacking(after, self._store.floors())))
+        return Pulled(entries, self._store.cursors(), floors=lacking(after, self._store.floors()))
 
     async def _pass(self, caller: str, pull: Pull, passage: Passage) -> Pulled:
         """The same where only some regions may hold some rows."""

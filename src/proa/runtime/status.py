@@ -14,6 +14,7 @@ class RegionStatus(msgspec.Struct, frozen=True):
 
     `duplicates` counts the keys that two regions finished: `listed`, of these `handled`, those that are `waiting` for a
     handler in some region, and those whose handler is `failing` in this one.
+    `insync` are the peers that may confirm its commits; None where no route acknowledges by peer.
     """
 
     region: str
@@ -32,6 +33,7 @@ class RegionStatus(msgspec.Struct, frozen=True):
     passed: dict[str, Versions]
     caught_up: bool
     duplicates: dict[str, int]
+    insync: list[str] | None
 
 
 def percentile_ms(ordered: Sequence[float], fraction: float) -> float:

@@ -258,7 +258,7 @@ class SqliteRegionStore:
         if seq % Sweep.EVERY == 0:
             self._sweep.step(self._writer, now)
             duplicates.expire(self._writer, now)
-        return Committed(seq, now)
+        return Committed(seq, now, origin)
 
     def _committed(self, write: Write, stamp: int, seq: int) -> Write:
         """The write with the dot of this commit in fields that merge by themselves."""
