@@ -334,7 +334,7 @@ class Unconfirmed(Unavailable):
     Fix: repeat the request with the same Idempotency-Key: it waits again and is answered by the recorded outcome.
     """
 
-    code = "PROA-U010"
+    code = "PROA-U020"
     title = "Not confirmed by a second region"
 
 

@@ -146,7 +146,7 @@ def test_unconfirmed_in_time_is_said_so_and_a_repeat_waits_again_before_it_repla
         await keepers.until("eu", "ap/1", "us/1")
         apart(running, "eu")
         first = await post(running, "eu", "a")
-        assert (first.status, code(first), running["eu"].store.head) == (503, "PROA-U010", 1)
+        assert (first.status, code(first), running["eu"].store.head) == (503, "PROA-U020", 1)
         assert "proa-not-started" not in dict(first.headers)
         running.links.cut.clear()
         repeated = await post(running, "eu", "a")
@@ -171,7 +171,7 @@ def test_what_a_unit_only_read_is_confirmed_before_it_tells(tmp_path):
         await keepers.until("eu", "ap/1", "us/1")
         apart(running, "eu")
         await running.request("eu", "POST", "/quick", {"id": "a", "qty": 7})
-        assert code(await running.request("eu", "POST", "/look/a")) == "PROA-U010"
+        assert code(await running.request("eu", "POST", "/look/a")) == "PROA-U020"
         assert (await running.request("eu", "GET", "/orders/a")).status == 200
         running.links.cut.clear()
         assert (await running.request("eu", "POST", "/look/a")).body == b"7"
