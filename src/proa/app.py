@@ -29,6 +29,7 @@ LEASE_S = 10.0
 BODY_BYTES_MAX = 1024 * 1024
 RESPONSE_BYTES_MAX = 256 * 1024
 IDEMPOTENCY_TTL_S = 24 * 3600.0
+REPAIR_EVERY_S = 600.0
 CLOCK_BOUND_MS = 500.0
 JOURNAL_RETENTION_S = 24 * 3600.0
 JOURNAL_RETENTION_MAX_S = 7 * 24 * 3600.0
@@ -77,6 +78,7 @@ class App:
         journal_retention_s: how long a region keeps commits in its journal that every other region has.
         journal_retention_max_s: how long it keeps those that another one lacks; a region that was away for longer
             catches up by a snapshot.
+        repair_every_s: how often regions compare their rows with each other's and mend what differs; 0: never.
     """
 
     def __init__(  # noqa: PLR0913 - the options of an app, each by name
@@ -97,6 +99,7 @@ class App:
         journal_retention_s: float = JOURNAL_RETENTION_S,
         journal_retention_max_s: float = JOURNAL_RETENTION_MAX_S,
         acknowledge: Acknowledge = "region",
+        repair_every_s: float = REPAIR_EVERY_S,
     ) -> None:
         self.name = name
         self.regions = tuple(regions)
@@ -113,6 +116,7 @@ class App:
         self.journal_retention_s = journal_retention_s
         self.journal_retention_max_s = journal_retention_max_s
         self.acknowledge: Acknowledge = acknowledge
+        self.repair_every_s = repair_every_s
         self.routes: list[Route] = []
         self.tables: dict[str, BaseTable[Any]] = {}
         self.checks: dict[str, HealthCheck] = {}

@@ -1,8 +1,19 @@
-"""A bell: whoever waits for it wakes at its next ring, or when the time is up. Rings are not kept."""
+"""A bell: whoever waits for it wakes at its next ring, or when the time is up. Rings are not kept.
+
+`breathe` is for long work on the loop: between its slices others have their turn.
+"""
 
 from __future__ import annotations
 
 import asyncio
+
+
+async def breathe() -> None:
+    """Let whatever else is ready on the loop go first."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[bool] = loop.create_future()
+    loop.call_soon(_time_is_up, future)
+    await future
 
 
 class Bell:

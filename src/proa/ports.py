@@ -16,6 +16,7 @@ from proa.core.dedupe import Outcome, Pair
 from proa.core.replicate.compaction import Retention
 from proa.core.replicate.journal import Commit, Dot, Key, Row, Write
 from proa.core.replicate.records import ConflictRecord, ConflictsWanted, Parked
+from proa.core.replicate.repair import Fix, Held, Stretch, Sum
 from proa.core.replicate.snapshot import Page, Place
 from proa.core.replicate.stamp import Versions
 from proa.core.replicate.tombstones import Passed
@@ -240,8 +241,36 @@ class RegionStore(Protocol):
         """How many commits of an origin are set aside, after one sequence and up to another."""
         ...
 
+    async def note(self, records: Sequence[ConflictRecord]) -> None: ...  # in the conflict log
+
+    @property
+    def repairs(self) -> RepairStore: ...
+
     async def changed(self, after: Versions, timeout_s: float) -> bool:
         """Wait until a durable commit lies beyond `after`, or this origin changed; False when the time ran out."""
+        ...
+
+
+class RepairStore(Protocol):
+    """A region's store, as anti-entropy sees it. Long reading goes in slices, so that nobody waits for it.
+
+    `sums` and `heads` tell of living rows alone; `held` also of tombstones, and how far the region was at that moment.
+    """
+
+    async def sums(self, stretches: Sequence[Stretch]) -> list[Sum]: ...
+    async def heads(self, stretch: Stretch) -> dict[str, bytes]: ...  # by key
+    def held(self, keys: Sequence[Key], asked: Sequence[Dot] = ()) -> Held: ...
+    async def made(self, keys: Sequence[Key]) -> dict[Key, Row | None]:
+        """What the durable journal without its parked commits makes of these rows; None: no commit wrote it."""
+        ...
+
+    async def entries(self, dots: Sequence[Dot]) -> dict[Dot, bytes]: ...  # as the journal has them, damaged or not
+    async def fix(self, fixes: Sequence[Fix]) -> int:
+        """Make rows what they should be, under a new version, where they are still as judged; how many were."""
+        ...
+
+    async def replace_entries(self, entries: Mapping[Dot, bytes]) -> None:
+        """Put other regions' copies of commits in the place of those that the journal has."""
         ...
 
 

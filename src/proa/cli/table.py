@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, cast
 from urllib.parse import urlencode
@@ -23,7 +24,7 @@ from proa.cli.launch import state_dir_of
 from proa.cli.output import FAILED, OK, VIOLATED, note, print_json, print_table
 from proa.cli.systems import ask_region, find
 from proa.core.replicate.lost import FATES, settled_fate
-from proa.core.residency import table_of
+from proa.core.residency import may_hold, table_of
 from proa.errors import NotActive, NotResident, Unavailable, UsageError
 from proa.local.plane import declared
 from proa.runtime.config import ClusterConfig
@@ -266,6 +267,97 @@ def _count_by_origin(commits: Iterator[Mapping[str, Any]]) -> dict[str, int]:
         origin = one["dot"].rpartition(":")[0]
         counts[origin] = counts.get(origin, 0) + 1
     return counts
+
+
+# Comparing.
+
+
+@table.command
+def diff(app: str, name: str = "", *, between: tuple[str, str] | None = None, common: Who = NOBODY) -> int:
+    """Compare the rows that regions hold; exits with 3 where some differ that are not in motion.
+
+    Args:
+        app: a folder with `app.py`, a file, or `module:attribute`.
+        name: of one table only.
+        between: two regions; every pair unless given.
+        common: which system, and who asks.
+    """
+    return _compare(app, name, between, common, mend=False)
+
+
+@table.command
+def repair(
+    app: str,
+    name: str = "",
+    *,
+    between: tuple[str, str] | None = None,
+    dry_run: bool = False,
+    common: Who = NOBODY,
+) -> int:
+    """Compare the rows that regions hold and mend what differs; exits with 3 where some could not be mended.
+
+    Args:
+        app: a folder with `app.py`, a file, or `module:attribute`.
+        name: of one table only.
+        between: two regions; every pair unless given.
+        dry_run: only show what differs.
+        common: which system, and who asks.
+    """
+    return _compare(app, name, between, common, mend=not dry_run)
+
+
+def _compare(app: str, name: str, between: tuple[str, str] | None, common: Common, *, mend: bool) -> int:
+    system, parts = common.system(app), _parts(app, name)
+    for region in between or ():
+        system.regions(region)
+    pairs = [between] if between else list(combinations(system.regions(""), 2))
+    reports = [
+        _compared(system, part, pair, mend=mend)
+        for pair in pairs
+        for part in parts
+        if all(may_hold(region, part) for region in pair)
+    ]
+    found = [one for report in reports for one in report["found"]]
+    if common.json:
+        print_json({"compared": reports})
+    else:
+        _print_differences(reports)
+    return OK if all(mend and one["mended"] for one in found) else VIOLATED
+
+
+def _parts(app: str, name: str) -> list[str]:
+    """The parts of one table, or of all that regions keep themselves."""
+    known = list(declared(app).schemas(strong=False))
+    found = [part for part in known if table_of(part) == name] if name else known
+    if not found:
+        tables = ", ".join(dict.fromkeys(map(table_of, known)))
+        raise UsageError(f"there is no table {name!r} that every region keeps; there are {tables or 'none'}")
+    return found
+
+
+def _compared(system: System, part: str, pair: tuple[str, str], *, mend: bool) -> dict[str, Any]:
+    """Compare a part of a table between two regions, the one asking the other, some rows at a time."""
+    report: dict[str, Any] = {"between": pair, "table": table_of(part), "rows": 0, "exchanged": 0, "found": []}
+    start: str | None = ""
+    while start is not None:
+        body = {"table": part, "peer": pair[1], "start": start, "mend": mend}
+        said = system.ask(pair[0], "POST", "compare", body)
+        for figure in ("rows", "exchanged", "found"):
+            report[figure] += said[figure]
+        start = said["next"]
+    return report
+
+
+def _print_differences(reports: Sequence[Mapping[str, Any]]) -> None:
+    for report in reports:
+        one, other = report["between"]
+        note(f"{report['table']}: {report['rows']:,} rows of {one} beside {other}, {len(report['found'])} differ")
+        for found in report["found"]:
+            mended = "  mended" if found["mended"] else ""
+            sys.stdout.write(f"{found['table']} {found['key']}  {found['what']} in {one}{mended}\n")
+            for region, row in ((one, found["ours"]), (other, found["theirs"])):
+                text = "(not there)" if row is None else _fields(row, found["differs"])
+                sys.stdout.write(f"  {region}  {text}\n")
 
 
 # Residency.

@@ -30,6 +30,15 @@ class Wanted(msgspec.Struct, frozen=True):
     force: bool = False
 
 
+class Comparison(msgspec.Struct, frozen=True):
+    """Which part of a table is compared with which peer, from which key on, and whether what differs is mended."""
+
+    table: str
+    peer: str
+    start: str = ""
+    mend: bool = False
+
+
 class TablesApi:
     """Answers the calls about the tables of one region."""
 
@@ -39,21 +48,35 @@ class TablesApi:
         self._settling = settling
 
     async def __call__(self, call: Call) -> Any:
-        match call.method, call.path[1:]:
-            case "GET", ("conflicts",):
+        path = call.path[1:]
+        answer = {"GET": self._tell, "POST": self._act}.get(call.method)
+        if answer is None:
+            raise NotFound(f"the control API of tables has no {call.method} of {'/'.join(path)!r}")
+        return await answer(call, path)
+
+    async def _tell(self, call: Call, path: tuple[str, ...]) -> Any:
+        match path:
+            case ("conflicts",):
                 return await self._conflicts(call.asked(ConflictsWanted))
-            case "GET", ("residency",):
+            case ("residency",):
                 return await holdings(self._region.app, self._region.name, self._region.store)
-            case "GET", ("lost",):
+            case ("lost",):
                 return await self._lost()
-            case "GET", ("duplicates",):
+            case ("duplicates",):
                 return {"duplicates": await self._records.duplicates()}
-            case "POST", ("lost", "reapply"):
+            case _:
+                raise NotFound(f"the control API of tables has no {'/'.join(path)!r}")
+
+    async def _act(self, call: Call, path: tuple[str, ...]) -> Any:
+        match path:
+            case ("compare",):
+                return await self._compare(call)
+            case ("lost", "reapply"):
                 return await self._reapply(call.need("operator").name, call.read(Wanted))
-            case "POST", ("lost", "dismiss"):
+            case ("lost", "dismiss"):
                 return await self._dismiss(call.need("operator").name, call.read(Wanted))
-            case method, path:
-                raise NotFound(f"the control API of tables has no {method} of {'/'.join(path)!r}")
+            case _:
+                raise NotFound(f"the control API of tables has no {'/'.join(path)!r} to post to")
 
     async def _conflicts(self, wanted: ConflictsWanted) -> dict[str, Any]:
         if not 1 <= wanted.limit <= LIMIT_MAX:
@@ -67,6 +90,18 @@ class TablesApi:
         lost = await self._records.lost(assignment.cuts if assignment else ())
         settled = await self._settling.every() if lost else {}
         return {"lost": [msgspec.to_builtins(one) | {"settled": settled.get(one.dot)} for one in lost]}
+
+    async def _compare(self, call: Call) -> dict[str, Any]:
+        """Compare the next rows of a part of a table with a peer's; whoever mends needs to be an operator."""
+        asked = call.read(Comparison)
+        if asked.mend:
+            call.need("operator")
+        region = self._region
+        if asked.table not in region.app.schemas(strong=False) or asked.peer not in region.app.regions:
+            raise Unprocessable(f"there is no table {asked.table!r} to compare, or no region {asked.peer!r}")
+        part = await region.repairer.compare(asked.peer, asked.table, asked.start, mend=asked.mend)
+        found = [self._records.difference(one) for one in part.found]
+        return {"rows": part.rows, "exchanged": part.exchanged, "next": part.next, "found": found}
 
     async def _reapply(self, by: str, wanted: Wanted) -> Settled:
         parked = await self._records.aside(dot_of(wanted.dot))

@@ -197,3 +197,29 @@ class ClockJudged(msgspec.Struct, frozen=True):
     severity: ClassVar[Severity] = "warning"
     off_s: float
     within_bound: bool
+
+
+class RowsDiverged(msgspec.Struct, frozen=True):
+    """Rows of a table differed from a peer's although both had applied the same: one of the two disks is damaged.
+
+    `left` names the rows that could not be mended; a person must look at them, and at why it happened.
+    """
+
+    severity: ClassVar[Severity] = "error"
+    peer: str
+    table: str
+    found: int
+    mended: int
+    left: list[str]
+
+
+class TablesCompared(msgspec.Struct, frozen=True):
+    """A round of anti-entropy with a peer is over: rows compared, bytes exchanged, rows that differed, and mended."""
+
+    severity: ClassVar[Severity] = "debug"
+    peer: str
+    rows: int
+    exchanged: int
+    found: int
+    mended: int
+    took_s: float

@@ -8,7 +8,14 @@ import msgspec
 
 from proa.observe.hub import Subscriber
 from proa.observe.metrics import Registry
-from proa.runtime.events import CommitsApplied, CommitsParked, UnitConfirmed, UnitFinished
+from proa.runtime.events import (
+    CommitsApplied,
+    CommitsParked,
+    RowsDiverged,
+    TablesCompared,
+    UnitConfirmed,
+    UnitFinished,
+)
 
 
 def measured_events(metrics: Registry) -> Subscriber:
@@ -27,6 +34,13 @@ def measured_events(metrics: Registry) -> Subscriber:
             metrics.observe("proa_peer_wait_seconds", event.waited_s, ("route", event.route))
         elif isinstance(event, CommitsParked):
             metrics.count("proa_commits_parked_total", by=event.count)
+        elif isinstance(event, TablesCompared):
+            metrics.count("proa_repair_rounds_total", ("peer", event.peer))
+            metrics.count("proa_repair_rows_compared_total", ("peer", event.peer), by=event.rows)
+            metrics.count("proa_repair_exchanged_bytes_total", ("peer", event.peer), by=event.exchanged)
+        elif isinstance(event, RowsDiverged):
+            metrics.count("proa_repair_rows_diverged_total", ("peer", event.peer), by=event.found)
+            metrics.count("proa_repair_rows_mended_total", ("peer", event.peer), by=event.mended)
 
     return on_event
 

@@ -17,11 +17,13 @@ from proa.core.replicate.journal import Commit, Dot, Row, Write
 from proa.core.replicate.lost import FATES, Fate, fate, worst
 from proa.core.replicate.records import ConflictRecord, ConflictsWanted, Parked, trace_of
 from proa.core.replicate.resolve import dots_of
+from proa.core.residency import table_of
 from proa.core.roles import Cut
 from proa.core.time import wall_of
 from proa.declare.codec import to_json
 from proa.declare.keys import SEPARATOR
 from proa.ports import RegionStore
+from proa.runtime.repairer import Found
 
 MERGED_MAX = 1000
 """So many of the commits that came after a cut and merged as usual are listed; there may be any number."""
@@ -101,6 +103,19 @@ class DoubledKey(msgspec.Struct, frozen=True):
     handled: str
 
 
+class Divergence(msgspec.Struct, frozen=True):
+    """One row that differs from a peer's: in what way the asking region's is another, both rows, and whether mended."""
+
+    region: str
+    table: str
+    key: str
+    what: str
+    differs: list[str]
+    ours: Any
+    theirs: Any
+    mended: bool
+
+
 class Records:
     """Reads one region's records."""
 
@@ -145,6 +160,15 @@ class Records:
             return msgspec.json.decode(to_json(self._app.table_of(table).decode(value)))
         except Exception as error:  # noqa: BLE001 - an undeclared table, torn bytes, an author's own checks
             return {"undecodable": b64encode(value).decode(), "why": f"{type(error).__name__}: {error}"}
+
+    def difference(self, found: Found) -> Divergence:
+        """A row that differs from a peer's, as people read it."""
+        table, key = found.key
+        ours, theirs = (self.decoded(table, row.value if row else None) for row in (found.ours, found.theirs))
+        differs = differing(ours, theirs)
+        return Divergence(
+            self._region, table_of(table), shown(key), found.what, differs, ours, theirs, mended=found.mended
+        )
 
     # Lost writes.
 

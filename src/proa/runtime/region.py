@@ -38,6 +38,7 @@ from proa.runtime.health import HealthMonitor
 from proa.runtime.invoke import Invoker
 from proa.runtime.levels import Levels
 from proa.runtime.measure import measured_events
+from proa.runtime.repairer import Repairer
 from proa.runtime.replicator import Replicator
 from proa.runtime.session import Sessions
 from proa.runtime.status import RegionStatus, percentile_ms
@@ -99,6 +100,7 @@ class Region:
         keep = Keep(app.journal_retention_s, app.journal_retention_max_s)
         self.compactor = Compactor(keep, self.store, self.replicator, self.authority, ports.clock, ports.hub)
         self.handover = Handover(name, self.authority, self.store, self._set_aside, ports.hub)
+        self.repairer = Repairer(app, name, self.store, ports.link, ports.clock, ports.hub)
         stores = (self.store, ports.global_store)
         freshness = Freshness(name, peers, stores, ports.link, ports.clock, self.authority)
         self.replicator.on_pulled = freshness.heard
@@ -194,6 +196,7 @@ class Region:
         loop = asyncio.get_running_loop()
         self._compacting = loop.create_task(self.compactor.run())
         self._coming_up = loop.create_task(self._come_up())
+        self.repairer.start()
         await asyncio.wait([self._coming_up], timeout=START_WAIT_S)
 
     async def _come_up(self) -> None:
@@ -224,6 +227,7 @@ class Region:
             if task:
                 task.cancel()
         self.replicator.stop()
+        self.repairer.stop()
         self.monitor.stop()
         if self.duplicates:
             self.duplicates.stop()
@@ -232,7 +236,7 @@ class Region:
     def methods(self) -> dict[str, Method]:
         """The link methods that this region serves."""
         passed_on = self.forwarder.methods(Router(self.app.routes), self.invoker.invoke, lambda: self.serving)
-        return self.replicator.methods() | passed_on
+        return self.replicator.methods() | self.repairer.methods() | passed_on
 
     # `ports.RegionControl`.
 

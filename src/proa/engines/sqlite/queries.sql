@@ -72,6 +72,13 @@ WHERE indexed.tbl = :table AND idx = :index
     AND (expires_at IS NULL OR expires_at > :now)
 ORDER BY entry DESC, indexed.key DESC LIMIT :limit;
 
+-- name: stretch
+-- Living rows of a stretch of keys, with what regions must agree on.
+SELECT key, value, stamp, origin, seq, versions, expires_at FROM rows
+WHERE tbl = :table AND key >= :start AND key < :end AND value IS NOT NULL
+    AND (expires_at IS NULL OR expires_at > :at)
+ORDER BY key LIMIT :limit;
+
 -- name: value
 SELECT value FROM rows WHERE tbl = ? AND key = ?;
 
@@ -87,6 +94,10 @@ INSERT INTO indexed (tbl, idx, entry, key) VALUES (?, ?, ?, ?);
 
 -- name: drop_index_entry
 DELETE FROM indexed WHERE tbl = ? AND idx = ? AND entry = ? AND key = ?;
+
+-- name: drop_index_entries_of
+-- All entries of one row; walks those of its table, so it is for rows that were found damaged.
+DELETE FROM indexed WHERE tbl = ? AND key = ?;
 
 -- name: drop_index_entries
 DELETE FROM indexed WHERE tbl = ?;
@@ -178,6 +189,9 @@ INSERT INTO journal (origin, seq, entry) VALUES (?, ?, ?);
 
 -- name: entries_after
 SELECT entry FROM journal WHERE origin = ? AND seq > ? ORDER BY seq LIMIT ?;
+
+-- name: entries_up_to
+SELECT seq, entry FROM journal WHERE origin = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?;
 
 -- name: all_entries
 SELECT origin, seq, entry FROM journal;

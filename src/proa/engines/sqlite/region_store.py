@@ -47,7 +47,20 @@ from proa.engines.sqlite.rows import (
 from proa.engines.sqlite.snapshot import Host, Joining, read_page
 from proa.engines.sqlite.tables import NONE, Tables, query_rows
 from proa.errors import CutBelowFloor, RegionJoining
-from proa.ports import ENTRIES_BYTES, Batch, Clock, Committed, Fenced, Fits, Permit, Result, Schema, Span, Terms
+from proa.ports import (
+    ENTRIES_BYTES,
+    Batch,
+    Clock,
+    Committed,
+    Fenced,
+    Fits,
+    Permit,
+    RepairStore,
+    Result,
+    Schema,
+    Span,
+    Terms,
+)
 
 _decode_commit = msgspec.msgpack.Decoder(Commit).decode
 _decode_versions = msgspec.msgpack.Decoder(Versions).decode
@@ -101,6 +114,7 @@ class SqliteRegionStore:
         self._joining = Joining((self._writer, self._reader), self._base, self._tables, self._merges, host)
         self._load()
         self._group = GroupCommit(self._writer, self, run_blocking)
+        self._repairs: RepairStore | None = None
 
     def _load(self) -> None:
         """Take the counters from what is durable."""
@@ -226,6 +240,9 @@ class SqliteRegionStore:
     def duplicates_counted(self) -> tuple[int, int]:
         """How many pairs are listed, and how many of them are handled."""
         return duplicates.counted(self._reader)
+
+    async def note(self, records: Sequence[ConflictRecord]) -> None:
+        await self._group.submit(lambda: [log_conflict(self._writer, record) for record in records])
 
     # A unit's commit.
 
@@ -522,6 +539,28 @@ class SqliteRegionStore:
         self._unjournaled = True
         if touched:
             self._rebuild(set(touched))
+
+    @property
+    def repairs(self) -> RepairStore:
+        if self._repairs is None:
+            from proa.engines.sqlite.repairs import Inside, SqliteRepairs  # no unit ever needs it
+
+            self._repairs = SqliteRepairs(
+                Inside(
+                    self._reader,
+                    self._writer,
+                    self._tables,
+                    self._merges,
+                    self._base,
+                    self._group.submit,
+                    durable=self.cursors,
+                    floors=self.floors,
+                    applied=self.applied,
+                    version=self._version,
+                    parked=lambda: self._parked,
+                )
+            )
+        return self._repairs
 
     async def close(self) -> None:
         """Finish what was submitted and close the file."""

@@ -15,6 +15,7 @@ from proa.engines.sqlite.files import SQL
 from proa.ports import Batch, Conflict, Found
 
 encode = msgspec.msgpack.Encoder().encode
+_encode_versions = msgspec.msgpack.Encoder(order="deterministic").encode
 _decode_versions = msgspec.msgpack.Decoder(Versions).decode
 _decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
 Address = Callable[[str], str]
@@ -27,8 +28,8 @@ def versions_of(origin: str, seq: int, stored: bytes | None) -> Versions:
 
 
 def stored_versions(origin: str, seq: int, versions: Mapping[str, int]) -> bytes | None:
-    """The inverse of `versions_of`."""
-    return None if len(versions) <= 1 and versions.get(origin, seq) == seq else encode(versions)
+    """The inverse of `versions_of`; the same vector is the same bytes, in every region."""
+    return None if len(versions) <= 1 and versions.get(origin, seq) == seq else _encode_versions(versions)
 
 
 def row_of(table: str, key: str, found: Sequence[Any]) -> Row:

@@ -78,6 +78,13 @@ class Tables:
                 if new is not None:
                     self._writer.execute(SQL["put_index_entry"], (table, index, new, key))
 
+    def remake(self, table: str, key: str, value: bytes | None) -> None:
+        """The same for a row whose bytes may be damaged, so that they do not tell its entries: whatever they are."""
+        if table in self.indexed:
+            self._writer.execute(SQL["drop_index_entries_of"], (table, key))
+            made = [(table, index, entry, key) for index, entry in self._entries(table, key, value).items()]
+            self._writer.executemany(SQL["put_index_entry"], made)
+
     def _entries(self, table: str, key: str, value: bytes | None) -> Mapping[str, str]:
         """A row's entries. One that this declaration cannot read, from a peer with another one, is kept without."""
         if value is None:

@@ -1,0 +1,153 @@
+"""The store's side of anti-entropy: stretches of rows summed up, rows made anew of the journal, and fixes.
+
+Reading goes in slices on the reading side, so that neither the loop nor the writer waits for more than a few
+milliseconds. A fix goes through the writer like a commit, rests on the local version at which its row was judged, and
+gives the row a new one, so that units which read it run again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from proa.bell import breathe
+from proa.core.replicate.journal import NO_VERSIONS, Commit, Dot, Key, Row, incoming
+from proa.core.replicate.repair import Fix, Held, Stretch, Sum, folded, heads, summed
+from proa.core.replicate.resolve import Merge
+from proa.core.replicate.stamp import Versions, covers
+from proa.engines.sqlite.base import Base
+from proa.engines.sqlite.files import SQL
+from proa.engines.sqlite.rows import put_row, read_row, row_of
+from proa.engines.sqlite.tables import Tables
+
+SLICE = 500
+TRIES = 5
+"""How often history is read again because entries were compacted meanwhile."""
+END = b""
+"""The end of a stretch that has none: bytes sort after every text."""
+_decode_commit = msgspec.msgpack.Decoder(Commit).decode
+Written = tuple[Dot, Row, Versions]
+"""One write of a row: its commit, the row, and all that its writer had seen."""
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What repairing needs of the store around it."""
+
+    reader: sqlite3.Connection
+    writer: sqlite3.Connection
+    tables: Tables
+    merges: Mapping[str, Merge]
+    base: Base
+    submit: Callable[[Callable[[], Any]], Awaitable[Any]]
+    durable: Callable[[], Versions]
+    floors: Callable[[], Versions]
+    applied: Callable[[], Versions]
+    version: Callable[[], int]
+    parked: Callable[[], Container[Dot]]
+
+
+class SqliteRepairs:
+    """`ports.RepairStore` of one region's store."""
+
+    def __init__(self, inside: Inside) -> None:
+        self._in = inside
+
+    # Comparing.
+
+    async def sums(self, stretches: Sequence[Stretch]) -> list[Sum]:
+        return [summed(await self._rows(stretch)) for stretch in stretches]
+
+    async def heads(self, stretch: Stretch) -> dict[str, bytes]:
+        return heads(await self._rows(stretch))
+
+    async def _rows(self, stretch: Stretch) -> list[tuple[Any, ...]]:
+        await breathe()
+        bounds = msgspec.structs.asdict(stretch) | ({"end": END} if stretch.end is None else {})
+        return self._in.reader.execute(SQL["stretch"], bounds).fetchall()
+
+    def held(self, keys: Sequence[Key], asked: Sequence[Dot] = ()) -> Held:
+        durable, parked = self._in.durable(), self._in.parked()
+        rows = [read_row(self._in.reader, key) for key in keys]  # the reader may be a moment ahead of what is durable
+        return Held(rows, durable, self._in.applied(), [dot for dot in asked if dot in parked])
+
+    # What the journal says.
+
+    async def made(self, keys: Sequence[Key]) -> dict[Key, Row | None]:
+        for _ in range(TRIES):
+            floors = self._in.floors()
+            history = {key: list(self._from_base(key)) for key in keys}
+            for origin, last in sorted(self._in.durable().items()):
+                await self._read_history(origin, floors.get(origin, 0), last, history)
+            if floors == self._in.floors():
+                return {key: self._made(key, writes) for key, writes in history.items()}
+        return {}
+
+    def _from_base(self, key: Key) -> Iterator[Written]:
+        """What the entries made of a row that are compacted."""
+        if found := self._in.reader.execute(SQL["base_row"], key).fetchone():
+            row = row_of(*key, found)
+            yield row.dot, row, NO_VERSIONS
+
+    def _made(self, key: Key, writes: Sequence[Written]) -> Row | None:
+        parked = self._in.parked()
+        return folded(self._in.merges.get(key[0]), [(row, seen) for dot, row, seen in writes if dot not in parked])
+
+    async def _read_history(self, origin: str, seq: int, last: int, history: dict[Key, list[Written]]) -> None:
+        """Add every write of these rows by one origin after a sequence, a slice of its journal at a time."""
+        marks = [key.encode() for _, key in history]  # an entry has its rows' keys in it as they are
+        while found := self._in.reader.execute(SQL["entries_up_to"], (origin, seq, last, SLICE)).fetchall():
+            for _, entry in found:
+                if any(mark in entry for mark in marks):
+                    for key, written in _writes(entry):
+                        if key in history:
+                            history[key].append(written)
+            seq = found[-1][0]
+            await breathe()
+
+    async def entries(self, dots: Sequence[Dot]) -> dict[Dot, bytes]:
+        found = {dot: self._in.reader.execute(SQL["entry"], dot).fetchone() for dot in dots}
+        return {dot: row[0] for dot, row in found.items() if row}
+
+    # Fixing.
+
+    async def fix(self, fixes: Sequence[Fix]) -> int:
+        return await self._in.submit(lambda: self._fix(fixes))
+
+    def _fix(self, fixes: Sequence[Fix]) -> int:
+        version = self._in.version()
+        return sum(self._fixed(fix, version) for fix in fixes)
+
+    def _fixed(self, fix: Fix, version: int) -> bool:
+        found = self._in.writer.execute(SQL["row_version"], fix.key).fetchone()
+        if (found[0] if found else 0) != fix.version:
+            return False
+        row = fix.row
+        self._in.tables.remake(*fix.key, row.value if row else None)
+        if row is None:
+            self._in.writer.execute(SQL["drop_row"], fix.key)
+        else:
+            put_row(self._in.writer, msgspec.structs.replace(row, version=version))
+            if fix.based and covers(self._in.base.reach, row.versions):
+                self._in.base.put(row)
+        return True
+
+    async def replace_entries(self, entries: Mapping[Dot, bytes]) -> None:
+        await self._in.submit(lambda: self._replace_entries(entries))
+
+    def _replace_entries(self, entries: Mapping[Dot, bytes]) -> None:
+        self._in.writer.executemany(SQL["replace_entry"], [(entry, *dot) for dot, entry in sorted(entries.items())])
+
+
+def _writes(entry: bytes) -> Iterator[tuple[Key, Written]]:
+    """The rows that a commit wrote; none where the entry is damaged."""
+    try:
+        commit = _decode_commit(entry)
+    except msgspec.MsgspecError:
+        return
+    for write in commit.writes:
+        yield (write.table, write.key), ((commit.origin, commit.seq), incoming(commit, write, 0), commit.seen)
