@@ -85,10 +85,12 @@ async def _governed(site: Site, life: Life, region: Region, shared: Parts) -> As
     async with site.probing() as probe:
         observer, member = eyes_and_beat(life, probe, shared, region=region)
         controller = Controller(region.name, shared)
-        keeping = [Keeper(region.name, region.confirmations, shared).run()] if region.confirmations else []
+        keepers = [Keeper(region.name, region.confirmations, shared)] if region.confirmations else []
         shared.view.subscribe(lambda: region.note_store_time(shared.view.situation.store_s))
         shared.view.subscribe(lambda: region.handover.heard(_reports(shared)))
         await member.beat()  # roles, holds and cuts must be known before peers' commits are applied
         await region.start()
-        async with background([shared.view.run(), observer.run(), member.run(), controller.run(), *keeping]):
+        async with background(
+            [shared.view.run(), observer.run(), member.run(), controller.run(), *(keeper.run() for keeper in keepers)]
+        ):
             yield

@@ -11,6 +11,7 @@ from proa.simulation.workloads import standard
 from proa.simulation.workloads.append import Lists
 from proa.simulation.workloads.bank import Bank
 from proa.simulation.workloads.catalogue import all_for, collisions, drawn
+from proa.simulation.workloads.confirmed import Confirmed
 from proa.simulation.workloads.counter import Counters
 from proa.simulation.workloads.effects import Charges
 from proa.simulation.workloads.register import Registers
@@ -18,7 +19,7 @@ from proa.simulation.workloads.sets import Sets
 from proa.simulation.workloads.shelves import Shelves
 
 APPS = [standard.active_active, standard.active_passive]
-EVERY = [(standard.active_active, 11), (standard.active_passive, 18)]
+EVERY = [(standard.active_active, 12), (standard.active_passive, 19)]
 NAMES = ["active_active", "active_passive"]
 
 
@@ -38,6 +39,12 @@ def test_every_workload_fits_its_app_and_collides(app, count):
     violations(service, workloads)
     assert len(workloads) == count
     assert [name for name, count in collisions(workloads, service.history).items() if count == 0] == []
+
+
+@pytest.mark.parametrize("app", APPS, ids=NAMES)
+def test_a_loss_of_what_a_second_region_confirmed_is_seen(app):
+    [workload] = [each for each in all_for(app) if isinstance(each, Confirmed)]
+    assert "loss" in found(Service(app, "loses commits"), workload)
 
 
 @pytest.mark.parametrize("mode", ["strong", "active"])

@@ -25,7 +25,14 @@ FENCED: Sequence[Step] = ("fence", "catch_up", "promote", "shift", "verify", "do
 def check(history: Sequence[Operation], final: Final) -> list[Violation]:
     """What the control plane did that it may not do."""
     entries = final.control.entries
-    found = [*_chain(final), *_epochs(entries), *_unapproved(final), *_out_of_turn(entries), *_broken(history, final)]
+    found = [
+        *_chain(final),
+        *_epochs(entries),
+        *_unapproved(final),
+        *_out_of_turn(entries),
+        *_unheard(final),
+        *_broken(history, final),
+    ]
     return [Violation("control", detail) if isinstance(detail, str) else detail for detail in found]
 
 
@@ -68,6 +75,13 @@ def _objection(plan: Plan, words: set[str]) -> str:
     if approval.by == plan.requested_by or (approval.by == POLICY and not plan.by_controller):
         return f"{approval.by} may not approve it"
     return ""
+
+
+def _unheard(final: Final) -> Iterator[str]:
+    """Plans that went on without a member of the lost region's in-sync set, and nobody had said that they may."""
+    for plan in final.control.plans.values():
+        if plan.unheard and plan.accept_lost is None:
+            yield f"plan {plan.id} left out {', '.join(plan.unheard)}, which nobody had accepted"
 
 
 def _broken(history: Sequence[Operation], final: Final) -> Iterator[Violation]:

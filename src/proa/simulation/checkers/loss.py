@@ -45,6 +45,25 @@ def check(
     return violations
 
 
+def check_confirmed(history: Sequence[Operation], final: Final, row_of: RowOf) -> list[Violation]:
+    """The losses of what a second region had confirmed: none is allowed for the loss of one region.
+
+    It must stand, parked nowhere. Not so where two disks were lost, or where a person accepted that a plan went on
+    without a member of the region's in-sync set.
+    """
+    if len(final.lost_disks) > 1:
+        return []
+    present, parked_too = _rows(final, "any"), parked_rows(final)
+    accepted = {plan.lost for plan in final.control.plans.values() if plan.unheard and plan.accept_lost is not None}
+    violations: list[Violation] = []
+    for one in history:
+        mark = row_of(one) if one.outcome == "ok" and one.region not in accepted else None
+        if mark is not None and mark not in present:
+            why = "a fail-over set it aside" if mark in parked_too else "no list has it either"
+            violations.append(_lost(one, mark, f"a second region had confirmed it, and {why}"))
+    return violations
+
+
 def _rows(final: Final, mode: Mode) -> set[Key]:
     stores = [final.global_store] if mode == "strong" else final.regions.values()
     return {address for store in stores for address in store.rows}

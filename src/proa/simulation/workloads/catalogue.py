@@ -17,6 +17,7 @@ from proa.simulation.workloads import standard
 from proa.simulation.workloads.append import Lists
 from proa.simulation.workloads.authored import Authored
 from proa.simulation.workloads.bank import Bank
+from proa.simulation.workloads.confirmed import Confirmed
 from proa.simulation.workloads.counter import Counters
 from proa.simulation.workloads.effects import Charges
 from proa.simulation.workloads.register import Registers
@@ -33,8 +34,8 @@ def all_for(app: App, authors: workload.Workload | None = None) -> list[Workload
     if authors is not None:
         return [Authored(app, authors)]
     if app is standard.active_passive:
-        return [*_held(app, "active"), *_held(app, "strong"), *_merged(app)]
-    return [*_held(app, "strong"), *_merged(app)] if app is standard.active_active else []
+        return [*_held(app, "active"), *_held(app, "strong"), *_merged(app), Confirmed("active")]
+    return [*_held(app, "strong"), *_merged(app), Confirmed("any")] if app is standard.active_active else []
 
 
 def drawn(workloads: Sequence[Workload], rng: Random) -> list[Workload]:

@@ -146,6 +146,7 @@ def active_passive_app() -> App:
     _held(app, "active")
     _held(app, "strong")
     _merged(app)
+    _confirmed(app, "active")
     return app
 
 
@@ -154,6 +155,7 @@ def active_active_app() -> App:
     app = App("standard-active-active", regions=REGIONS, lease_s=LEASE_S, objectives=Objectives(rto_s=2, rpo_s=2))
     _held(app, "strong")
     _merged(app)
+    _confirmed(app, "any")
     return app
 
 
@@ -291,6 +293,21 @@ def _charges(app: App, mode: Held) -> None:
         await tallies.put(Tally("all", tally.charges + 1, tally.total + body.value))
         await charges.put(taken)
         return taken
+
+
+def _confirmed(app: App, mode: Mode) -> None:
+    """Effects that a second region confirms before they are acknowledged, and a look that tells only of such."""
+    charges = app.table("peer_charges", Charge, key="id", mode=mode)
+
+    @app.post("/peer/charges", idempotent=True, acknowledge="peer", timeout_s=TIMEOUT_S)
+    async def charge(body: Value, ctx: Context) -> Charge:
+        taken = Charge(ctx.unit, ctx.idempotency_key or "", body.value)
+        await charges.put(taken)
+        return taken
+
+    @app.post("/peer/charges/{id}/look", acknowledge="peer", timeout_s=TIMEOUT_S)
+    async def look(id: str) -> Charge:
+        return await charges.get(id)
 
 
 def _orders(app: App) -> None:
