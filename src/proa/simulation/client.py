@@ -186,6 +186,7 @@ class Client:
 
     def _record(self, call: Call, began: float, outcome: Outcome, reply: Reply | None) -> Operation:
         headers: Mapping[str, str] = reply.headers if reply else {}
+        home, door = headers.get("proa-home", ""), headers.get("proa-region", "")
         operation = Operation(
             number=len(self._history),
             client=self.name,
@@ -197,10 +198,11 @@ class Client:
             result=call.read(reply) if reply and outcome == "ok" else None,
             began=began,
             ended=NEVER if outcome == "unknown" else self._now(),
-            region=headers.get("proa-region", ""),
+            region=home or door,
             epoch=int(headers.get("proa-epoch", 0)),
             idempotency_key=call.request.key,
-            answered=reply.left_at if reply else NEVER,
+            answered=reply.left_at if reply and home in ("", door) else NEVER,
+            at_home=bool(home),
         )
         self._history.append(operation)
         return operation

@@ -25,8 +25,9 @@ class Operation(msgspec.Struct, frozen=True):
 
     `action` and `key` are the workload's words for what was done to which object. `ok` was answered with a result,
     `failed` surely had no effect, `unknown` may have happened (`ended` is then `NEVER`). `region` and `epoch` are those
-    of the answer; `epoch` is 0 unless it acknowledged an `active` row. `idempotency_key` is shared by repeats.
-    `answered` is the instant at which the answer left the region, where the world saw it.
+    of the answer, or of the home that it was handed on to (`at_home`); `epoch` is 0 unless it acknowledged an `active`
+    or a `home` row. `idempotency_key` is shared by repeats. `answered` is the instant at which the answer left the
+    region, where the world saw it.
     """
 
     number: int
@@ -43,6 +44,7 @@ class Operation(msgspec.Struct, frozen=True):
     epoch: int = 0
     idempotency_key: str = ""
     answered: float = NEVER
+    at_home: bool = False
 
 
 class Violation(msgspec.Struct, frozen=True):

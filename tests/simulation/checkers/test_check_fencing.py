@@ -60,6 +60,18 @@ def test_answers_that_acknowledged_no_active_row_do_not_count():
     assert check([ack(0, 2, "us", (0, 1)), ack(1, 0, "eu", (2, 3))], FINAL) == []
 
 
+def test_rows_with_a_home_each_have_rights_of_their_own():
+    """One row stayed where it was, and was written on in the old epoch while another began in the new one."""
+    history = [
+        ack(0, 1, "eu", (0, 1), key="x", at_home=True),
+        ack(1, 2, "us", (2, 3), key="y", at_home=True),
+        ack(2, 1, "eu", (4, 5), key="x", at_home=True),
+    ]
+    assert check(history, FINAL) == []
+    late = ack(3, 1, "eu", (6, 7), key="y", at_home=True)
+    assert involved(check([*history, late], FINAL)) == [(1, 3)]
+
+
 acks = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 9), st.integers(0, 3)), max_size=6)
 
 

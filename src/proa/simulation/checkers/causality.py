@@ -70,7 +70,7 @@ def _behind(commits: Mapping[Dot, Commit], final: Final) -> Iterator[Dot]:
     """Commits of `active` rows that lack something up to the cut of their epoch."""
     cuts: Sequence[tuple[int, str, int]] = [(cut.epoch, cut.origin, cut.seq) for cut in final.control.cuts]
     for dot, commit in commits.items():
-        if commit.fenced_rows and any(
+        if any(write.mode == "active" for write in commit.writes) and any(
             epoch == commit.epoch and origin != commit.origin and commit.deps.get(origin, 0) < seq
             for epoch, origin, seq in cuts
         ):

@@ -1,16 +1,19 @@
-"""Rights never overlap: no `active` write is acknowledged under an old epoch once one was under a newer epoch.
+"""Rights never overlap: no write is acknowledged under an old epoch once one was under a newer epoch.
+
+That holds for all `active` rows together, and for each row of mode `home` by itself: of those, some stay where they are
+when an epoch begins, and go on.
 
 An acknowledgement leaves its region at one instant. Where the world saw it that is `answered`; else all that is known
 is that it lies between the operation's beginning and its end. Two epochs overlap for certain if an answer of the older
 one left, at the earliest, after one of the newer had left, at the latest. That a client merely *heard* of the older one
 later proves nothing: an answer may be slow on its way.
 
-Within an epoch one region alone holds the right, so all acknowledgements of an epoch come from one region.
+Within an epoch one region alone holds such a right, so all acknowledgements of an epoch come from one region.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from proa.simulation.checkers.evidence import numbers
 from proa.simulation.history import NEVER, Final, Operation, Violation
@@ -18,10 +21,16 @@ from proa.simulation.history import NEVER, Final, Operation, Violation
 
 def check(history: Sequence[Operation], _final: Final) -> list[Violation]:
     """The overlaps of epochs in a whole history, and epochs in which two regions acknowledged."""
-    epochs: dict[int, list[Operation]] = {}
+    rights: dict[tuple[str, str], dict[int, list[Operation]]] = {}
     for one in history:
         if one.outcome == "ok" and one.epoch > 0:
-            epochs.setdefault(one.epoch, []).append(one)
+            right = (one.workload, one.key) if one.at_home else ("", "")
+            rights.setdefault(right, {}).setdefault(one.epoch, []).append(one)
+    return [found for epochs in rights.values() for found in _judged(epochs)]
+
+
+def _judged(epochs: Mapping[int, list[Operation]]) -> list[Violation]:
+    """What contradicts one right, by the acknowledgements of each epoch."""
     violations: list[Violation] = []
     newer: Operation | None = None
     for epoch in sorted(epochs, reverse=True):

@@ -35,12 +35,14 @@ def all_for(app: App, authors: workload.Workload | None = None) -> list[Workload
         return [Authored(app, authors)]
     if app is standard.active_passive:
         return [*_held(app, "active"), *_held(app, "strong"), *_merged(app), Confirmed("active")]
-    return [*_held(app, "strong"), *_merged(app), Confirmed("any")] if app is standard.active_active else []
+    if app is standard.active_active:
+        return [*_held(app, "strong"), *_merged(app), Confirmed("any"), *_at_home(app)]
+    return []
 
 
 def drawn(workloads: Sequence[Workload], rng: Random) -> list[Workload]:
-    """Those that act in one run; one of them on `active` rows where there are any: they suffer most when roles move."""
-    endangered = [workload for workload in workloads if workload.name.startswith("active ")]
+    """Those that act in one run; one of them on `active` or `home` rows: they suffer most when roles move."""
+    endangered = [workload for workload in workloads if workload.name.startswith(("active ", "home "))]
     first = rng.sample(endangered, min(1, len(endangered)))
     others = [workload for workload in workloads if workload not in first]
     return first + rng.sample(others, min(AT_ONCE - len(first), len(others)))
@@ -67,3 +69,9 @@ def _held(app: App, mode: Held) -> list[Workload]:
 
 def _merged(app: App) -> list[Workload]:
     return [kind("any", app.objectives.rpo_s) for kind in (Lists, Sets, Charges, Shelves)]
+
+
+def _at_home(app: App) -> list[Workload]:
+    """What writes one row at a time: rows of a home each."""
+    rpo_s = app.objectives.rpo_s
+    return [Registers("home", rpo_s), Counters("home", rpo_s), Lists("home", rpo_s)]

@@ -16,8 +16,8 @@ from proa.simulation.workloads.workload import Standard, request
 
 KEYS = ("hits", "misses")
 AMOUNT_MAX = 5
-KEYLESS = 0.25
-"""So many of the strong increments carry no Idempotency-Key: nobody may send those twice."""
+KEYLESS = {"strong": 0.25, "home": 0.4}
+"""So many of the increments carry no Idempotency-Key: nobody may send those twice."""
 
 
 class Counters(Standard):
@@ -27,7 +27,7 @@ class Counters(Standard):
 
     async def act(self, client: Client, rng: Random) -> None:
         key, amount = rng.choice(KEYS), rng.randint(1, AMOUNT_MAX)
-        keyless = self.mode == "strong" and rng.random() < KEYLESS
+        keyless = self.mode in KEYLESS and rng.random() < KEYLESS[self.mode]
         idempotency_key = "" if keyless else client.new_key()
         asked = request("POST", f"/{self.mode}/counters/{key}", {"value": amount}, idempotency_key)
         await client.ask(Call(self.name, "add", key, amount, asked))

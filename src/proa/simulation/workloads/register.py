@@ -28,7 +28,7 @@ class Registers(Standard):
     async def act(self, client: Client, rng: Random) -> None:
         key, kind = rng.choice(KEYS), rng.random()
         if kind < 0.4:
-            await self._read(client, key, committing=self.mode == "active" or kind < 0.2)
+            await self._read(client, key, committing=self.mode != "strong" or kind < 0.2)
         elif kind < 0.55:
             await self._write(client, key)
         else:

@@ -3,8 +3,8 @@
 Each shape is declared for a mode, under `/MODE/...` and in tables named `MODE_...`: registers, accounts, counters,
 lists, pairs, charges and shelves. What may be concluded from an answer differs by mode, so two rules keep every answer
 strong:
-- Where the mode is `active`, also a read writes its row back. Only a commit of an `active` row is refused to a region
-  that has lost its right, so only that makes a read as good as a write.
+- Where the mode is `active` or `home`, also a read writes its row back. Only a commit of such a row is refused to a
+  region that has lost its right, so only that makes a read as good as a write.
 - A read of several rows is a POST with a key: it commits, so that all that it read is validated at one moment.
 Simulate them as `proa.simulation.workloads.standard:active_active` and `...:active_passive`.
 """
@@ -33,7 +33,7 @@ PAGE = 2
 TIMEOUT_S = 2.0
 LEASE_S = 4.0
 """Short, so that a hand-over fits into a run; longer than it takes to find a region lost, so that its end matters."""
-Held = Literal["strong", "active"]
+Held = Literal["strong", "home", "active"]
 """The modes in which a row has one value at a time, whichever region is asked to change it."""
 
 
@@ -151,11 +151,14 @@ def active_passive_app() -> App:
 
 
 def active_active_app() -> App:
-    """Three active regions: `strong` rows, and rows that are merged."""
+    """Three active regions: `strong` rows, rows that have a home each, and rows that are merged."""
     app = App("standard-active-active", regions=REGIONS, lease_s=LEASE_S, objectives=Objectives(rto_s=2, rpo_s=2))
     _held(app, "strong")
     _merged(app)
     _confirmed(app, "any")
+    _registers(app, "home")
+    _counters(app, "home")
+    _lists(app, app.table("home_lists", Items, key="id", mode="home"))
     return app
 
 

@@ -18,6 +18,7 @@ from proa.chaos.workload import Request
 from proa.declare.tables import Mode
 from proa.errors import NodeFailed
 from proa.simulation.checkers import loss
+from proa.simulation.checkers.evidence import losses
 from proa.simulation.client import Call, Client
 from proa.simulation.history import NEVER, Final, Operation, Violation
 
@@ -128,12 +129,19 @@ def remaining(attempts: Sequence[Operation], final: Final, mode: Mode) -> tuple[
     not stand has not happened: an acknowledged one is a lost write, one of unknown fate was not carried out. Where a
     unit of a later epoch stands in its place, that one has happened. Only on `strong` rows an acknowledgement binds.
     """
-    stands = standing(final, mode)
+    stands, lost = standing(final, mode), losses(final, mode)
     kept = [one if _stands(one, stands, mode) else replace(one, outcome="failed") for one in attempts]
-    if mode != "active":
+    if mode == "home":
+        kept = [_doubtful(one) if lost(one) else one for one in kept]
+    if mode not in ("active", "home"):
         return kept, final
     regions = {name: replace(state, parked=()) for name, state in final.regions.items()}
     return kept, replace(final, regions=regions, lost_disks=frozenset[str]())
+
+
+def _doubtful(one: Operation) -> Operation:
+    """Of attempts without a key nobody can tell which of their region's lost commits was theirs."""
+    return one if one.idempotency_key else replace(one, outcome="unknown", ended=NEVER)
 
 
 def _stands(one: Operation, stands: Mapping[str, int], mode: Mode) -> bool:
