@@ -33,6 +33,7 @@ BENCHMARKS = (
     "imports",
     "replication",
     "catch_up",
+    "repair",
     "large_tables",
     "footprint",
     "drills",
