@@ -1,4 +1,4 @@
-"""Two regions compare a million equal rows, each in a process of its own, while clients go on writing to one of them."""
+"""Two regions compare a million equal rows, each a process of its own, while clients go on writing to one of them."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import pytest
 
 from engines.conformance import INDEXED, Conformance, batch, by, foreign, outcome, put, span
 from engines.conformance_base import ALL, BaseConformance
+from engines.conformance_repair import RepairConformance
 from proa.engines.sqlite import records
 from proa.engines.sqlite.files import SCHEMA_VERSION, connect, in_memory
 from proa.engines.sqlite.global_store import EXPIRED_KEPT_S, SqliteGlobalStore
@@ -88,11 +89,11 @@ def backend(tmp_path):
     return SqliteBackend(tmp_path)
 
 
-class TestSqliteFiles(Conformance, BaseConformance):
+class TestSqliteFiles(Conformance, BaseConformance, RepairConformance):
     """`proa.engines.sqlite` keeps the contract on files."""
 
 
-class TestSqliteInMemory(Conformance, BaseConformance):
+class TestSqliteInMemory(Conformance, BaseConformance, RepairConformance):
     """`proa.engines.sqlite` keeps the contract in memory."""
 
     @pytest.fixture
