@@ -8,6 +8,8 @@ In between lies the time in which nobody acts; that gap is what keeps two epochs
 
 from __future__ import annotations
 
+from functools import cache
+
 import msgspec
 
 from proa.core.roles import Node
@@ -41,6 +43,7 @@ def listen_s(beat_s: float) -> float:
     return beat_s * 0.75
 
 
+@cache
 def beat_s(lease_s: float, rpo_s: float = 0.0, max_s: float = 1.0) -> float:
     """The time between two beats: four in a lease, more than two in an RPO, since each reports the region's head."""
     wanted = min(lease_s / 4, max_s, rpo_s / 2.5 if rpo_s > 0 else max_s)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from random import Random
 from typing import Any, Literal
@@ -88,7 +88,7 @@ class Authored(Workload):
 
     async def finish(self, client: Client, final: Final) -> None:
         """Read back what no counted row tells of, and a sample of the rest."""
-        found = self._effective = self._counted_everywhere(final, client.regions)
+        found = self._effective = self._counted_everywhere(final)
         shown = [write for write in self._writes if write.operation.idempotency_key in found]
         asked = [write for write in self._writes if write.operation.idempotency_key not in found]
         asked += shown[:: len(shown) // SAMPLE + 1]
@@ -103,7 +103,7 @@ class Authored(Workload):
     # The verdict.
 
     def check(self, history: Sequence[Operation], final: Final) -> list[Violation]:  # noqa: ARG002 - it kept its own
-        sights = {region: self._sight(final, region) for region in final.regions}
+        sights = self._sights(final)
         broken = [
             Violation("author", f"{region}: {sentence}")
             for region, sight in sights.items()
@@ -148,17 +148,19 @@ class Authored(Workload):
 
     # The rows.
 
-    def _sight(self, final: Final, region: str) -> dict[str, Values]:
+    def _sights(self, final: Final) -> dict[str, dict[str, Values]]:
+        """What each region shows of the tables that count; of the `strong` ones all show the same."""
         tables = sorted({*self._authors.counted, *self._authors.kept})
-        return {table: _rows(self._store(final, region, table), table) for table in tables}
+        strong = [table for table in tables if self._app.tables[table].mode == "strong"]
+        shared = {table: _rows(final.global_store, table) for table in strong}
+        return {
+            region: shared | {table: _rows(state, table) for table in tables if table not in shared}
+            for region, state in final.regions.items()
+        }
 
-    def _store(self, final: Final, region: str, table: str) -> StoreState:
-        return final.global_store if self._app.tables[table].mode == "strong" else final.regions[region]
-
-    def _counted_everywhere(self, final: Final, regions: Collection[str]) -> set[str]:
+    def _counted_everywhere(self, final: Final) -> set[str]:
         """The keys of which every region sees a row."""
-        seen = [set(self._effects(self._sight(final, region))) for region in regions]
-        return set[str].intersection(*seen)
+        return set[str].intersection(*(set(self._effects(sight)) for sight in self._sights(final).values()))
 
     def _effects(self, sight: Sight) -> Counter[str]:
         """How many rows each key made."""
