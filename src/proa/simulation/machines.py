@@ -33,7 +33,7 @@ from proa.simulation.history import Violation
 from proa.simulation.host import Host, Outside, Serve
 from proa.simulation.http import Http
 from proa.simulation.loop import Killed, SimLoop
-from proa.simulation.network import Arrival, Network
+from proa.simulation.network import Arrival, Lane, Network
 from proa.simulation.process import Life, Trap
 from proa.simulation.router import EdgeRouter
 from proa.simulation.site import SimSite
@@ -155,7 +155,7 @@ class Machines:
     def _lay_distances(self) -> None:
         for way in permutations([*self.nodes, CLIENT, OPERATOR], 2):
             near = CLIENT in way or OPERATOR in way or EDGE in way
-            self.network.delays[way] = NEAR_S if near else self._rtt_s / 2
+            self.network.lanes[way] = Lane(NEAR_S if near else self._rtt_s / 2)
 
     # Processes.
 

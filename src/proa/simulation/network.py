@@ -41,6 +41,13 @@ class Host(Protocol):
     life: Life | None
 
 
+class Lane(msgspec.Struct):
+    """One way between two hosts: how long a message takes at least, and when the last one in order arrives."""
+
+    delay_s: float = LOCAL_S
+    last_at: float = 0.0
+
+
 class Network:
     """Carries messages between hosts. `fired` is told of each fault that hit one; `traced` of each arrival."""
 
@@ -55,9 +62,8 @@ class Network:
         self._rng = rng
         self._fired = fired
         self._traced = traced
-        self._last: dict[Way, float] = {}
         self.hosts: dict[str, Any] = {}
-        self.delays: dict[Way, float] = {}
+        self.lanes: dict[Way, Lane] = {}
         self.extra: dict[Way, float] = {}
         self.cut: dict[Way, str] = {}
         self.loss = 0.0
@@ -83,12 +89,13 @@ class Network:
         if self.loss and rng.random() < self.loss:
             self._fired("loss")
             return
+        lane = self.lanes.get(way) or self.lanes.setdefault(way, Lane())
         copies = 1
         if self.duplicate and not once and rng.random() < self.duplicate:
             self._fired("duplicate")
             copies = 2
         for _ in range(copies):
-            delay = self.delays.get(way, LOCAL_S) * (1 + JITTER * rng.random())
+            delay = lane.delay_s * (1 + JITTER * rng.random())
             if self.extra and way in self.extra:
                 self._fired("delay")
                 delay += self.extra[way] * (0.5 + rng.random())
@@ -97,10 +104,9 @@ class Network:
                 self._fired("reorder")
                 at += delay * 3 * rng.random()
             else:
-                earliest = self._last.get(way, 0.0) + STEP_S
-                if at < earliest:  # noqa: PLR1730 - it runs too often for a call
-                    at = earliest
-                self._last[way] = at
+                if at < lane.last_at + STEP_S:  # noqa: PLR1730 - it runs too often for a call
+                    at = lane.last_at + STEP_S
+                lane.last_at = at
             self.loop.at(at, self._arrive, way, what, payload, act)
 
     def _arrive(self, way: Way, what: str, payload: bytes, act: Callable[[Any], None]) -> None:
