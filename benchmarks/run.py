@@ -32,6 +32,7 @@ BENCHMARKS = (
     "in_process",
     "imports",
     "replication",
+    "confirmed",
     "catch_up",
     "repair",
     "large_tables",

@@ -81,7 +81,7 @@ def _long_lease(setting: Setting) -> Iterator[str]:
 def _loss(setting: Setting) -> Iterator[str]:
     for route in setting.writing():
         lagging = sorted(table.name for table in route.writes() if table.mode != "strong")
-        if lagging and (route.objectives or setting.app.objectives).rpo_s == 0:
+        if lagging and route.acknowledge == "region" and (route.objectives or setting.app.objectives).rpo_s == 0:
             yield f"{route.scope} promises rpo_s=0, but {', '.join(lagging)} replicate after the answer"
 
 
@@ -193,7 +193,8 @@ RULES = (
         "warned",
         "No loss promised, and lost with the region",
         "what a lost region had acknowledged and not yet replicated is missing until its disk returns",
-        "keep rows that must survive a region in `strong` tables, or give the route an rpo_s above the lag",
+        'declare acknowledge="peer", keep rows that must survive a region in `strong` tables, or give the route an '
+        "rpo_s above the lag",
         _loss,
     ),
     Rule(
