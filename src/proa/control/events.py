@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
+
+from proa.ports import Severity
 
 
 class VerdictChanged(msgspec.Struct, frozen=True):
@@ -72,3 +76,23 @@ class LifeSuperseded(msgspec.Struct, frozen=True):
 
     node: str
     why: str
+
+
+class SchemaDiffers(msgspec.Struct, frozen=True):
+    """A region declares other tables or routes than this one, as during a deployment.
+
+    Rows replicate all the same. A field that one side does not know is not read there, and is gone from a row that this
+    side writes again. The region is no target of a fail-over meanwhile.
+    """
+
+    severity: ClassVar[Severity] = "warning"
+    region: str
+    version: str
+    theirs: str
+    ours: str
+
+
+class SchemaShared(msgspec.Struct, frozen=True):
+    """A region declares the same tables and routes as this one again."""
+
+    region: str

@@ -11,6 +11,7 @@ from proa.control.controller import Controller
 from proa.control.incarnation import register
 from proa.control.insync import Keeper
 from proa.control.member import Life
+from proa.control.parity import Parity
 from proa.control.parts import Parts
 from proa.control.settling import Settling
 from proa.control.tables import TablesApi
@@ -88,6 +89,8 @@ async def _governed(site: Site, life: Life, region: Region, shared: Parts) -> As
         keepers = [Keeper(region.name, region.confirmations, shared)] if region.confirmations else []
         shared.view.subscribe(lambda: region.note_store_time(shared.view.situation.store_s))
         shared.view.subscribe(lambda: region.handover.heard(_reports(shared)))
+        parity = Parity(region.name, life.schema, site.hub)
+        shared.view.subscribe(lambda: parity.heard(_reports(shared)))
         await member.beat()  # roles, holds and cuts must be known before peers' commits are applied
         await region.start()
         async with background(
