@@ -34,6 +34,12 @@ async def write_any(order: Order) -> Order:
     return order
 
 
+@app.post("/peer", idempotent=True, acknowledge="peer")
+async def write_peer(order: Order) -> Order:
+    await merged.put(order)
+    return order
+
+
 @app.post("/home", idempotent=True)
 async def write_home(order: Order) -> Order:
     await spread.put(order)
@@ -60,6 +66,11 @@ async def write_strong(order: Order) -> Order:
 
 @app.get("/any/{id}")
 async def read_any(id: str) -> Order:
+    return await merged.get(id)
+
+
+@app.get("/peer/{id}")
+async def read_peer(id: str) -> Order:
     return await merged.get(id)
 
 
