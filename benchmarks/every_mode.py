@@ -1,9 +1,9 @@
 """What each mode of a table costs: latency and throughput of a write, near and far, and the loss of a region.
 
-Two regions and the global store, each a process, with and without distance between them. Writes are asked of one region
-by a client beside it. For the loss of a region they come through the edge instead; the region is blacked out, so that
-nobody can tell that it is gone and its lease (two seconds) has to run out, and the drill's account says how long
-requests were refused or slow and how many acknowledged writes no survivor has.
+Three regions (two where one is active) and the global store, each a process, with and without distance between them.
+Writes are asked of one region by a client beside it. For the loss of a region they come through the edge instead; the
+region is blacked out, so that nobody can tell that it is gone and its lease (two seconds) has to run out. The drill's
+account says how long requests were refused or slow, and how many acknowledged writes no survivor has.
 """
 
 from __future__ import annotations

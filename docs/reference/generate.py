@@ -2,15 +2,17 @@
 """Writes the pages that the code itself can tell: `python docs/reference/generate.py`.
 
 errors.md comes from the docstrings of the error classes, cli.md from the commands' own help, dangers.md from the rules
-of `proa check`.
+of `proa check`; the figures of choosing-a-mode.md from a run of the benchmark.
 """
 
 from __future__ import annotations
 
 import inspect
 import io
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from cyclopts import App as Cli
 from rich.console import Console
@@ -36,6 +38,9 @@ looks for these in an app and says where they are; `proa explain CODE` prints on
 *Refused*: it must be changed, and `proa check` exits with 3. *Warned*: it may be meant. What is read off the code of
 handlers (K005, K006, K009) is a guess, and says what it saw.
 """
+MODES = HERE.parents[1] / "benchmarks" / "modes.json"
+FIGURES, END = "<!-- figures -->", "<!-- end of figures -->"
+LOSSES = ("refused or slow for", "failed", "missing")
 COMMAND_LINE = """# The command line
 
 Generated from the commands' help by `python docs/reference/generate.py`.
@@ -57,7 +62,12 @@ where there is no terminal. Where options come from besides flags: [configuratio
 
 def pages() -> dict[str, str]:
     """File name -> content."""
-    return {"errors.md": errors(), "cli.md": command_line(), "dangers.md": dangers()}
+    return {
+        "errors.md": errors(),
+        "cli.md": command_line(),
+        "dangers.md": dangers(),
+        "../guides/choosing-a-mode.md": choosing(),
+    }
 
 
 def errors() -> str:
@@ -85,6 +95,57 @@ def rule(found: Rule) -> str:
     """One rule: heading, verdict, explanation."""
     told = f"{found.verdict.capitalize()}.\n\n**Cause:** {found.cause}.\n\n**Fix:** {found.fix}."
     return f"## {found.code} {found.title}\n\n{told}\n"
+
+
+def choosing() -> str:
+    """The guide to modes, with the figures of `benchmarks/modes.json` between its two marks."""
+    before, _, rest = (HERE / "../guides/choosing-a-mode.md").read_text().partition(FIGURES)
+    _, _, after = rest.partition(END)
+    return f"{before}{FIGURES}\n{mode_figures()}\n{END}{after}"
+
+
+def mode_figures() -> str:
+    """A line for each mode: what a write costs near and far, and what the loss of a region cost."""
+    record = json.loads(MODES.read_text())
+    found = {figure["name"]: figure for figure in record["figures"]}
+    names = dict.fromkeys(name.rpartition(": ")[0].rpartition(", ")[0] for name in found)
+    costs = [mode for mode in names if f"{mode}, 0 ms: write p50" in found]
+    losses = [mode for mode in names if f"{mode}, region lost: failed" in found]
+    machine = record["machine"]
+    return "\n".join(
+        [
+            "| mode | p50, p99 at 0 ms | p50, p99 at 40 ms | writes/s at 0 ms | writes/s at 40 ms |",
+            "|---|---|---|---|---|",
+            *(f"| `{_coded(mode)} | {' | '.join(_cost(found, mode))} |" for mode in costs),
+            "",
+            "| mode | refused or slow for | requests failed | acknowledged writes missing until the disk returns |",
+            "|---|---|---|---|",
+            *(f"| `{_coded(mode)} | {' | '.join(_loss(found, mode))} |" for mode in losses),
+            "",
+            f"{machine['cores']} cores of {machine['cpu']}, Python {machine['python']}.",
+        ]
+    )
+
+
+def _coded(mode: str) -> str:
+    """The mode's own word as code, the rest as it is."""
+    word, comma, rest = mode.partition(",")
+    return f"{word}`{comma}{rest}"
+
+
+def _cost(found: Mapping[str, Any], mode: str) -> Iterator[str]:
+    for rtt_ms in (0, 40):
+        p50, p99 = (found[f"{mode}, {rtt_ms} ms: write {which}"]["value"] for which in ("p50", "p99"))
+        yield f"{p50:.1f} ms, {p99:.1f} ms"
+    for rtt_ms in (0, 40):
+        yield f"{found[f'{mode}, {rtt_ms} ms: throughput']['value']:,.0f}"
+
+
+def _loss(found: Mapping[str, Any], mode: str) -> Iterator[str]:
+    slow, failed, missing = (found[f"{mode}, region lost: {what}"] for what in LOSSES)
+    yield f"{slow['value']:.1f} s"
+    yield f"{failed['value']:,} {slow['note'].partition(' requests')[0]}"
+    yield f"{missing['value']:,}"
 
 
 def command_line() -> str:

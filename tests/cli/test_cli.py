@@ -52,6 +52,37 @@ def test_check_promises_more_where_one_region_writes(tmp_path, capsys):
     assert promises["/orders"] == "once in the active region; what a fail-over cuts off is set aside and listed"
 
 
+HOMED = """
+from dataclasses import dataclass
+from proa import App
+
+@dataclass
+class Profile:
+    id: str
+    home: str = "eu-west-1"
+
+app = App("homed", regions=["eu-west-1", "us-east-1"])
+spread = app.table("spread", Profile, key="id", mode="home")
+named = app.table("named", Profile, key="id", mode="home", home="home")
+
+@app.put("/spread/{id}")
+async def one(id: str, profile: Profile) -> None:
+    await spread.put(profile)
+
+@app.put("/named/{id}")
+async def other(id: str, profile: Profile) -> None:
+    await named.put(profile)
+"""
+
+
+def test_check_says_what_a_key_promises_where_rows_have_a_home(tmp_path, capsys):
+    (tmp_path / "app.py").write_text(HOMED)
+    assert main(["check", str(tmp_path), "--json"]) == 0
+    promises = {route["path"]: route["promise"] for route in json.loads(capsys.readouterr().out)["routes"]}
+    assert promises["/spread/{id}"] == "with a key: once, at the row's home"
+    assert promises["/named/{id}"].startswith("with a key: once, at the home that its row names; where attempts name")
+
+
 def test_check_finds_a_merge_that_breaks_a_law(tmp_path, capsys):
     (tmp_path / "app.py").write_text(FIRST_COMES)
     assert main(["check", str(tmp_path), "--json"]) == 3

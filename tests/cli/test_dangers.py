@@ -279,7 +279,7 @@ def test_a_deadline_below_the_round_trip_is_refused_where_the_distance_is_given(
     async def fill(id: str, row: Plain) -> None:
         await stock.put(row)
 
-    said = "POST /take has timeout_s=0.1, but its calls of the global store take 160 ms at a round trip of 80 ms"
+    said = "POST /take has timeout_s=0.1, but what it waits for elsewhere takes 160 ms at a round trip of 80 ms"
     assert (found(app), found(app, rtt_ms=80)) == ([], [("PROA-K008", said)])
 
 
@@ -334,6 +334,24 @@ def test_a_handler_of_duplicates_belongs_to_a_regional_route_and_writes_regional
         ("PROA-K014", "on_duplicate of POST /take writes strong tables: stock"),
         ("PROA-K014", "on_duplicate of POST /note writes strong tables: stock"),
     ]
+
+
+def test_no_loss_is_kept_by_waiting_for_a_second_region_which_residency_must_allow():
+    app = shop(objectives=Objectives(rpo_s=0), acknowledge="peer")
+    notes = app.table("notes", Plain, key="id")
+    papers = app.table("papers", Plain, key="id", residency=[EU])
+
+    @app.post("/note", idempotent=True, timeout_s=0.05)
+    async def note(row: Plain) -> None:
+        await notes.put(row)
+
+    @app.post("/paper", idempotent=True)
+    async def paper(row: Plain) -> None:
+        await papers.put(row)
+
+    alone = "POST /paper waits for a second region, but rows of papers may be held in one alone"
+    late = "POST /note has timeout_s=0.05, but what it waits for elsewhere takes 60 ms at a round trip of 60 ms"
+    assert found(app, rtt_ms=60) == [("PROA-K008", late), ("PROA-K015", alone)]
 
 
 class Opaque(msgspec.Struct):

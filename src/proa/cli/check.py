@@ -15,6 +15,7 @@ _PROMISES = {
     "read": "any region answers, repeated freely",
     "global": "once, everywhere",
     "home": "once, at the row's home",
+    "named": "once, at the home that its row names; where attempts name different homes both may run: ",
     "active": "once in the active region; what a fail-over cuts off is set aside and listed",
     "regional": "once in this region and wherever it is replicated; in two regions within the lag both may run: ",
 }
@@ -25,7 +26,7 @@ def check(app: str, *, rtt_ms: float = 0.0, json: bool = False) -> int:
 
     Args:
         app: a folder with `app.py`, a file, or `module:attribute`.
-        rtt_ms: the round trip to the global store; deadlines that it does not fit into are refused.
+        rtt_ms: the round trip between regions and to the global store; deadlines that it does not fit into are refused.
         json: print JSON.
     """
     found = declared(app)
@@ -44,11 +45,16 @@ def promise(route: Route) -> str:
         return _PROMISES["read"]
     if not route.idempotent:
         return "each request counts: no key, no replay"
-    modes = {table.mode for table in route.writes()}
-    once = _PROMISES["active" if modes == {"active"} else route.unit]
+    once = _PROMISES[_promised(route)]
     if once.endswith(": "):
         once += "handed to on_duplicate" if route.on_duplicate else "listed"
     return once if route.idempotent is True else f"with a key: {once}"
+
+
+def _promised(route: Route) -> str:
+    if {table.mode for table in route.writes()} == {"active"}:
+        return "active"
+    return "named" if route.unit == "home" and not route.decided_once else route.unit
 
 
 def _report(app: App) -> dict[str, object]:

@@ -14,6 +14,7 @@ import msgspec
 from proa.app import App
 from proa.cli.habits import calls_home, counted, walks
 from proa.cli.laws import judged
+from proa.core.residency import holders, resident
 from proa.declare.classify import written_tables
 from proa.declare.handlers import Route
 
@@ -21,7 +22,7 @@ Verdict = Literal["refused", "warned"]
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """What is checked: the app, and how far the global store is from a region (0: nobody said)."""
+    """What is checked: the app, and the round trip between regions and to the global store (0: nobody said)."""
 
     app: App
     rtt_ms: float = 0.0
@@ -53,7 +54,7 @@ class Danger(msgspec.Struct, frozen=True):
 
 
 def dangers(app: App, rtt_ms: float = 0.0) -> list[Danger]:
-    """Everything about `app` that will hurt in an outage; `rtt_ms` is the round trip to the global store."""
+    """Everything about `app` that will hurt in an outage; `rtt_ms` is the distance of regions and the global store."""
     setting = Setting(app, rtt_ms)
     return [
         Danger(rule.code, rule.verdict, what, rule.cause, rule.fix) for rule in RULES for what in rule.find(setting)
@@ -81,8 +82,19 @@ def _long_lease(setting: Setting) -> Iterator[str]:
 def _loss(setting: Setting) -> Iterator[str]:
     for route in setting.writing():
         lagging = sorted(table.name for table in route.writes() if table.mode != "strong")
-        if lagging and route.acknowledge == "region" and (route.objectives or setting.app.objectives).rpo_s == 0:
+        promised = (route.objectives or setting.app.objectives).rpo_s == 0
+        if lagging and promised and route.acknowledge != "peer":
             yield f"{route.scope} promises rpo_s=0, but {', '.join(lagging)} replicate after the answer"
+
+
+def _no_second(setting: Setting) -> Iterator[str]:
+    for route in setting.writing():
+        tables = sorted(route.writes(), key=lambda table: table.name)
+        alone = [
+            table.name for table in tables if any(resident(part) and len(holders(part)) == 1 for part in table.parts)
+        ]
+        if alone and route.acknowledge == "peer":
+            yield f"{route.scope} waits for a second region, but rows of {', '.join(alone)} may be held in one alone"
 
 
 def _mixed(setting: Setting) -> Iterator[str]:
@@ -106,15 +118,15 @@ def _too_short(setting: Setting) -> Iterator[str]:
         needed_ms = setting.rtt_ms * _rounds(route)
         if route.timeout_s * 1000 < needed_ms:
             yield (
-                f"{route.scope} has timeout_s={route.timeout_s:g}, but its calls of the global store take "
+                f"{route.scope} has timeout_s={route.timeout_s:g}, but what it waits for elsewhere takes "
                 f"{needed_ms:g} ms at a round trip of {setting.rtt_ms:g} ms"
             )
 
 
 def _rounds(route: Route) -> int:
-    """How many round trips to the global store a unit of this route cannot do without."""
+    """How many round trips a unit of this route may need: to the global store, to a row's home, to a second region."""
     reads = any(table.mode == "strong" for table in route.reads())
-    return reads + (route.unit == "global")
+    return reads + (route.unit in ("global", "home")) + (route.acknowledge == "peer")
 
 
 def _lost_sums(setting: Setting) -> Iterator[str]:
@@ -193,8 +205,7 @@ RULES = (
         "warned",
         "No loss promised, and lost with the region",
         "what a lost region had acknowledged and not yet replicated is missing until its disk returns",
-        'declare acknowledge="peer", keep rows that must survive a region in `strong` tables, or give the route an '
-        "rpo_s above the lag",
+        'declare acknowledge="peer", keep such rows in `strong` tables, or give the route an rpo_s above the lag',
         _loss,
     ),
     Rule(
@@ -233,8 +244,8 @@ RULES = (
         "PROA-K008",
         "refused",
         "A deadline below the round trip",
-        "the unit ends before the global store can have answered, so it fails at every request",
-        "give the route a longer timeout_s, or keep what it touches out of `strong` tables",
+        "the unit ends before the global store, the row's home or the second region can have answered, so it fails",
+        "give the route a longer timeout_s, or keep what it writes in `any` tables without waiting for a peer",
         _too_short,
     ),
     Rule(
@@ -287,6 +298,14 @@ RULES = (
         "strong row is refused at run time, each time it is tried",
         "write a row of mode `any`, and let what must be strong follow from it",
         _torn_handler,
+    ),
+    Rule(
+        "PROA-K015",
+        "refused",
+        "A second copy that may not exist",
+        "residency keeps the rows in one region, so no other one can have them durable; the answer would never come",
+        "name a second region in the table's residency, or acknowledge by the region itself",
+        _no_second,
     ),
 )
 """Every rule, by code."""
