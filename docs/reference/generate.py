@@ -108,9 +108,8 @@ def mode_figures() -> str:
     """A line for each mode: what a write costs near and far, and what the loss of a region cost."""
     record = json.loads(MODES.read_text())
     found = {figure["name"]: figure for figure in record["figures"]}
-    names = dict.fromkeys(name.rpartition(": ")[0].rpartition(", ")[0] for name in found)
-    costs = [mode for mode in names if f"{mode}, 0 ms: write p50" in found]
-    losses = [mode for mode in names if f"{mode}, region lost: failed" in found]
+    costs = [name.removesuffix(", 0 ms: write p50") for name in found if name.endswith(", 0 ms: write p50")]
+    losses = [name.removesuffix(", region lost: failed") for name in found if name.endswith(", region lost: failed")]
     machine = record["machine"]
     return "\n".join(
         [
