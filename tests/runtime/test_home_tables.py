@@ -8,7 +8,12 @@ import pytest
 
 from proa import AlreadyExists, App, Context, NotFound
 from proa.core.home import Place, acting
+from proa.core.replicate.journal import Write
 from proa.core.roles import Assignment, Cut, Node
+from proa.errors import NotHome
+from proa.ports import Batch
+from proa.runtime.reapply import Reapply
+from proa.runtime.records import Records
 from support.inproc import system
 
 REGIONS = ["eu", "us", "ap"]
@@ -459,5 +464,41 @@ def test_a_handler_runs_once_where_it_is_at_home_and_begins_in_vain_elsewhere(tm
         await put(s, "us", key_of("us"))
         await put(s, "eu", key_of("us"))
         assert s.app.runs == ["us", "eu", "us"]
+
+    run(tmp_path, scenario)
+
+
+def test_a_commit_that_claims_no_home_cannot_write_such_rows(tmp_path):
+    """Whatever part of a region made it."""
+
+    async def scenario(s):
+        batch = Batch("unit", {}, [Write("profiles", key_of("us"), b"\x80", "home")], epoch=1)
+        assert (await s["us"].store.commit(batch)).code == "PROA-R008"
+
+    run(tmp_path, scenario)
+
+
+def test_a_lost_write_is_reapplied_by_the_home_of_its_rows_and_by_no_other(tmp_path):
+    async def scenario(s):
+        key = stands_in("eu", "us")
+        s.links.cut |= {("us", "eu"), ("ap", "eu")}
+        assert body(await put(s, "eu", key, name="late")) == "eu"
+        after = assignment(2, {"eu": 1}, (Cut(2, "eu/1", 0),), eu="down")
+        assume(s, after, "us", "ap")
+        tell(s, 2, "us", "ap")
+        s.links.cut.clear()
+        await s["eu"].rejoin(after)
+        await s.settled()
+        for region in ("ap", "us"):
+            again = Reapply(s[region], Records(s.app, region, s[region].store), s.clock)
+            [parked] = await s[region].store.parked()
+            if region == "ap":
+                with pytest.raises(NotHome):
+                    await again.check(parked, force=False)
+            else:
+                await again.check(parked, force=False)
+                await again(parked, force=False)
+        await s.settled()
+        assert body(await s.request("ap", "GET", f"/profiles/{key}"))["name"] == "late"
 
     run(tmp_path, scenario)

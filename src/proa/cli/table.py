@@ -25,7 +25,7 @@ from proa.cli.output import FAILED, OK, VIOLATED, note, print_json, print_table
 from proa.cli.systems import ask_region, find
 from proa.core.replicate.lost import FATES, settled_fate
 from proa.core.residency import may_hold, table_of
-from proa.errors import NotActive, NotResident, Unavailable, UsageError
+from proa.errors import NotActive, NotHome, NotResident, Unavailable, UsageError
 from proa.local.plane import declared
 from proa.runtime.config import ClusterConfig
 
@@ -234,7 +234,7 @@ def _settle(system: System, how: str, body: Mapping[str, Any], common: Common) -
     for region in system.config.regions():
         try:
             settled = system.ask(region, "POST", f"lost/{how}", body)
-        except (OSError, http.client.HTTPException, NotActive, NotResident) as error:
+        except (OSError, http.client.HTTPException, NotActive, NotHome, NotResident) as error:
             refused.append(f"{region}: {error or type(error).__name__}")
             continue
         if common.json:

@@ -143,6 +143,7 @@ class Authority:
             batch.epoch == self.epoch and self.may_write_active()
         ):
             return Fenced(NotActive.code, f"{self._region} is {self.role} in epoch {self.epoch}")
-        if batch.places and not self.may_acknowledge(batch.epoch, batch.places):
+        claimed = bool(batch.places) or not any(write.mode == "home" for write in batch.writes)
+        if not claimed or (batch.places and not self.may_acknowledge(batch.epoch, batch.places)):
             return Fenced(NotHome.code, f"{self._region} is {self.role} in epoch {self.epoch}, not {batch.epoch}")
         return None

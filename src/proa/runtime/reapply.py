@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from proa.core.dedupe import Outcome
-from proa.core.replicate.journal import Row, Write
+from proa.core.home import Place
+from proa.core.replicate.journal import Commit, Row, Write
 from proa.core.replicate.lost import again
 from proa.core.replicate.records import Parked
 from proa.core.residency import resident, table_of
-from proa.errors import BY_CODE, Contended, NotActive, NotResident, OutcomeUnknown, SettlingRefused
+from proa.declare.homes import place_of
+from proa.errors import BY_CODE, Contended, NotActive, NotHome, NotResident, OutcomeUnknown, SettlingRefused
 from proa.ports import Batch, Clock, Committed, Fenced, Found, RegionStore
 from proa.runtime.records import Records, named, shown
 from proa.runtime.region import Region
@@ -31,6 +33,7 @@ class Reapply:
         self._store: RegionStore = region.store
         self._records = records
         self._merges = region.app.merges()
+        self._tables = region.app.tables
         self._authority = region.authority
         self._clock = clock
         self._unit_id = region.invoker.unit_id
@@ -40,6 +43,7 @@ class Reapply:
 
         Raises:
             NotActive: the rows are those of the active region, and this one is not.
+            NotHome: another region acts as their home.
             NotResident: this region may not hold all of them.
             SettlingRefused: a row was written since; `force` writes it all the same.
         """
@@ -61,7 +65,7 @@ class Reapply:
             batch = self._batch(parked, standing)
             match await self._store.commit(batch):
                 case Committed():
-                    return self._acknowledged(parked, batch.id)
+                    return self._acknowledged(parked, batch)
                 case Found(outcome):
                     return outcome.unit
                 case Fenced(code, detail):
@@ -86,18 +90,34 @@ class Reapply:
             [again(self._merges.get(write.table), commit, write, row) for write, row in pairs],
             Outcome(SCOPE, named(commit), b"", 200, [], b"", unit, self._region, self._clock.now() + KEPT_S),
             epoch=self._authority.epoch,
+            places=self._places(commit),
         )
+
+    def _places(self, commit: Commit) -> tuple[Place, ...]:
+        """Whose homes this region must be to write the rows."""
+        homes = [write for write in commit.writes if write.mode == "home"]
+        return tuple(place_of(self._tables[table_of(write.table)], write.key, write.value) for write in homes)
+
+    def _nameless(self, write: Write) -> bool:
+        """Whether nothing tells the home of the row: it named one, and is deleted."""
+        return write.value is None and self._tables[table_of(write.table)].home is not None
 
     def _require_role(self, parked: Parked) -> None:
         if parked.commit.withheld:
             raise NotResident(f"{self._region} may not hold all rows of {named(parked.commit)}; ask a region that may")
         if parked.commit.fenced_rows and not self._authority.may_write_active():
             raise NotActive(f"{self._region} is {self._authority.role} in epoch {self._authority.epoch}")
+        if any(self._nameless(write) for write in parked.commit.writes):
+            raise SettlingRefused(f"{named(parked.commit)} deleted a row that named its home; delete it by a request")
+        for place in self._places(parked.commit):
+            if not self._authority.may_write_home(place):
+                home = self._authority.home_of(place)
+                raise NotHome(f"{self._region} is not the home of the rows of {named(parked.commit)}; {home} is")
 
-    def _acknowledged(self, parked: Parked, unit: str) -> str:
-        if parked.commit.fenced_rows and not self._authority.may_write_active():
+    def _acknowledged(self, parked: Parked, batch: Batch) -> str:
+        if parked.commit.fenced_rows and not self._authority.may_acknowledge(batch.epoch, batch.places):
             raise OutcomeUnknown(f"{self._region} lost its right to write while {named(parked.commit)} was reapplied")
-        return unit
+        return batch.id
 
 
 def _shown(write: Write) -> str:
