@@ -259,6 +259,8 @@ class Invoker:
         self._require_role(call.route)
         if not all(map(self._authority.may_write_home, places)):
             raise NotHome(f"{self._region} is no home of these rows any more")
+        if places:
+            answer.headers.append((HOME_HEADER, self._region))
         call.replayed = True
         return answer
 
