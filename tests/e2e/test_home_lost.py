@@ -1,4 +1,4 @@
-"""Real processes: the home of some rows is killed under load, another region stands in, and the rows come home again."""
+"""Real processes: the home of some rows is killed under load, another region stands in, and the rows come home."""
 
 from __future__ import annotations
 
