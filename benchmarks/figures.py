@@ -63,6 +63,10 @@ def ratio_at_most(limit: float) -> Bound:
     return Bound("ratio", "at most", limit)
 
 
+def at_least(limit: float) -> Bound:
+    return Bound("value", "at least", limit)
+
+
 def at_most(limit: float) -> Bound:
     return Bound("value", "at most", limit)
 

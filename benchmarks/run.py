@@ -35,6 +35,7 @@ BENCHMARKS = (
     "confirmed",
     "catch_up",
     "repair",
+    "journal",
     "large_tables",
     "footprint",
     "drills",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from itertools import product
 
+from proa.runtime.region import STORE_FILE
+from proa.simulation import archive
 from proa.simulation.disk import Disk, When
-from proa.simulation.machines import Machines
+from proa.simulation.machines import ARCHIVED_S, Machines
 from proa.simulation.process import Trap
 
 
@@ -88,6 +90,8 @@ class Damage(Machines):
 
     def give_up(self, name: str) -> None:
         """The region's disk is about to be lost, or put back to an earlier state: what only it holds is lost."""
+        if self.app.journal_retention_s < ARCHIVED_S:
+            self.archive |= archive.kept_in(self.nodes[name].disk.path / STORE_FILE)
         if (origin := self._origin(self.nodes[name])) is not None:
             self.lost_at[origin] = self.network.pulled_s.get(name, self._began_s) - self._began_s
 

@@ -58,7 +58,8 @@ class Violation(msgspec.Struct, frozen=True):
 class StoreState(msgspec.Struct, frozen=True):
     """What one store holds at the end. `rows` and `decoded` are by (table, key), tombstones only in `rows`.
 
-    `indexed` are the entries of indexes: (table, index, entry, key).
+    `indexed` are the entries of indexes: (table, index, entry, key). `journal` has every commit that it ever applied;
+    those up to `floors` are dropped, but for parked ones, and `base` is what it keeps of them.
     """
 
     rows: Mapping[tuple[str, str], Row]
@@ -68,6 +69,8 @@ class StoreState(msgspec.Struct, frozen=True):
     parked: Sequence[Commit] = ()
     duplicates: Sequence[tuple[Outcome, Outcome]] = ()
     journal: Mapping[tuple[str, int], Commit] = {}
+    base: Mapping[tuple[str, str], Row] = {}
+    floors: Mapping[str, int] = {}
     indexed: frozenset[tuple[str, str, str, str]] = frozenset()
 
 

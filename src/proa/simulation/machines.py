@@ -26,7 +26,10 @@ from proa.core.route import RoutePolicy
 from proa.core.situation import Rules
 from proa.errors import ProaError, UsageError
 from proa.nodes import edge, region, witness
+from proa.runtime.events import JournalCompacted, SnapshotMerged
 from proa.runtime.region import STORE_FILE, Region
+from proa.simulation import archive
+from proa.simulation.archive import Archive
 from proa.simulation.case import Moment
 from proa.simulation.disk import Disk
 from proa.simulation.history import Violation
@@ -45,6 +48,8 @@ OPERATOR = "operator"
 NEAR_S = 0.002
 """One way between a client and the edge, and between the edge and a region."""
 RESTART_S = 0.5
+ARCHIVED_S = 600.0
+"""Where journals are kept for less than this, a world keeps what they drop."""
 
 
 class Machines:
@@ -70,6 +75,8 @@ class Machines:
         self.failure: BaseException | None = None
         self.lost_at: dict[str, float] = {}
         """The origins whose disk is gone, and since when their commits could reach nobody."""
+        self.archive: Archive = {}
+        """What disks that are gone had dropped from their journals."""
         self.stale = False
         """Whether the edge's agent takes no new assignment."""
         self.story_began_s = 0.0
@@ -219,6 +226,9 @@ class Machines:
 
     def _site_of(self, host: Host, life: Life) -> SimSite:
         site = SimSite(self.app, self.rules, life, host.disk, self.network, self.http)
+        if host.name in self.app.regions and self.app.journal_retention_s < ARCHIVED_S:
+            archive.prepare(host.disk.path / STORE_FILE)
+            site.hub.subscribe(self._compaction)
         if self.timeline is not None:
             site.hub.subscribe(lambda event: self._event(host.name, event))
         return site
@@ -256,6 +266,13 @@ class Machines:
         """A line for the timeline."""
         if self.timeline is not None:
             self.timeline.append(Moment(round(self.now - self.story_began_s, 3), who, what))
+
+    def _compaction(self, event: msgspec.Struct) -> None:
+        """For the coverage of a batch of runs: that journals were compacted, and snapshots taken."""
+        if isinstance(event, JournalCompacted):
+            self.fired("journal compacted")
+        elif isinstance(event, SnapshotMerged):
+            self.fired("joined by a snapshot")
 
     def _event(self, who: str, event: msgspec.Struct) -> None:
         if getattr(event, "severity", "info") != "debug":

@@ -25,7 +25,7 @@ from proa.simulation.loop import Deadlock, run
 from proa.simulation.person import People
 from proa.simulation.profiles import draw
 from proa.simulation.story import story
-from proa.simulation.workloads.catalogue import all_for, collisions, drawn, verdict
+from proa.simulation.workloads.catalogue import all_for, collisions, drawn, retained, verdict
 from proa.simulation.workloads.pace import instants
 from proa.simulation.world import World
 
@@ -68,7 +68,7 @@ class _Scenario:
         self._app = app
         self._case = case
         self._world = World(
-            app,
+            retained(app, case.seed),
             case.seed,
             hold_down_s=HOLD_DOWN_S,
             probe_every_s=PROBE_EVERY_S,

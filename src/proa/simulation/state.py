@@ -20,6 +20,7 @@ from proa.engines.sqlite.files import SQL
 from proa.engines.sqlite.rows import row_of
 from proa.nodes.witness import STORE
 from proa.runtime.region import STORE_FILE
+from proa.simulation.archive import Archive, kept_in
 from proa.simulation.history import Control, Final, StoreState
 
 _commit = msgspec.msgpack.Decoder(Commit).decode
@@ -30,14 +31,23 @@ _roles = msgspec.msgpack.Decoder(Assignment).decode
 _plan = msgspec.msgpack.Decoder(Plan).decode
 
 
-def final_of(app: App, folders: Mapping[str, Path], lost_at: Mapping[str, float]) -> Final:
-    """Read all stores."""
+def final_of(app: App, folders: Mapping[str, Path], lost_at: Mapping[str, float], archive: Archive) -> Final:
+    """Read all stores. `archive` is what disks that are gone had dropped from their journals."""
     regions: dict[str, StoreState] = {}
     for name in app.regions:
         with _opened(folders[name] / STORE_FILE) as connection:
             regions[name] = _state(app, connection)
+        if regions[name].floors:
+            archive = archive | kept_in(folders[name] / STORE_FILE)
+    regions = {name: _with_dropped(state, archive) for name, state in regions.items()}
     with _opened(folders["witness"] / STORE) as connection:
         return Final(regions, _state(app, connection), frozenset(lost_at), dict(lost_at), _control(connection))
+
+
+def _with_dropped(state: StoreState, archive: Archive) -> StoreState:
+    """The state with all that its region has ever applied in its journal."""
+    dropped = {dot: commit for dot, commit in archive.items() if dot[1] <= state.floors.get(dot[0], 0)}
+    return msgspec.structs.replace(state, journal=dropped | state.journal) if dropped else state
 
 
 def _opened(path: Path) -> AbstractContextManager[sqlite3.Connection]:
@@ -69,6 +79,11 @@ def _state(app: App, connection: sqlite3.Connection) -> StoreState:
         decoded={
             address: _value(app, row) for address, row in rows.items() if row.value is not None and row.table != HANDLED
         },
+        base={
+            (table, key): row_of(table, key, rest)
+            for table, key, *rest in connection.execute(SQL["base_after"], ("", ""))
+        },
+        floors={origin: seq for origin, seq, *_ in connection.execute(SQL["floors"])},
         cursors=dict(connection.execute(SQL["cursors"])),
         outcomes={(scope, key): _outcome(record) for scope, key, record in connection.execute(SQL["all_outcomes"])},
         parked=[_commit(row[4]) for row in connection.execute(SQL["parked"])],

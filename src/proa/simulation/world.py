@@ -205,7 +205,9 @@ class World(Damage):
 
     def final(self) -> Final:
         """What every store holds on its disk at this moment."""
-        return final_of(self.app, {name: host.disk.path for name, host in self.nodes.items()}, self.lost_at)
+        return final_of(
+            self.app, {name: host.disk.path for name, host in self.nodes.items()}, self.lost_at, self.archive
+        )
 
     # What people do.
 

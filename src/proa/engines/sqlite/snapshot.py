@@ -204,7 +204,7 @@ class Joining:
         return {(table, key): row_of(table, key, rest) for table, key, *rest in found}
 
     def _put(self, key: Key, ours: Row | None, kept: Row | None, version: int) -> None:
-        if kept is ours:
+        if kept is ours or (kept and ours and msgspec.structs.replace(kept, version=ours.version) == ours):
             return
         self._tables.move(*key, kept.value if kept else None)
         if kept is None:

@@ -1,7 +1,8 @@
 """Nothing stands without what it was built on, in no region and at no time.
 
 - A region applies a commit after those that it depends on. The order is still to be seen: a row's local version says
-  when it was written there. Rows that several commits made, and regions that rebuilt rows, do not tell.
+  when it was written there. Rows that several commits made, regions that rebuilt rows, and commits that have left the
+  journal, which may have come with a snapshot, do not tell.
 - What read a row of a commit that was set aside is set aside too.
 - An epoch starts from its cut: whoever writes `active` rows in it has every commit up to there.
 """
@@ -42,6 +43,7 @@ def _early(state: StoreState) -> Iterator[Dot]:
     if state.parked:
         return  # rows were rebuilt, later than what had been built on them
     written = {row.dot: row.version for row in state.rows.values() if len(row.versions) <= 1}
+    written = {dot: version for dot, version in written.items() if dot[1] > state.floors.get(dot[0], 0)}
     latest = _latest(state, written)
     for dot, version in written.items():
         commit = state.journal.get(dot)

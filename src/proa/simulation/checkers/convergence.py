@@ -17,6 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from proa.core.dedupe import Outcome
 from proa.core.replicate.journal import Commit, Dot, Key, Row, Write
 from proa.core.replicate.merge import LastWriter, Merge, resolve
@@ -62,6 +64,7 @@ def check(history: Sequence[Operation], final: Final, merges: Mapping[str, Merge
         made = _made(state, merges, at)._replace(cursors=held[region].cursors, commits=held[region].commits)
         violations += _differences(f"{region} differs from its journal", held[region], made, history, commits)
         violations += _gaps(region, state)
+        violations += _base(region, state, merges, history)
     return violations
 
 
@@ -134,6 +137,16 @@ def _earliest_units(commits: Iterable[Commit], at: float) -> dict[tuple[str, str
             key = (outcome.scope, outcome.key)
             units[key] = min(units.get(key, outcome.unit), outcome.unit)
     return units
+
+
+def _base(
+    region: str, state: StoreState, merges: Mapping[str, Merge], history: Sequence[Operation]
+) -> Iterable[Violation]:
+    """Where the base is not what the dropped commits make."""
+    dropped = {dot: commit for dot, commit in state.journal.items() if dot[1] <= state.floors.get(dot[0], 0)}
+    held = Held({key: _content(row) for key, row in state.base.items() if row.value is not None}, {})
+    made = _made(replace(state, journal=dropped), merges, 0.0)._replace(outcomes={})
+    return _differences(f"the base of {region} differs from what it had dropped", held, made, history, [])
 
 
 def _gaps(region: str, state: StoreState) -> Iterable[Violation]:

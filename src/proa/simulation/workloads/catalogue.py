@@ -7,6 +7,7 @@ all would rarely meet, while those of two or three collide. Which ones is drawn 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from random import Random
 
 from proa.app import App
@@ -27,6 +28,8 @@ from proa.simulation.workloads.standard import Held
 from proa.simulation.workloads.workload import Workload
 
 AT_ONCE = 3
+RETAINED_SHARE = 0.4
+"""How many of the runs keep their journals for seconds only."""
 
 
 def all_for(app: App, authors: workload.Workload | None = None) -> list[Workload]:
@@ -46,6 +49,17 @@ def drawn(workloads: Sequence[Workload], rng: Random) -> list[Workload]:
     first = rng.sample(endangered, min(1, len(endangered)))
     others = [workload for workload in workloads if workload not in first]
     return first + rng.sample(others, min(AT_ONCE - len(first), len(others)))
+
+
+def retained(app: App, seed: int) -> App:
+    """The app with journals that are kept so shortly that they are compacted within a run: a standard app, at times."""
+    rng = Random(f"{seed}/retention")  # noqa: S311 - to be repeated
+    if app not in (standard.active_active, standard.active_passive) or rng.random() > RETAINED_SHARE:
+        return app
+    short = copy(app)
+    short.journal_retention_s = rng.uniform(0.2, 2.0)
+    short.journal_retention_max_s = short.journal_retention_s + rng.uniform(0.1, 2.0)
+    return short
 
 
 def verdict(app: App, workloads: Sequence[Workload], history: Sequence[Operation], final: Final) -> list[Violation]:
