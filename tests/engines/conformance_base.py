@@ -16,7 +16,8 @@ from proa.engines.sqlite.region_store import Identity
 from proa.errors import CutBelowFloor
 from proa.ports import Committed, Fenced, Terms
 
-ALL = Retention(old=1 << 62, oldest=1 << 62)
+EVERYTHING = dict.fromkeys(("eu/1", "us/1", "ap/1"), 1 << 62)
+ALL = Retention(old=1 << 62, oldest=1 << 62, copied=EVERYTHING)
 
 
 def entry(origin, seq, *writes, deps=None, stamp=None, **more):

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import msgspec
 
-from proa.core.replicate.compaction import Retention, horizon, passed_by
+from proa.core.replicate.compaction import Retention, copied_by, horizon, passed_by
 from proa.core.replicate.stamp import Versions
 from proa.errors import StoreFull
 from proa.ports import Clock, RegionStore, Telemetry
@@ -78,11 +78,12 @@ class Compactor:
     def retention(self) -> Retention:
         """What may be dropped at this moment."""
         now, latest = self._clock.now(), self._store.latest_stamp()
-        peers = (peer.passed for peer in self._replicator.peers.values())
+        own, peers = self._store.cursors(), {name: peer.passed for name, peer in self._replicator.peers.items()}
         return Retention(
             old=horizon(self._keep.retention_s, now, latest),
             oldest=horizon(self._keep.retention_max_s, now, latest),
-            passed=passed_by(self._store.cursors(), peers),
+            passed=passed_by(own, peers.values()),
+            copied=copied_by(own, peers),
             held=tuple(self._replicator.terms.limits),
             needed=self._needed(),
         )

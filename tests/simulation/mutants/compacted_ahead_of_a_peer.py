@@ -5,5 +5,5 @@ from proa.runtime import replicator
 
 
 def plant(replace):
-    replace(Retention, "drops", lambda self, _origin, _seq, stamp: stamp <= self.old)
+    replace(Retention, "drops", lambda self, commit: commit.stamp <= self.old)
     replace(replicator, "lacking", lambda _after, _floors: {})

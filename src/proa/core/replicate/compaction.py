@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from proa.core.replicate.journal import Commit
-from proa.core.replicate.stamp import Versions
+from proa.core.replicate.stamp import Versions, region_of
 from proa.core.roles import Cut
 from proa.core.time import stamp_of, wall_of
 
@@ -45,25 +45,28 @@ Floors = dict[str, Floor]
 class Retention(msgspec.Struct, frozen=True):
     """What may be dropped at one moment.
 
-    Entries stamped up to `old` go where they are `passed`, those up to `oldest` in any case. Of `held` origins nothing
-    goes, for a cut may be about to name them; of those in `needed` nothing past the sequence given, unless it is older
-    than `oldest`.
+    Entries stamped up to `old` go where they are `passed` by every peer, those up to `oldest` in any case; but one that
+    only the holder of a role could make stays until it is `copied`: somebody beside its own region has it, and so a cut
+    is not below it. Of `held` origins nothing goes, for a cut may be about to name them; of those in `needed` nothing
+    past the sequence given, unless it is older than `oldest`.
     """
 
     old: int
     oldest: int
     passed: Versions = {}
+    copied: Versions = {}
     held: tuple[str, ...] = ()
     needed: Versions = {}
 
-    def drops(self, origin: str, seq: int, stamp: int) -> bool:
-        """Whether the floor of `origin` may rise over the entry with this sequence and stamp."""
+    def drops(self, commit: Commit) -> bool:
+        """Whether the floor of its origin may rise over a commit."""
+        origin, seq = commit.origin, commit.seq
         if origin in self.held:
             return False
-        if stamp <= self.oldest:
-            return True
+        if commit.stamp <= self.oldest:
+            return not commit.fenced_rows or seq <= self.copied.get(origin, 0)
         wanted = seq > self.needed.get(origin, seq)
-        return stamp <= self.old and seq <= self.passed.get(origin, 0) and not wanted
+        return commit.stamp <= self.old and seq <= self.passed.get(origin, 0) and not wanted
 
 
 def horizon(age_s: float, now: float, latest: int) -> int:
@@ -80,6 +83,14 @@ def passed_by(own: Mapping[str, int], peers: Iterable[Mapping[str, int]]) -> Ver
     for cursors in peers:
         passed = {origin: min(seq, cursors.get(origin, 0)) for origin, seq in passed.items()}
     return passed
+
+
+def copied_by(own: Mapping[str, int], peers: Mapping[str, Mapping[str, int]]) -> Versions:
+    """How far anybody beside an origin's own region, and this one, has each origin of `own`. `peers` are by region."""
+    return {
+        origin: max((has.get(origin, 0) for peer, has in peers.items() if peer != region_of(origin)), default=0)
+        for origin in own
+    }
 
 
 def lacking(after: Mapping[str, int], floors: Mapping[str, int]) -> Versions:

@@ -98,7 +98,7 @@ class Base:
         """Whether the floor of any origin may rise, as far as durable entries tell."""
         heads = (self._reader.execute(SQL["entries_after"], (one, self.floor_of(one), 1)).fetchone() for one in origins)
         commits = (_decode_commit(head[0]) for head in heads if head)
-        return any(retention.drops(commit.origin, commit.seq, commit.stamp) for commit in commits)
+        return any(retention.drops(commit) for commit in commits)
 
     def compact(self, retention: Retention, origins: Collection[str], parked: Collection[Dot]) -> int:
         """Fold and drop a slice of the oldest entries; how many there were."""
@@ -133,7 +133,7 @@ class Base:
         room, waiting = SLICE, set[str]()
         queues = [takewhile(lambda one: one.origin not in waiting, self._entries(origin)) for origin in sorted(origins)]
         for commit in heapq.merge(*queues, key=lambda commit: (commit.stamp, commit.origin)):
-            if not retention.drops(commit.origin, commit.seq, commit.stamp) or missing(commit, self.reach):
+            if not retention.drops(commit) or missing(commit, self.reach):
                 waiting.add(commit.origin)
                 continue
             yield commit
