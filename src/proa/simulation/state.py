@@ -47,7 +47,7 @@ def final_of(app: App, folders: Mapping[str, Path], lost_at: Mapping[str, float]
 def _with_dropped(state: StoreState, archive: Archive) -> StoreState:
     """The state with all that its region has ever applied in its journal."""
     dropped = {dot: commit for dot, commit in archive.items() if dot[1] <= state.floors.get(dot[0], 0)}
-    return msgspec.structs.replace(state, journal=dropped | state.journal) if dropped else state
+    return msgspec.structs.replace(state, journal={**dropped, **state.journal}) if dropped else state
 
 
 def _opened(path: Path) -> AbstractContextManager[sqlite3.Connection]:
