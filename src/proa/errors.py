@@ -578,7 +578,8 @@ class StoreCorrupt(ProaError):
     """The store's file cannot be read.
 
     Cause: a damaged disk, or a file changed by another program.
-    Fix: move the file away and start again: the region takes a new incarnation and catches up from its peers.
+    Fix: stop the region, move the file away with its `-wal` and `-shm`, and start again: the region takes a new
+        incarnation and catches up from its peers. What it had acknowledged and no peer had yet is lost with the file.
     """
 
     code = "PROA-S002"

@@ -288,6 +288,45 @@ def test_a_damaged_file_is_named_and_not_repaired_in_silence(tmp_path):
         SqliteRegionStore(path, "eu", ManualClock(), None)
 
 
+def test_a_file_that_is_damaged_while_it_is_open_is_told_of_in_words_and_remembered(backend):
+    async def scenario():
+        async with backend.open("region") as store:
+            writes = [put(f"{number:05}", b"x" * 1000) for number in range(500)]
+            await store.commit(batch("u1", *writes))
+            store._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            spoil(backend.folder / "region.db")
+            for connection in (store._reader, store._writer):
+                connection.execute("PRAGMA shrink_memory")
+            with pytest.raises(StoreCorrupt, match="malformed"):
+                await store.read([("t", f"{number:05}") for number in range(500)])
+            assert "malformed" in store.damaged
+
+    asyncio.run(scenario())
+
+
+def test_a_commit_that_meets_a_damaged_file_is_refused_and_nothing_of_it_is_kept(backend):
+    async def scenario():
+        async with backend.open("region") as store:
+            await store.commit(batch("u1", *[put(f"{number:05}", b"x" * 1000) for number in range(500)]))
+            store._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            spoil(backend.folder / "region.db")
+            store._writer.execute("PRAGMA shrink_memory")
+            store._group.on_failure = lambda _: None
+            with pytest.raises(StoreCorrupt, match="malformed"):
+                await store.commit(batch("u2", *[put(f"{number:05}", b"y") for number in range(500)]))
+            assert ("malformed" in store.damaged, store.cursors()) == (True, {"eu/1": 1})
+
+    asyncio.run(scenario())
+
+
+def spoil(path):
+    """Overwrite the pages of a database but the first few, as a bad disk would."""
+    with path.open("r+b") as file:
+        size = file.seek(0, 2)
+        file.seek(4096 * 30)
+        file.write(b"\xff" * (size - 4096 * 30))
+
+
 def test_a_file_of_a_newer_version_is_refused(tmp_path):
     path = tmp_path / "region.db"
     connection = sqlite3.connect(path)

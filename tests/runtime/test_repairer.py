@@ -309,6 +309,25 @@ def test_a_merged_row_that_was_damaged_counts_what_it_had_counted(tmp_path):
     play(tmp_path, story)
 
 
+def test_a_damaged_row_does_not_stop_replication_of_what_is_merged_into_it(tmp_path):
+    async def story(s):
+        await s.request("eu", "PUT", "/hits/h")
+        await s.settled()
+        s.links.cut |= {("us", "eu"), ("eu", "us")}
+        for region in s.regions.values():
+            while any(peer.reachable for peer in region.replicator.peers.values()):
+                await asyncio.sleep(0.01)
+            await s.request(region.name, "PUT", "/hits/h")
+        damage(s, "us", "UPDATE rows SET value = X'C1' WHERE tbl = 'tallies'")
+        s.links.cut.clear()
+        await s.settled()
+        for region in s.regions.values():
+            (row,) = await region.store.read([("tallies", "h")])
+            assert s.app.tables["tallies"].decode(row.value).hits.value == 3
+
+    play(tmp_path, story)
+
+
 def test_a_unit_that_read_a_row_before_it_was_mended_runs_again(tmp_path):
     async def story(s):
         await write(s, 10)

@@ -374,8 +374,8 @@ class Region:
         facts: dict[str, str] = {}
         if not self.origin:
             facts["store"] = "no incarnation yet"
-        if self.spoilt:
-            facts["store"] = self.spoilt
+        if spoilt := self.spoilt or self.store.damaged:
+            facts["store"] = spoilt
         if self.authority.clock_off:
             facts["clock"] = "out of bound"
         return facts

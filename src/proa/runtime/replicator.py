@@ -21,7 +21,7 @@ from proa.core.replicate.journal import FORMAT, Dot
 from proa.core.replicate.stamp import Versions, covers, region_of
 from proa.core.replicate.tombstones import Passed, heard
 from proa.core.time import out_of_bound, wall_of
-from proa.errors import LinkDown, LinkRefused, LinkTimeout, StoreFull
+from proa.errors import LinkDown, LinkRefused, LinkTimeout, StoreCorrupt, StoreFull
 from proa.ports import ENTRIES_BYTES, Clock, Link, Method, RegionStore, Telemetry, Terms
 from proa.runtime.events import ClockSkewSeen, CommitsApplied, CommitsCompleted, CommitsIncomplete, PeerBack, PeerLost
 from proa.runtime.joiner import Joiner
@@ -185,7 +185,7 @@ class Replicator:
                 self._lost(peer, error.detail)
                 await self._clock.sleep(RETRY_S)
                 continue
-            except StoreFull:
+            except (StoreFull, StoreCorrupt):
                 await self._clock.sleep(RETRY_S)  # the commits are the peer's still: they are pulled again
                 continue
             self._back(peer)

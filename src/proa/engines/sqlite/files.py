@@ -11,7 +11,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from proa.errors import StoreCorrupt, StoreNewer
+from proa.errors import StoreCorrupt, StoreFull, StoreNewer
 
 HERE = Path(__file__).parent
 SCHEMA_VERSION = 3
@@ -37,6 +37,14 @@ BEGIN IMMEDIATE;
 PRAGMA user_version={SCHEMA_VERSION};
 COMMIT;
 """
+
+
+def translated(error: BaseException) -> BaseException:
+    """What SQLite says of a full disk or a damaged file, as the error that says what to do; any other one as it is."""
+    code = error.sqlite_errorcode & 0xFF if isinstance(error, sqlite3.Error) else None
+    if code == sqlite3.SQLITE_FULL:
+        return StoreFull(str(error))
+    return StoreCorrupt(str(error)) if code in _CORRUPT else error
 
 
 def in_memory(name: str) -> str:

@@ -15,7 +15,8 @@ import sqlite3
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
-from proa.errors import StoreFull
+from proa.engines.sqlite.files import translated
+from proa.errors import StoreCorrupt, StoreFull
 
 T = TypeVar("T")
 RunBlocking = Callable[[Callable[[], None]], "Coroutine[Any, Any, None] | asyncio.Future[None]"]
@@ -57,6 +58,7 @@ class GroupCommit:
         self._queue: list[Work] = []
         self._busy = False
         self._idlers: list[asyncio.Future[None]] = []
+        self.damaged = ""
         self.on_failure: Callable[[BaseException], None] = end_process
 
     def submit(self, work: Callable[[], T]) -> asyncio.Future[T]:
@@ -95,7 +97,7 @@ class GroupCommit:
         if error is None:
             self._publish(results)
         else:
-            if not _no_room(error):
+            if not isinstance(translated(error), StoreFull):
                 self.on_failure(error)
             self._abandon(batch, error)
         self._next()
@@ -150,12 +152,14 @@ class GroupCommit:
         self._connection.execute("COMMIT")
 
     def _abandon(self, batch: list[Work], error: BaseException) -> None:
-        """The batch found no room: nothing of it is kept, in the file or in memory."""
-        self._roll_back()
+        """The batch found no room, or a damaged file: nothing of it is kept, in the file or in memory."""
+        told = translated(error)
+        try:
+            self._roll_back()
+        except sqlite3.Error:
+            self.on_failure(told)  # not even what is durable can be read any more
+        if isinstance(told, StoreCorrupt):
+            self.damaged = told.detail
         for _, future in batch:
             if not future.done():
-                future.set_exception(StoreFull(str(error)) if _no_room(error) else error)
-
-
-def _no_room(error: BaseException) -> bool:
-    return isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_FULL
+                future.set_exception(told)

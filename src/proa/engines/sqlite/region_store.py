@@ -9,6 +9,7 @@ Other origins' entries are kept as they came and served on, so that any survivor
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from proa.core.roles import Cut
 from proa.core.time import HybridClock
 from proa.engines.sqlite import duplicates
 from proa.engines.sqlite.base import Base
-from proa.engines.sqlite.files import SQL, get_meta, open_file
+from proa.engines.sqlite.files import SQL, get_meta, open_file, translated
 from proa.engines.sqlite.group import GroupCommit, RunBlocking
 from proa.engines.sqlite.records import conflicts_dropped, log_conflict, read_commits, read_conflicts, read_parked
 from proa.engines.sqlite.residency import Census, prepare_keys
@@ -46,7 +47,7 @@ from proa.engines.sqlite.rows import (
 )
 from proa.engines.sqlite.snapshot import Host, Joining, read_page
 from proa.engines.sqlite.tables import NONE, Tables, query_rows
-from proa.errors import CutBelowFloor, RegionJoining
+from proa.errors import CutBelowFloor, RegionJoining, StoreCorrupt
 from proa.ports import (
     ENTRIES_BYTES,
     Batch,
@@ -173,10 +174,28 @@ class SqliteRegionStore:
     # Reading: durable commits alone.
 
     async def read(self, keys: Sequence[Key]) -> list[Row | None]:
-        return read_rows(self._reader, keys)
+        try:
+            return read_rows(self._reader, keys)
+        except sqlite3.DatabaseError as error:
+            raise self._told(error) from error
 
     async def query(self, span: Span) -> list[Row]:
-        return query_rows(self._reader, span)
+        try:
+            return query_rows(self._reader, span)
+        except sqlite3.DatabaseError as error:
+            raise self._told(error) from error
+
+    def _told(self, error: sqlite3.DatabaseError) -> BaseException:
+        """What SQLite says, as an error of Proa's; a damaged file is remembered."""
+        told = translated(error)
+        if isinstance(told, StoreCorrupt):
+            self._group.damaged = told.detail
+        return told
+
+    @property
+    def damaged(self) -> str:
+        """What SQLite said when it found the file damaged; empty where it never did."""
+        return self._group.damaged
 
     async def outcome(self, scope: str, key: str) -> Outcome | None:
         return read_outcome(self._reader, scope, self._address(key), self._clock.now())
@@ -345,9 +364,17 @@ class SqliteRegionStore:
             self._rebuild({(write.table, write.key) for write in commit.writes})
         else:
             for write in commit.writes:
-                self._merge_row(incoming(commit, write, version), seen)
+                self._merge_write(incoming(commit, write, version), seen)
         if commit.outcome:
             self._merge_outcome(commit.outcome)
+
+    def _merge_write(self, theirs: Row, seen: Versions) -> None:
+        """Merge a row of a commit; where what is here is damaged, the row is made anew of its whole history."""
+        try:
+            self._merge_row(theirs, seen)
+        except msgspec.MsgspecError:
+            self._tables.remake(theirs.table, theirs.key, None)
+            self._rebuild({(theirs.table, theirs.key)})
 
     def _merge_row(self, theirs: Row, seen: Versions = NO_VERSIONS) -> None:
         plain = len(theirs.versions) == 1 and theirs.table not in self._tables.indexed
