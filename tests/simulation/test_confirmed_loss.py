@@ -16,6 +16,7 @@ from proa.core import gate
 from proa.core.insync import Group
 from proa.core.replicate.stamp import region_of
 from proa.runtime.confirm import Confirmations
+from proa.runtime.replicator import Replicator
 from proa.simulation import World, simulated
 
 EU, US, AP = "eu", "us", "ap"
@@ -116,6 +117,18 @@ async def replies_lost(story):
     await story.fails_over(30)
 
 
+async def doubled_while_cut_off(story):
+    """Nobody confirms a request that is sent twice at once; then the region is lost."""
+    await story.until_members(AP, US)
+    world = story.world
+    world.partition(EU, [US, AP])
+    answers = await asyncio.gather(*(world[EU].post("/orders", {"id": "one"}, key="one") for _ in range(2)))
+    story.told += ["one" for answer in answers if answer.status == 200]
+    world.lose(EU)
+    world.disk(EU).lose()
+    await story.fails_over(30)
+
+
 async def the_one_that_confirmed_is_silent(story):
     """One member is slow; the other one confirms alone, and cannot be heard when the region is lost."""
     await story.until_members(AP, US)
@@ -141,6 +154,21 @@ async def another_life_of_the_one_that_confirmed(story):
     world.kill(US)
     world.disk(US).lose()
     world.start(US)
+    assert not await story.fails_over(30)
+
+
+async def put_back(story):
+    """One member is slow; the disk of the other one is put back to before it confirmed, and then the region is gone."""
+    await story.until_members(AP, US)
+    world = story.world
+    world.slow(EU, AP, 0.9)
+    world.disk(US).snapshot()
+    await story.write(3)
+    world.kill(US)
+    world.disk(US).restore()
+    world.start(US)
+    await asyncio.sleep(0.15)  # it has asked how far it was, and not yet for what it lacks
+    world.lose(EU)
     assert not await story.fails_over(30)
 
 
@@ -182,6 +210,16 @@ def taken_for_done(keeper, _error):
     keeper._confirming.take(msgspec.structs.replace(group, row=group.proposed, proposed=None))
 
 
+async def not_awaited(*_):
+    """The repeat of a key is answered from the record at once."""
+    return 0.0
+
+
+async def nothing_forgotten(*_):
+    """A disk is taken for what it was, as long as its own sequence shows no gap."""
+    return False
+
+
 HEARD = Confirmations.heard
 MEMBERS = gate.members
 EVERYBODY = property(lambda group: tuple(sorted(group.peers)))
@@ -189,8 +227,10 @@ EVERYBODY = property(lambda group: tuple(sorted(group.peers)))
 STORIES = [
     (lost_with_its_disk, []),
     (replies_lost, [(Confirmations, "heard", handed_out_is_confirmed)]),
+    (doubled_while_cut_off, [(Confirmations, "standing", not_awaited)]),
     (the_one_that_confirmed_is_silent, [(gate, "members", lambda *_: ())]),
     (another_life_of_the_one_that_confirmed, [(gate, "members", in_the_present_life)]),
+    (put_back, [(Replicator, "forgotten", nothing_forgotten)]),
     (joining_untold, [(Keeper, "_unanswered", taken_for_done)]),
     (joining_untold, [(Group, "counted", EVERYBODY)]),
 ]

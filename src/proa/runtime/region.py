@@ -307,7 +307,12 @@ class Region:
 
     async def rolled_back(self) -> bool:
         """Whether a peer has more of this origin than this disk: it was put back to an earlier state."""
-        return bool(self.origin) and await self.replicator.known_of(self.origin) > self.store.head
+        if not self.origin:
+            return False
+        ahead, forgotten = await asyncio.gather(
+            self.replicator.known_of(self.origin), self.replicator.forgotten(self.origin)
+        )
+        return forgotten or ahead > self.store.head
 
     def _begin_new_life(self) -> None:
         """The disk turned out to be an earlier state of itself: its sequence must not be continued."""

@@ -101,6 +101,7 @@ class Peer(msgspec.Struct):
     busy: bool = False
     boot: str = ""
     cursors: Versions = {}
+    own: str = ""
     passed: Versions = {}
     gaps: list[Dot] = []
     known: Passed = Passed()
@@ -278,10 +279,20 @@ class Replicator:
 
     def methods(self) -> dict[str, Method]:
         """The link methods that this region serves to its peers."""
-        return {"pull": self._serve, "cursors": self._serve_cursors, **self.joiner.methods()}
+        return {
+            "pull": self._serve,
+            "passed": self._serve_passed,
+            "cursors": self._serve_cursors,
+            **self.joiner.methods(),
+        }
 
     async def _serve_cursors(self, _caller: str, _payload: Any) -> Versions:
         return self._store.cursors()
+
+    async def _serve_passed(self, caller: str, origin: str) -> Versions:
+        """What the caller's disk had applied in this life of it, as it said itself."""
+        peer = self.peers.get(caller)
+        return peer.passed if peer and peer.own == origin else {}
 
     async def _serve(self, caller: str, payload: Any) -> bytes:
         pull = _decode_pull(payload)
@@ -289,7 +300,7 @@ class Replicator:
             raise LinkRefused(f"{caller} speaks journal format {pull.format}; {self._region} knows up to {FORMAT}")
         if caller in self.peers:
             self.peers[caller].passed, self.peers[caller].gaps = pull.after, pull.gaps
-            self.peers[caller].passed = pull.after
+            self.peers[caller].own, self.peers[caller].passed = pull.own, pull.after
             if self.confirming:
                 self.confirming.heard(pull)
         self._detect_fork(pull.after)
@@ -339,6 +350,15 @@ class Replicator:
             return_exceptions=True,
         )
         return max((reply.get(origin, 0) for reply in replies if isinstance(reply, dict)), default=0)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType, reportUnknownArgumentType]
+
+    async def forgotten(self, origin: str) -> bool:
+        """Whether a peer that answers at once heard that this disk had, in this life, something that it lacks now."""
+        replies = await asyncio.gather(
+            *(self._link.call(peer, "passed", origin, timeout_s=PULL_TIMEOUT_S) for peer in self.peers),
+            return_exceptions=True,
+        )
+        own = self._store.cursors()
+        return any(not covers(own, reply) for reply in replies if isinstance(reply, dict))  # pyright: ignore[reportUnknownArgumentType]
 
     # Tombstones.
 
