@@ -9,7 +9,7 @@ import pytest
 from engines.conformance import INDEXED, batch, by, decoded, foreign, keys, outcome, put, span
 from proa.core.replicate.compaction import Retention
 from proa.core.replicate.journal import Commit, Write
-from proa.core.replicate.snapshot import START
+from proa.core.replicate.snapshot import ROWS, START
 from proa.core.replicate.tombstones import Passed
 from proa.core.roles import Cut
 from proa.engines.sqlite.region_store import Identity
@@ -51,6 +51,10 @@ async def join(store, pages):
         assert await store.stage(page, first=number == 0)
     while await store.merge_staged():
         pass
+
+
+async def rows_in_snapshot(store):
+    return [item.second for page in await pages_of(store) for item in page.items if item.section == ROWS]
 
 
 async def contents(store):
@@ -183,6 +187,21 @@ class BaseConformance:
                 await compacted(store, Retention(1 << 62, 0, {"eu/1": 2}))
                 await store.apply([entry("us/1", 1, put("a", b"late"), stamp=1)], Terms())
                 assert await contents(store) == {}
+
+        self.run(backend, scenario)
+
+    def test_a_deleted_row_leaves_the_snapshot_when_it_is_old_and_forgotten_and_not_before(self, backend):
+        async def scenario(backend):
+            async with backend.open("region") as store:
+                for number in range(3):
+                    await store.commit(batch(f"u{number}", put(str(number), None)))
+                await compacted(store, Retention(1 << 62, 0, EVERYTHING))
+                assert await rows_in_snapshot(store) == ["0", "1", "2"]
+                await store.forget([Passed({}, {"eu/1": 2})], 10)
+                await compacted(store, Retention(1 << 62, 0, EVERYTHING))
+                await store.commit(batch("v1", put("x")))
+                await compacted(store)
+                assert await rows_in_snapshot(store) == ["2", "x"]
 
         self.run(backend, scenario)
 

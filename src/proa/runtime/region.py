@@ -408,6 +408,8 @@ class Region:
             passed={name: peer.passed for name, peer in self.replicator.peers.items()},
             caught_up=covers(self.cursors(), self._known_elsewhere()),
             duplicates=self._duplicates(),
+            floors=self.store.floors(),
+            joining=self.replicator.joiner.needed,
             insync=list(self.confirmations.group.counted) if self.confirmations else None,
         )
 

@@ -14,6 +14,7 @@ class RegionStatus(msgspec.Struct, frozen=True):
 
     `duplicates` counts the keys that two regions finished: `listed`, of these `handled`, those that are `waiting` for a
     handler in some region, and those whose handler is `failing` in this one.
+    Up to `floors` the journal is compacted; `joining`: the region needs a peer's snapshot, or merges it.
     `insync` are the peers that may confirm its commits; None where no route acknowledges by peer.
     """
 
@@ -34,6 +35,8 @@ class RegionStatus(msgspec.Struct, frozen=True):
     caught_up: bool
     duplicates: dict[str, int]
     insync: list[str] | None
+    floors: Versions
+    joining: bool
 
 
 def percentile_ms(ordered: Sequence[float], fraction: float) -> float:

@@ -35,6 +35,8 @@ class Base:
         self._writer = writer
         self._reader = reader
         self._merges = merges
+        self._swept = 0
+        """The stamp up to which this round over deleted rows has come."""
         self.load()
 
     def load(self) -> None:
@@ -152,5 +154,6 @@ class Base:
 
     def _forget(self, stamp: int) -> None:
         """Drop deleted rows that are forgotten elsewhere, where no entry as old as they are is left to be merged."""
-        for key in self._writer.execute(SQL["base_tombstones"], (stamp, TOMBSTONES)).fetchall():
-            self.drop(key)
+        found = self._writer.execute(SQL["base_tombstones"], (self._swept, stamp, TOMBSTONES)).fetchall()
+        self._writer.executemany(SQL["forget_base_row"], [key for _, *key in found])
+        self._swept = found[-1][0] + 1 if len(found) == TOMBSTONES else 0

@@ -253,12 +253,13 @@ SELECT tbl, key, value, stamp, origin, seq, versions, version, expires_at FROM r
 WHERE (tbl, key) > (?, ?) ORDER BY tbl, key;
 
 -- name: base_tombstones
--- Deleted rows of the base that the rows themselves have forgotten, the oldest first, up to a stamp.
-SELECT tbl, key FROM base
-WHERE value IS NULL AND stamp <= ? AND NOT EXISTS (
-    SELECT 1 FROM rows WHERE rows.tbl = base.tbl AND rows.key = base.key
-)
-ORDER BY stamp LIMIT ?;
+-- Deleted rows of the base between two stamps, the oldest first.
+SELECT stamp, tbl, key FROM base WHERE value IS NULL AND stamp >= ? AND stamp <= ? ORDER BY stamp LIMIT ?;
+
+-- name: forget_base_row
+-- Unless the rows themselves have not forgotten it yet.
+DELETE FROM base WHERE tbl = ?1 AND key = ?2 AND value IS NULL
+    AND NOT EXISTS (SELECT 1 FROM rows WHERE rows.tbl = ?1 AND rows.key = ?2);
 
 -- name: outcomes_after
 -- What a snapshot tells of finished keys, in its order.
