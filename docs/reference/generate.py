@@ -2,7 +2,8 @@
 """Writes the pages that the code itself can tell: `python docs/reference/generate.py`.
 
 errors.md comes from the docstrings of the error classes, cli.md from the commands' own help, dangers.md from the rules
-of `proa check`; the figures of choosing-a-mode.md from a run of the benchmark.
+of `proa check`, consistency-*.md from what the examples declare; the figures of choosing-a-mode.md from a run of the
+benchmark.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ from typing import Any
 from cyclopts import App as Cli
 from rich.console import Console
 
+from proa.cli.consistency import markdown, page
 from proa.cli.dangers import RULES, Rule
 from proa.cli.main import COMMANDS, build
 from proa.errors import BY_CODE, ProaError
+from proa.local.plane import declared
 
 HERE = Path(__file__).parent
+EXAMPLES = HERE.parents[1] / "examples"
 WIDTH = 100
 ERRORS = """# Errors
 
@@ -67,7 +71,14 @@ def pages() -> dict[str, str]:
         "cli.md": command_line(),
         "dangers.md": dangers(),
         "../guides/choosing-a-mode.md": choosing(),
+        **promises(),
     }
+
+
+def promises() -> dict[str, str]:
+    """What each example promises."""
+    examples = sorted(path.parent for path in EXAMPLES.glob("*/app.py"))
+    return {f"consistency-{folder.name}.md": markdown(page(declared(str(folder)))) for folder in examples}
 
 
 def errors() -> str:

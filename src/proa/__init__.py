@@ -25,7 +25,7 @@ from proa.errors import (
 if TYPE_CHECKING:
     from proa.core.replicate import merge
     from proa.declare.duplicates import Duplicate
-    from proa.declare.levels import bounded, local, strong
+    from proa.declare.levels import bounded, strong
     from proa.declare.queries import Page
     from proa.declare.residency import by
     from proa.declare.updates import add, append, assign, remove
@@ -50,7 +50,6 @@ __all__ = [
     "remove",
     # How old a row may be when it is read
     "bounded",
-    "local",
     "strong",
     # Typed answers
     "AlreadyExists",
@@ -71,7 +70,7 @@ _WHEN_USED = {
     "Duplicate": "proa.declare.duplicates",
     "Page": "proa.declare.queries",
     "by": "proa.declare.residency",
-    **dict.fromkeys(("bounded", "local", "strong"), "proa.declare.levels"),
+    **dict.fromkeys(("bounded", "strong"), "proa.declare.levels"),
     **dict.fromkeys(("add", "append", "assign", "remove"), "proa.declare.updates"),
 }
 

@@ -3,14 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proa.core.freshness import NEVER, Mark, Vouch, counting, heard, mark, owed, settled
+from proa.core.freshness import NEVER, Mark, Vouch, counting, heard, owed, settled
 from proa.core.roles import Assignment, Cut
 
 REGIONS = ("eu", "us", "ap")
-
-
-def test_a_peers_answer_says_of_its_own_origins_what_it_had_committed():
-    assert mark("us", 3.0, {"us/1": 4, "us/2": 1, "eu/1": 9, "ap/1": 2}) == Mark(3.0, {"us/1": 4, "us/2": 1})
 
 
 def test_a_region_vouches_from_when_the_question_left_once_it_has_applied_the_answer():

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from proa import bounded
+from proa.core.roles import Assignment
 from proa.errors import DeclarationError
 from support.leveled import REGIONS, Item, apart, assign, code, leading, run, shop, value, without, witness_away
 
@@ -65,12 +66,11 @@ def test_a_write_of_a_row_that_was_read_bounded_is_validated_and_then_read_stron
     run(tmp_path, scenario)
 
 
-def test_levels_that_a_mode_cannot_give_are_refused_with_what_to_use_instead(tmp_path):
+def test_a_strong_read_of_a_table_that_every_region_writes_is_refused_with_what_to_use_instead(tmp_path):
     async def scenario(running):
-        for path, advice in (("/any/a/strong", "bounded(seconds)"), ("/strong/a/local", "bounded(seconds)")):
-            refused = await running.request("eu", "GET", path)
-            assert code(refused) == (500, "PROA-D001")
-            assert advice in msgspec.json.decode(refused.body)["detail"]
+        refused = await running.request("eu", "GET", "/any/a/strong")
+        assert code(refused) == (500, "PROA-D001")
+        assert "use bounded(seconds), a session" in msgspec.json.decode(refused.body)["detail"]
 
     run(tmp_path, scenario)
 
@@ -149,6 +149,20 @@ def test_a_bounded_read_of_an_active_table_needs_the_active_region_alone(tmp_pat
         assert code(await running.request("ap", "GET", "/active/a/0")) == (503, "PROA-Q001")
 
     run(tmp_path, scenario, shop("active-passive"))
+
+
+def test_a_strong_read_of_a_home_row_is_answered_at_its_home_alone(tmp_path):
+    async def scenario(running):
+        assignment = Assignment(1, "active-active", dict.fromkeys(REGIONS, "active"))
+        for region in running.regions.values():
+            region.assume(assignment, float("inf"))
+        answers = {name: (await running.request(name, "GET", "/home/a/strong")).status for name in REGIONS}
+        assert sorted(answers.values()) == [200, 503, 503]
+        home = next(name for name, status in answers.items() if status == 200)
+        running[home].assume(assignment, running.clock.monotonic())
+        assert code(await running.request(home, "GET", "/home/a/strong")) == (503, "PROA-R008")
+
+    run(tmp_path, scenario)
 
 
 @pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf")])

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 
 import msgspec
 
-from proa import App, bounded, local, strong
+from proa import App, bounded, strong
 from proa.core.replicate.journal import Write
 from proa.core.roles import ROLES, ROLES_KEY, Assignment
 from proa.ports import Batch
 from support.inproc import system
 
 REGIONS = ["eu", "us", "ap"]
-LEVELS = {"strong": strong, "local": local, "none": None}
+UNITS = {"strong": "global", "home": "home"}
+LEVELS = {"strong": strong, "none": None}
 
 
 @dataclass
@@ -32,6 +33,8 @@ def shop(topology="active-active", **options):
     tables["strong"] = app.table("stock", Item, key="id", mode="strong", indexes={"by_kind": "kind"})
     if topology == "active-passive":
         tables["active"] = app.table("jobs", Item, key="id", mode="active")
+    else:
+        tables["home"] = app.table("profiles", Item, key="id", mode="home", indexes={"by_kind": "kind"})
 
     for mode, table in tables.items():
         _routes(app, mode, table)
@@ -47,15 +50,15 @@ def _routes(app, mode, table):
     async def many(level: str) -> list[int]:
         return [row.left if row else -1 for row in await table.get_many(["a", "b"], level=level_of(level))]
 
-    @app.put(f"/{mode}", unit="global" if mode == "strong" else "regional", timeout_s=1)
+    @app.put(f"/{mode}", unit=UNITS.get(mode, "regional"), timeout_s=1)
     async def put(item: Item) -> None:
         await table.put(item)
 
-    @app.delete(f"/{mode}/{{id}}", unit="global" if mode == "strong" else "regional", timeout_s=1)
+    @app.delete(f"/{mode}/{{id}}", unit=UNITS.get(mode, "regional"), timeout_s=1)
     async def remove(id: str) -> None:
         await table.delete(id)
 
-    @app.post(f"/{mode}/{{id}}/take/{{level}}", unit="global" if mode == "strong" else "regional", timeout_s=1)
+    @app.post(f"/{mode}/{{id}}/take/{{level}}", unit=UNITS.get(mode, "regional"), timeout_s=1)
     async def take(id: str, level: str) -> Item:
         """Read at a level, then write what follows from it."""
         item = await table.get(id, level=level_of(level))

@@ -1,4 +1,7 @@
-"""`proa explain CODE`: an error's docstring, out of the class itself; or a rule of `proa check`."""
+"""`proa explain CODE`: an error's docstring, out of the class itself; or a rule of `proa check`.
+
+`proa explain consistency APP`: what an app's declarations promise.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,16 @@ from proa.cli.output import OK, explanation, print_json
 from proa.errors import BY_CODE, UsageError
 
 
-def explain(code: str, *, json: bool = False) -> int:
-    """Explain an error code: what happened, why, and what to do.
+def explain(code: str, app: str = "", *, json: bool = False) -> int:
+    """Explain an error code: what happened, why, and what to do. Or an app: what its tables and routes promise.
 
     Args:
-        code: such as `PROA-R001`; the prefix may be left out.
+        code: such as `PROA-R001`; the prefix may be left out. Or the word `consistency`.
+        app: after `consistency`: a folder with `app.py`, a file, or `module:attribute`.
         json: print JSON.
     """
+    if code == "consistency":
+        return _explain_consistency(app, json=json)
     wanted = code.upper() if code.upper().startswith("PROA-") else f"PROA-{code.upper()}"
     if wanted.startswith("PROA-K"):
         return _explain_rule(wanted, json=json)
@@ -28,6 +34,20 @@ def explain(code: str, *, json: bool = False) -> int:
         sys.stdout.write(
             f"{told.code} {told.title} (HTTP {told.status})\n\n{told.what}\n\nCause: {told.cause}\nFix: {told.fix}\n"
         )
+    return OK
+
+
+def _explain_consistency(app: str, *, json: bool) -> int:
+    from proa.cli.consistency import markdown, page  # see `_explain_rule`
+    from proa.local.plane import declared
+
+    if not app:
+        raise UsageError("name the app: proa explain consistency APP")
+    found = page(declared(app))
+    if json:
+        print_json(found)
+    else:
+        sys.stdout.write(markdown(found))
     return OK
 
 

@@ -32,7 +32,7 @@ COMMANDS: Mapping[str, str] = {
     "demo": "Lose a region in both examples, fail over and back, and print what it cost.",
     "check": "Check an app's declarations: routes, what they promise, and its merges.",
     "doctor": "Check what this machine needs: Python, Envoy, ports, disk, clock.",
-    "explain": "Explain an error code: what happened, why, and what to do.",
+    "explain": "Explain an error code, or what an app's tables and routes promise.",
 }
 
 

@@ -1,8 +1,9 @@
 """Freshness: since when a region has applied everything that a peer had committed.
 
-A peer that is asked answers with its cursors. Whatever it had committed when the question left is within them; so once
-this region's own cursors cover those of the peer's origins, it vouches: everything that the peer had committed by the
-moment at which the question left is here. That moment is on this region's monotonic clock, so no clocks are compared.
+A peer that is asked answers with its cursors. Whatever it had committed or applied when the question left is within
+them; so once this region's own cursors cover them, it vouches: everything that the peer had by the moment at which the
+question left is here. That moment is on this region's monotonic clock, so no clocks are compared. What the peer had of
+others counts too: it may be the last to have what a lost disk had committed.
 """
 
 from __future__ import annotations
@@ -18,30 +19,25 @@ NEVER = float("-inf")
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """A question that was answered: when it left, and the peer's own commits, as told by the answer."""
+    """A question that was answered: when it left, and the peer's cursors, as told by the answer."""
 
     asked_at: float
-    heads: Versions
+    cursors: Versions
 
 
 class Vouch(msgspec.Struct, frozen=True):
-    """What is known of one peer: all that it had committed by `since` is here; of `marks` some is still missing."""
+    """What is known of one peer: all that it had by `since` is here; of `marks` some is still missing."""
 
     since: float = NEVER
     marks: tuple[Mark, ...] = ()
 
 
-def mark(peer: str, asked_at: float, cursors: Mapping[str, int]) -> Mark:
-    """What a peer's answer says of its own origins, earlier lives included."""
-    return Mark(asked_at, {origin: seq for origin, seq in cursors.items() if region_of(origin) == peer})
-
-
 def settled(vouch: Vouch, own: Mapping[str, int]) -> Vouch:
     """What follows when `own` is applied here."""
-    here = [each.asked_at for each in vouch.marks if covers(own, each.heads)]
+    here = [each.asked_at for each in vouch.marks if covers(own, each.cursors)]
     if not here:
         return vouch
-    return Vouch(max(vouch.since, *here), tuple(each for each in vouch.marks if not covers(own, each.heads)))
+    return Vouch(max(vouch.since, *here), tuple(each for each in vouch.marks if not covers(own, each.cursors)))
 
 
 def heard(vouch: Vouch, answer: Mark, own: Mapping[str, int]) -> Vouch:

@@ -1,8 +1,8 @@
 """Levels: how old a row may be when it is read. `await stock.get("boat", level=bounded(5))`.
 
-`strong`: what every commit acknowledged so far has made of it. `local`: what this region has. `bounded(s)`: nothing
-that was overtaken more than `s` seconds before the read began. Without a level, rows of `strong` tables are read
-strongly and all others locally. What a level promises for each mode is told by `proa explain consistency APP`.
+`strong`: what every commit acknowledged so far has made of it. `bounded(s)`: nothing that was overtaken more than `s`
+seconds before the read began. Without a level, rows of `strong` tables are read strongly; all others are read locally,
+as this region has them. What a level promises for each mode is told by `proa explain consistency APP`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from proa.errors import DeclarationError
 class Level(msgspec.Struct, frozen=True):
     """How a row is read. `within_s` is how old, in seconds, a row read at level `bounded` may be."""
 
-    name: Literal["strong", "bounded", "local"]
+    name: Literal["strong", "bounded"]
     within_s: float = 0.0
 
     def __str__(self) -> str:
@@ -26,8 +26,6 @@ class Level(msgspec.Struct, frozen=True):
 
 strong = Level("strong")
 """What every commit acknowledged before the read began has made of the row, in whichever region it was."""
-local = Level("local")
-"""What this region has of the row: no question to anybody, and no promise about other regions' latest commits."""
 
 
 def bounded(seconds: float) -> Level:

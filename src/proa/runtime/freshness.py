@@ -8,11 +8,11 @@ are applied here. A peer that does not answer counts, unless the global store co
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Sequence
 
 import msgspec
 
-from proa.core.freshness import NEVER, Vouch, counting, heard, mark, owed, settled
+from proa.core.freshness import NEVER, Mark, Vouch, counting, heard, owed, settled
 from proa.core.replicate.stamp import Versions, covers
 from proa.core.roles import ROLES, ROLES_KEY, Assignment
 from proa.errors import LinkDown, LinkRefused, LinkTimeout, StaleRead, Unavailable
@@ -47,12 +47,12 @@ class Freshness:
         self._roles: Assignment | None = None
         self._roles_at = NEVER
 
-    def heard(self, peer: str, asked_at: float, cursors: Mapping[str, int]) -> None:
+    def heard(self, peer: str, asked_at: float, cursors: Versions) -> None:
         """A peer answered a question that had left at `asked_at` (monotonic) with its durable cursors."""
-        self._vouches[peer] = heard(self._vouches[peer], mark(peer, asked_at, cursors), self._store.cursors())
+        self._vouches[peer] = heard(self._vouches[peer], Mark(asked_at, cursors), self._store.cursors())
 
     def since(self, peer: str) -> float:
-        """All that a peer had committed by this moment (monotonic) is applied here."""
+        """All that a peer had by this moment (monotonic) is applied here."""
         vouch = self._vouches[peer] = settled(self._vouches[peer], self._store.cursors())
         return vouch.since
 

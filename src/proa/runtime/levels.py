@@ -2,11 +2,12 @@
 
 Each way to read has the reading half of a store's shape, so a unit reads through it as it would from the store:
 
-| mode | default | `strong` | `bounded(s)` | `local` |
-|---|---|---|---|---|
-| `any` | own store | refused: nobody decides alone | own store, once vouched for | own store |
-| `active` | own store | own store, if the lease lasts | the same, or once vouched for | own store |
-| `strong` | global store | global store | snapshots of it | refused: no region holds the rows |
+| mode | default | `strong` | `bounded(s)` |
+|---|---|---|---|
+| `any` | own store | refused: nobody decides alone | own store, once vouched for |
+| `home` | own store | own store, in the row's home | own store, once vouched for |
+| `active` | own store | own store, if the lease lasts | the same, or once vouched for |
+| `strong` | global store | global store | snapshots of it |
 
 Within a session each way also notes what was seen. A plain read of a plain request does not come here.
 """
@@ -17,9 +18,10 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from proa.core.replicate.journal import Key, Row
+from proa.declare.homes import place_of
 from proa.declare.levels import Level
 from proa.declare.tables import BaseTable
-from proa.errors import DeclarationError, NotActive
+from proa.errors import DeclarationError, NotActive, NotHome
 from proa.ports import Clock, GlobalStore, RegionStore, Span
 from proa.runtime.authority import Authority
 from proa.runtime.freshness import Freshness
@@ -78,10 +80,12 @@ class Levels:
                 return _Kept(self.snapshots, within_s, unit.session)
             case "active", "strong":
                 return _Held(_Own(self._regional, unit.session), self._authority)
+            case "home", "strong":
+                return _AtHome(_Own(self._regional, unit.session), self._authority, table)
             case _, "bounded":
                 own = _Own(self._regional, unit.session)
                 return _Fresh(own, self, table.mode, within_s, unit)
-            case _, "default" | "local" if table.mode != "strong":
+            case _, "default":
                 return _Own(self._regional, unit.session)
             case _:
                 raise DeclarationError(_refused(table))
@@ -94,8 +98,6 @@ class Levels:
 
 
 def _refused(table: BaseTable[Any]) -> str:
-    if table.mode == "strong":
-        return f"table {table.name} is `strong`: no region holds its rows; read it at level bounded(seconds)"
     return (
         f"table {table.name} has mode `{table.mode}`: every region writes it, so no read of it can be strong; "
         "use bounded(seconds), a session, or a table of mode `strong`"
@@ -164,6 +166,33 @@ class _Held:
     def _require(self) -> None:
         if not self._authority.may_write_active():
             raise NotActive(f"a strong read needs the active region, and this one is {self._authority.role}")
+
+
+class _AtHome:
+    """The region's own store, for rows whose home it acts as; a query may meet rows of several homes."""
+
+    def __init__(self, own: Source, authority: Authority, table: BaseTable[Any]) -> None:
+        self._own = own
+        self._authority = authority
+        self._table = table
+
+    async def read(self, keys: Sequence[Key]) -> list[Row | None]:
+        rows = await self._own.read(keys)
+        for (_, key), row in zip(keys, rows, strict=True):
+            self._require(key, row)
+        return rows
+
+    async def query(self, span: Span) -> list[Row]:
+        raise DeclarationError(
+            f"table {span.table} has mode `home`: its rows have several homes; query bounded(seconds)"
+        )
+
+    def _require(self, key: str, row: Row | None) -> None:
+        """As for `_Held`, the right is looked at after the read. An absent row names no home where a field tells it."""
+        value = row.value if row else None
+        place = None if value is None and self._table.home else place_of(self._table, key, value)
+        if place is None or not self._authority.may_write_home(place):
+            raise NotHome(f"a strong read of {self._table.name} needs the row's home")
 
 
 class _Global:

@@ -57,7 +57,7 @@ have been. It may also never return."""
 class Call(msgspec.Struct, frozen=True):
     """What a workload wants done, in its own words and as a request. `via` is empty where the client may choose.
 
-    `read` makes the operation's result of a successful answer.
+    `read` makes the operation's result of a successful answer, `refused` that of a typed refusal (4xx).
     """
 
     workload: str
@@ -67,6 +67,7 @@ class Call(msgspec.Struct, frozen=True):
     request: Request
     via: str = ""
     read: Callable[[Reply], Any] = Reply.json
+    refused: Callable[[Reply], Any] | None = None
 
 
 class Habits(msgspec.Struct, frozen=True):
@@ -195,7 +196,7 @@ class Client:
             key=call.key,
             argument=call.argument,
             outcome=outcome,
-            result=call.read(reply) if reply and outcome == "ok" else None,
+            result=_result(call, reply, outcome),
             began=began,
             ended=NEVER if outcome == "unknown" else self._now(),
             region=home or door,
@@ -222,6 +223,14 @@ def judged(reply: Reply, *, exact: bool) -> Outcome:
     if 400 <= reply.status < 500:
         return "failed"
     return "failed" if exact and reply.headers.get("proa-not-started") == "true" else "unknown"
+
+
+def _result(call: Call, reply: Reply | None, outcome: Outcome) -> Any:
+    if reply is None:
+        return None
+    if outcome == "ok":
+        return call.read(reply)
+    return call.refused(reply) if call.refused and 400 <= reply.status < 500 else None
 
 
 def _best(attempts: Sequence[Operation]) -> Operation:

@@ -18,15 +18,19 @@ from proa.simulation.workloads import standard
 from proa.simulation.workloads.append import Lists
 from proa.simulation.workloads.authored import Authored
 from proa.simulation.workloads.bank import Bank
+from proa.simulation.workloads.bounds import Bounds
 from proa.simulation.workloads.confirmed import Confirmed
 from proa.simulation.workloads.counter import Counters
 from proa.simulation.workloads.effects import Charges
 from proa.simulation.workloads.register import Registers
+from proa.simulation.workloads.sessions import Sessions
 from proa.simulation.workloads.sets import Sets
 from proa.simulation.workloads.shelves import Shelves
 from proa.simulation.workloads.standard import Held
 from proa.simulation.workloads.workload import Workload
 
+HELD = (Bank, Counters, Lists, Sets, Charges, Shelves, Sessions, Bounds)
+MERGED = (Lists, Sets, Charges, Shelves, Sessions, Bounds)
 AT_ONCE = 3
 RETAINED_SHARE = 0.4
 """How many of the runs keep their journals for seconds only."""
@@ -78,11 +82,11 @@ def collisions(workloads: Sequence[Workload], history: Sequence[Operation]) -> d
 
 def _held(app: App, mode: Held) -> list[Workload]:
     rpo_s = app.objectives.rpo_s
-    return [Registers(mode, rpo_s), *(kind(mode, rpo_s) for kind in (Bank, Counters, Lists, Sets, Charges, Shelves))]
+    return [Registers(mode, rpo_s), *(kind(mode, rpo_s) for kind in HELD)]
 
 
 def _merged(app: App) -> list[Workload]:
-    return [kind("any", app.objectives.rpo_s) for kind in (Lists, Sets, Charges, Shelves)]
+    return [kind("any", app.objectives.rpo_s) for kind in MERGED]
 
 
 def _at_home(app: App) -> list[Workload]:

@@ -17,9 +17,10 @@ import msgspec
 
 from proa.app import App
 from proa.core.replicate import crdt
-from proa.core.replicate.merge import fields, last_writer
+from proa.core.replicate.merge import fields, function, last_writer
 from proa.declare.context import Context
 from proa.declare.duplicates import Duplicate
+from proa.declare.levels import bounded
 from proa.declare.objectives import Objectives
 from proa.declare.tables import Mode, Table
 from proa.errors import AlreadyExists
@@ -118,6 +119,13 @@ class Place(msgspec.Struct, frozen=True):
     lasts_s: float | None = None
 
 
+class Leaf(msgspec.Struct, frozen=True):
+    """A number that only ever rises, so that an older one shows."""
+
+    id: str
+    value: int
+
+
 class Value(msgspec.Struct, frozen=True):
     value: int
 
@@ -170,6 +178,7 @@ def _held(app: App, mode: Held) -> None:
     _pairs(app, mode)
     _charges(app, mode)
     _shelves(app, mode)
+    _pages(app, mode)
 
 
 def _merged(app: App) -> None:
@@ -177,6 +186,7 @@ def _merged(app: App) -> None:
     _pairs(app, "any")
     _orders(app)
     _shelves(app, "any")
+    _pages(app, "any")
 
 
 def _registers(app: App, mode: Held) -> None:
@@ -358,6 +368,27 @@ def _shelves(app: App, mode: Mode) -> None:
             rows += found.rows
         await reads.put(Register(ctx.unit, len(rows)))
         return Shelf(rows, min(began, ctx.now()))
+
+
+def _pages(app: App, mode: Mode) -> None:
+    """Numbers that only rise, read by default (a negative bound) or no older than so many seconds."""
+    pages = app.table(f"{mode}_pages", Leaf, key="id", mode=mode, merge=function(_larger) if mode == "any" else None)
+    path = f"/{mode}/pages/{{id}}"
+
+    @app.put(path, timeout_s=TIMEOUT_S)
+    async def turn(id: str, body: Value) -> int:
+        held = await pages.get(id, Leaf(id, 0))
+        await pages.put(_larger(held, Leaf(id, body.value)))
+        return body.value
+
+    @app.get(path + "/{within_s}", timeout_s=TIMEOUT_S)
+    async def look(id: str, within_s: float) -> int:
+        level = bounded(within_s) if within_s >= 0 else None
+        return (await pages.get(id, Leaf(id, 0), level=level)).value
+
+
+def _larger(one: Leaf, other: Leaf) -> Leaf:
+    return max(one, other, key=lambda leaf: leaf.value)
 
 
 active_active = active_active_app()
