@@ -52,6 +52,9 @@ class FakeUnit:
             await self.get(table, key)
         return [(position, held[key].value) for position, key in found[: span.limit]], len(found) > span.limit
 
+    def claim(self, place):
+        """There is one region here: it is the home of every row."""
+
     def write(self, table, write):
         self.writes[table.name, write.key] = write
 

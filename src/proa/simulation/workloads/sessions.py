@@ -35,33 +35,30 @@ class Sessions(Standard):
         name, token = f"s{self._sessions}", ""
         for number in range(1, STEPS + 1):
             writes = number == 1 or rng.random() < 0.4
-            done = await client.ask(self._call(name, number if writes else 0, token, self._way(client, rng)))
+            call = self._write(client, name, number) if writes else self._read(name)
+            asked = replace(call.request, headers=((SESSION_HEADER, token),))
+            done = await client.ask(replace(call, request=asked, via=rng.choice((EDGE, *client.regions))))
             token = done.result[1] if done.result else token
 
-    def _way(self, client: Client, rng: Random) -> str:
-        return rng.choice((EDGE, *client.regions))
+    def _write(self, client: Client, name: str, number: int) -> Call:
+        asked = request("PUT", f"/{self.mode}/pages/{name}", {"value": number}, client.new_key())
+        return Call(self.name, "write", name, number, asked, read=_told, refused=_lost)
 
-    def _call(self, name: str, number: int, token: str, via: str) -> Call:
-        path = f"/{self.mode}/pages/{name}"
-        if number:
-            asked, action = request("PUT", path, {"value": number}), "write"
-        else:
-            asked, action = request("GET", f"{path}/{WITHIN_S if self.mode == 'strong' else -1}"), "read"
-        asked = replace(asked, headers=((SESSION_HEADER, token),))
-        return Call(self.name, action, name, number, asked, via, _told, _lost)
+    def _read(self, name: str) -> Call:
+        asked = request("GET", f"/{self.mode}/pages/{name}/{WITHIN_S if self.mode == 'strong' else -1}")
+        return Call(self.name, "read", name, 0, asked, read=_told, refused=_lost)
 
     def check(self, history: Sequence[Operation], final: Final) -> list[Violation]:
         return sessions.check(own(history, self.name), final)
 
     def collisions(self, history: Sequence[Operation]) -> int:
-        """Reads in another region than that of the session's last write."""
-        wrote: dict[str, str] = {}
+        """How often a session went to another region than the one that had answered it last."""
+        answered: dict[str, str] = {}
         moved = 0
         for one in own(history, self.name):
-            if one.outcome == "ok" and one.action == "write":
-                wrote[one.key] = one.region
-            elif one.outcome == "ok":
-                moved += one.region != wrote.get(one.key, one.region)
+            if one.outcome == "ok":
+                moved += one.region != answered.get(one.key, one.region)
+                answered[one.key] = one.region
         return moved
 
 
