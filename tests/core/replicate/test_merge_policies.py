@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -194,6 +195,13 @@ def test_two_regions_that_count_at_once_are_added_up():
     one = row("eu/1", 2, changed(CREATED, lambda g: g.score.add(1)), 2, [CREATED])
     other = row("us/1", 1, changed(CREATED, lambda g: g.score.subtract(3)), 2, [CREATED])
     assert game(merged(FIELDS, [CREATED, one, other])).score.value == 3
+
+
+def test_rows_are_the_same_bytes_in_whatever_order_their_versions_were_learned():
+    one = row("eu/1", 2, changed(CREATED, lambda g: g.score.add(1)), 2, [row("ap/1", 1, Game("g"), 1)])
+    other = row("us/1", 1, Game("g"), 2)
+    turned = msgspec.structs.replace(one, versions=dict(reversed(one.versions.items())))
+    assert resolve(FIELDS, one, other)[0].value == resolve(FIELDS, turned, other)[0].value
 
 
 def test_an_element_added_again_while_it_is_removed_elsewhere_stays():

@@ -95,4 +95,9 @@ def _alone(kept: list[Sibling], latest: Row, versions: Versions) -> bool:
 
 def _marked(kept: list[Sibling], project: Project) -> bytes:
     value, error = (kept[0].value, None) if len(kept) == 1 else project(kept)
-    return write_fields({**read_fields(value), MARK: Beside(kept, error)})
+    return write_fields({**read_fields(value), MARK: Beside([_in_order(one) for one in kept], error)})
+
+
+def _in_order(one: Sibling) -> Sibling:
+    """The same write with its versions sorted: replicas that learned of it in different orders keep the same bytes."""
+    return msgspec.structs.replace(one, versions=dict(sorted(one.versions.items())))
