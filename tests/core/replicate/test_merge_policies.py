@@ -340,3 +340,17 @@ def test_random_play_ends_with_writes_side_by_side_with_one_and_with_none():
     """The courses above are worth something."""
     ends = [siblings_of(merged(FIELDS, course(FIELDS, play, seed, 8))) for seed in range(200)]
     assert {0, 1, 2, 3} <= {len(siblings) for siblings in ends}
+
+
+def test_the_bytes_of_a_merged_row_do_not_depend_on_the_order_in_which_its_origins_are_named():
+    values = [GAMES.encode(Game("g", level)) for level in (1, 2)]
+
+    def row(origin, value, versions):
+        return Row("games", "g", value, versions[origin], origin, versions[origin], versions, 1)
+
+    first = row("eu/1", values[0], {"eu/1": 10, "us/1": 6})
+    turned = row("eu/1", values[0], {"us/1": 6, "eu/1": 10})
+    other = row("us/1", values[1], {"us/1": 16})
+    merged_rows = [resolve(FIELDS, one, other, other.versions)[0] for one in (first, turned)]
+    assert merged_rows[0].value == merged_rows[1].value
+    assert len(siblings_of(merged_rows[0])) == 2

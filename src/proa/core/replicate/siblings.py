@@ -54,7 +54,8 @@ def siblings_of(row: Row) -> list[Sibling]:
     beside = _decode_marked(row.value).beside
     if beside:
         return beside.siblings
-    return [Sibling(row.origin, row.seq, row.stamp, row.versions, row.value, row.expires_at)]
+    versions = dict(sorted(row.versions.items()))  # in one order, so that replicas keep the same bytes
+    return [Sibling(row.origin, row.seq, row.stamp, versions, row.value, row.expires_at)]
 
 
 def raised(row: Row) -> str | None:
