@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from proa.core.roles import Cut
+from proa.core.roles import Assignment, Cut
 from proa.core.session import Token, read_token
 from support.leveled import REGIONS, Item, apart, code, leading, run, shop, value, without, witness_away
 
@@ -231,5 +231,18 @@ def test_a_region_that_has_not_felt_the_cuts_of_a_session_is_behind_it(tmp_path)
         behind = await running.request("us", "GET", "/any/a/none", session=ahead)
         assert code(behind) == (503, "PROA-Q002")
         assert detail(behind) == "us has not yet applied the cuts of epoch 3"
+
+    run(tmp_path, scenario)
+
+
+def test_a_write_that_was_handed_on_to_its_home_is_in_the_token(tmp_path):
+    async def scenario(running):
+        assignment = Assignment(1, "active-active", dict.fromkeys(REGIONS, "active"))
+        for region in running.regions.values():
+            region.assume(assignment, float("inf"))
+        written = [await running.request(name, "PUT", "/home", Item("a", 1), session="") for name in REGIONS]
+        homes = {value for answer in written for name, value in answer.headers if name == "proa-home"}
+        (home,) = homes
+        assert [told(answer).seen[f"{home}/1"] for answer in written] == [1, 2, 3]
 
     run(tmp_path, scenario)
