@@ -12,7 +12,7 @@ import pytest
 
 from proa import App, Objectives
 from proa.control.insync import Keeper
-from proa.core import gate
+from proa.core import gate, insync
 from proa.core.insync import Group
 from proa.core.replicate.stamp import region_of
 from proa.runtime.confirm import Confirmations
@@ -192,10 +192,16 @@ async def joining_untold(story):
 # The bugs.
 
 
-def handed_out_is_confirmed(confirming, pull):
-    """Counts what a member is given, as if it had it already."""
-    given = {**pull.after, **confirming.own()}
-    return HEARD(confirming, msgspec.structs.replace(pull, after=given))
+def handed_out_is_confirmed(confirming):
+    """Counts what is handed to members, as if they had it already."""
+    group, own = confirming.group, confirming.own()
+    for member in group.counted:
+        if member not in group.peers:
+            continue
+        given = {**group.peers[member].cursors, **own}
+        group = insync.heard(group, member, given, group.peers[member].epoch, own, confirming._clock.monotonic())
+    confirming.take(group)
+    return False
 
 
 def in_the_present_life(s, plan):
@@ -220,13 +226,12 @@ async def nothing_forgotten(*_):
     return False
 
 
-HEARD = Confirmations.heard
 MEMBERS = gate.members
 EVERYBODY = property(lambda group: tuple(sorted(group.peers)))
 
 STORIES = [
     (lost_with_its_disk, []),
-    (replies_lost, [(Confirmations, "heard", handed_out_is_confirmed)]),
+    (replies_lost, [(Confirmations, "awaited", handed_out_is_confirmed)]),
     (doubled_while_cut_off, [(Confirmations, "standing", not_awaited)]),
     (the_one_that_confirmed_is_silent, [(gate, "members", lambda *_: ())]),
     (another_life_of_the_one_that_confirmed, [(gate, "members", in_the_present_life)]),

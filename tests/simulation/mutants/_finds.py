@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-APPS = ("active_passive", "active_active")
+APPS = ("active_passive", "active_active", "confirmed_pair")
 PROFILES = ("everything", "outage", "partition", "clock", "disk")
 PLACES = tuple((f"proa.simulation.workloads.standard:{app}", profile) for profile, app in product(PROFILES, APPS))
 """The standard apps and profiles, in the order in which a search goes through them."""

@@ -44,7 +44,7 @@ def all_for(app: App, authors: workload.Workload | None = None) -> list[Workload
         return [*_held(app, "active"), *_held(app, "strong"), *_merged(app), Confirmed("active")]
     if app is standard.active_active:
         return [*_held(app, "strong"), *_merged(app), Confirmed("any"), *_at_home(app)]
-    return []
+    return [Confirmed("active")] if app is standard.confirmed_pair else []
 
 
 def drawn(workloads: Sequence[Workload], rng: Random) -> list[Workload]:

@@ -6,7 +6,7 @@ strong:
 - Where the mode is `active` or `home`, also a read writes its row back. Only a commit of such a row is refused to a
   region that has lost its right, so only that makes a read as good as a write.
 - A read of several rows is a POST with a key: it commits, so that all that it read is validated at one moment.
-Simulate them as `proa.simulation.workloads.standard:active_active` and `...:active_passive`.
+Simulate them as `proa.simulation.workloads.standard:active_active`, `...:active_passive` and `...:confirmed_pair`.
 """
 
 from __future__ import annotations
@@ -167,6 +167,21 @@ def active_active_app() -> App:
     _registers(app, "home")
     _counters(app, "home")
     _lists(app, app.table("home_lists", Items, key="id", mode="home"))
+    return app
+
+
+def confirmed_pair_app() -> App:
+    """Two regions that lose nothing: each answers when the other has it, and an automatic fail-over accepts no loss."""
+    app = App(
+        "standard-confirmed-pair",
+        regions=REGIONS[:2],
+        topology="active-passive",
+        failover="automatic",
+        lease_s=LEASE_S,
+        acknowledge="peer",
+        objectives=Objectives(rto_s=10, rpo_s=0),
+    )
+    _confirmed(app, "active")
     return app
 
 
@@ -393,3 +408,4 @@ def _larger(one: Leaf, other: Leaf) -> Leaf:
 
 active_active = active_active_app()
 active_passive = active_passive_app()
+confirmed_pair = confirmed_pair_app()
