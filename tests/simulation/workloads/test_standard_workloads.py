@@ -110,8 +110,8 @@ def test_a_list_that_was_built_on_another_one_is_never_replaced_by_it():
 
 def test_few_workloads_act_in_one_run_and_the_seed_says_which():
     workloads = all_for(standard.active_passive)
-    draws = [[workload.name for workload in drawn(workloads, Random(seed))] for seed in range(50)]
-    again = [[workload.name for workload in drawn(workloads, Random(seed))] for seed in range(50)]
+    draws = [[workload.name for workload in drawn(workloads, Random(seed))] for seed in range(100)]
+    again = [[workload.name for workload in drawn(workloads, Random(seed))] for seed in range(100)]
     assert draws == again
     assert {len(names) for names in draws} == {3}
     assert {name for names in draws for name in names} == {workload.name for workload in workloads}
