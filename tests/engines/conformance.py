@@ -449,10 +449,11 @@ class Conformance:
 
         self.run(backend, scenario)
 
-    def test_commits_past_a_cut_are_parked_whole_and_served_on(self, backend):
+    @pytest.mark.parametrize("mode", ["active", "home"])
+    def test_commits_past_a_cut_are_parked_whole_and_served_on(self, backend, mode):
         async def scenario(backend):
             async with backend.open("region") as store:
-                entries = [foreign(seq, mode="active", epoch=1) for seq in (1, 2)]
+                entries = [foreign(seq, mode=mode, epoch=1) for seq in (1, 2)]
                 terms = Terms(cuts=(Cut(2, "us/1", 1),))
                 assert (await store.apply(entries, terms))["us/1"] == 2
                 assert [parked.commit.seq for parked in await store.parked()] == [2]
@@ -462,11 +463,12 @@ class Conformance:
 
         self.run(backend, scenario)
 
-    def test_a_suffix_set_aside_leaves_the_rows_that_the_rest_of_the_journal_makes(self, backend):
+    @pytest.mark.parametrize("mode", ["active", "home"])
+    def test_a_suffix_set_aside_leaves_the_rows_that_the_rest_of_the_journal_makes(self, backend, mode):
         async def scenario(backend):
             async with backend.open("region") as store:
-                await store.commit(batch("u1", put("a", b"kept", mode="active"), epoch=1))
-                await store.commit(batch("u2", put("a", b"late", mode="active"), put("b"), epoch=1, key="k"))
+                await store.commit(batch("u1", put("a", b"kept", mode=mode), epoch=1))
+                await store.commit(batch("u2", put("a", b"late", mode=mode), put("b"), epoch=1, key="k"))
                 await store.commit(batch("u3", put("c", b"any"), epoch=1))
                 assert await store.set_aside([Cut(2, "eu/1", 1)]) == 1
                 a, b, c = await store.read([("t", "a"), ("t", "b"), ("t", "c")])

@@ -406,6 +406,7 @@ class Region:
             backlog=self.replicator.backlog(),
             peers={name: "up" if peer.reachable else "down" for name, peer in self.replicator.peers.items()},
             passed={name: peer.passed for name, peer in self.replicator.peers.items()},
+            taking_over=bool(self.authority.tenure and not self.authority.tenure.complete),
             caught_up=covers(self.cursors(), self._known_elsewhere()),
             duplicates=self._duplicates(),
             floors=self.store.floors(),

@@ -33,6 +33,7 @@ class RegionStatus(msgspec.Struct, frozen=True):
     peers: dict[str, str]
     passed: dict[str, Versions]
     caught_up: bool
+    taking_over: bool
     duplicates: dict[str, int]
     insync: list[str] | None
     floors: Versions
