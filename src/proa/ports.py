@@ -20,7 +20,7 @@ from proa.core.replicate.repair import Fix, Held, Stretch, Sum
 from proa.core.replicate.snapshot import Page, Place
 from proa.core.replicate.stamp import Versions
 from proa.core.replicate.tombstones import Passed
-from proa.core.residency import Holding
+from proa.core.residency import Gap, Holding
 from proa.core.roles import Assignment, Cut
 
 
@@ -217,12 +217,12 @@ class RegionStore(Protocol):
         """Merge, park or skip each commit whose dependencies and terms are met; the durable cursors afterwards."""
         ...
 
-    async def gaps(self, limit: int) -> list[Dot]:
-        """Commits that were applied although they lack here what this region may hold."""
+    async def gaps(self, limit: int, after: Dot = ...) -> list[Gap]:
+        """What is missing of commits that were applied although they lack here what this region may hold, by dot."""
         ...
 
     async def fill(self, entries: Sequence[bytes]) -> int:
-        """Put whole copies of such commits in their place; how many were."""
+        """Take what other copies of such commits have; how many had something."""
         ...
 
     async def holdings(self, fits: Fits) -> list[Holding]:

@@ -9,7 +9,10 @@ from proa.core.dedupe import Outcome, valid_key
 from proa.core.replicate.journal import Commit, Withheld, Write
 from proa.core.residency import (
     Holding,
+    completed,
     forbidden,
+    gap,
+    helping,
     holders,
     lacks,
     may_hold,
@@ -20,7 +23,6 @@ from proa.core.residency import (
     shared,
     shown,
     table_of,
-    whole,
 )
 
 REGIONS = ("at", "de", "eu", "us")
@@ -104,7 +106,22 @@ def test_an_origin_stops_before_the_first_entry_that_lacks_what_the_taker_may_ho
     assert passing(entries, "us", {}) == (entries, {})
     assert passing(entries, "de", {"eu/1": 2}) == (entries, {})
     assert passing(entries, "de", {"eu/1": 1}) == ([entries[0], entries[3]], {"eu/1": 1})
-    assert whole(entries[:2], "de") == entries[:1]
+
+
+@given(commits(), regions, regions, regions)
+def test_copies_complete_each_other_and_end_where_nothing_is_missing_that_one_of_them_has(commit, me, one, other):
+    mine, copies = shown(shown(commit, one), me), [shown(commit, one), shown(commit, other)]
+    for copy in copies:
+        for entry in helping([(encoded(copy), gap(mine, me))], me):
+            before, mine = mine, completed(mine, decoded(entry))
+            assert mine != before
+            assert not helping([(encoded(copy), gap(mine, me))], me)
+    had = {write.table for copy in copies for write in copy.writes}
+    assert set(gap(mine, me).parts) & had == set()
+    assert lacks(mine, me) == (gap(mine, me).parts != () or gap(mine, me).answer)
+    if not lacks(mine, me):
+        assert sorted(mine.writes, key=repr) == sorted(shown(commit, me).writes, key=repr)
+        assert mine.outcome == shown(commit, me).outcome
 
 
 def test_a_withheld_active_row_still_counts_as_one():

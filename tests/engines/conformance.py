@@ -13,7 +13,7 @@ from proa.core.dedupe import HANDLED, Outcome
 from proa.core.replicate.journal import Commit, Withheld, Write
 from proa.core.replicate.records import ConflictsWanted
 from proa.core.replicate.tombstones import Passed
-from proa.core.residency import Holding, part, sealed, sealed_key
+from proa.core.residency import Gap, Holding, part, sealed, sealed_key
 from proa.core.roles import Cut
 from proa.engines.sqlite.region_store import Identity
 from proa.errors import SchemaIncompatible
@@ -582,13 +582,26 @@ class Conformance:
             async with backend.open("region") as store:
                 entries = [partial(1, HERE), partial(2, ELSEWHERE), partial(3, writes=[put("a", b"3", HERE)])]
                 assert (await store.apply(entries, Terms()))["us/1"] == 3
-                assert await store.gaps(10) == [("us/1", 1)]
+                assert await store.gaps(10) == [Gap("us/1", 1, (HERE,))]
             async with backend.open("region") as store:
                 assert await store.fill([partial(1, HERE)]) == 0
                 assert await store.fill([whole, whole, entries[2]]) == 1
                 assert await store.gaps(10) == []
                 assert [row.value for row in await store.read([(HERE, "a")])] == [b"3"]
-                assert await store.journal({"us/1": 0}, 10) == [whole, *entries[1:]]
+                assert decoded(await store.journal({"us/1": 0}, 10)) == decoded([whole, *entries[1:]])
+
+        self.run(backend, scenario)
+
+    def test_copies_of_which_none_is_whole_complete_each_other(self, backend):
+        async def scenario(backend):
+            other = part("t", ["eu", "ap"])
+            async with backend.open("region") as store:
+                await store.apply([partial(1, HERE, other)], Terms())
+                assert await store.fill([partial(1, other, writes=[put("a", b"1", HERE)])]) == 1
+                assert await store.gaps(10) == [Gap("us/1", 1, (other,))]
+                assert await store.fill([partial(1, HERE, writes=[put("b", b"2", other)])]) == 1
+                assert await store.gaps(10) == []
+                assert [row.value for row in await store.read([(HERE, "a"), (other, "b")])] == [b"1", b"2"]
 
         self.run(backend, scenario)
 
@@ -621,7 +634,7 @@ class Conformance:
             answer = msgspec.structs.replace(outcome("k", "f1"), holders=("eu", "us"))
             async with backend.open("region", schemas=RESIDENT) as store:
                 await store.apply([partial(1, outcome=sealed(answer))], Terms())
-                assert await store.gaps(10) == [("us/1", 1)]
+                assert await store.gaps(10) == [Gap("us/1", 1, (), answer=True)]
                 assert await store.fill([partial(1, outcome=answer)]) == 1
                 assert await store.outcome("POST /x", "k") == answer
 

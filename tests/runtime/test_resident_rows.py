@@ -8,7 +8,7 @@ import pytest
 
 from proa import App, by
 from proa.core.replicate.journal import Write
-from proa.core.residency import Holding
+from proa.core.residency import Gap, Holding
 from proa.core.roles import Assignment, Cut
 from proa.ports import Batch
 from proa.runtime.holdings import holdings
@@ -379,7 +379,7 @@ def test_after_a_cut_what_nobody_else_has_is_taken_as_it_is_listed_and_filled_wh
         for region in ("de", "us", "at"):
             running[region].assume(after_losing("eu", "eu/1", 1), float("inf"))
         await eventually(lambda: has(running, "de", "/plain/2"))
-        assert await running["de"].store.gaps(10) == [("eu/1", 1)]
+        assert await running["de"].store.gaps(10) == [Gap("eu/1", 1, ("rows@de+eu",))]
         assert (await get(running, "de", "/rows/1")).status == 404
         assert await running["at"].store.gaps(10) == []
         mend(running)
@@ -395,7 +395,7 @@ def test_the_target_of_a_fail_over_reaches_a_cut_that_only_a_region_without_the_
         held = running["de"].hold(frozenset({"eu/1"}))
         assert held == {"eu/1": 0}
         assert await running["de"].catch_up({"eu/1": 1}, 5.0)
-        assert await running["de"].store.gaps(10) == [("eu/1", 1)]
+        assert await running["de"].store.gaps(10) == [Gap("eu/1", 1, ("rows@de+eu",))]
 
     run(scenario, tmp_path, four())
 

@@ -154,3 +154,48 @@ def whole(entries: Iterable[bytes], region: str) -> list[bytes]:
     """Those of these entries that lack nothing of what `region` may hold, as they may go there."""
     commits = (_decode(entry) for entry in entries)
     return [_encode(shown(commit, region)) for commit in commits if not lacks(commit, region)]
+
+
+# Commits that came incomplete.
+
+
+class Gap(msgspec.Struct, frozen=True, array_like=True):
+    """What a region lacks of a commit although it may hold it: the writes of some parts of tables, and the answer."""
+
+    origin: str
+    seq: int
+    parts: tuple[str, ...] = ()
+    answer: bool = False
+
+
+def gap(commit: Commit, region: str) -> Gap:
+    """What this copy of a commit lacks for `region`."""
+    answer = commit.outcome is not None and commit.outcome.is_sealed and region in commit.outcome.holders
+    parts = tuple(gone.table for gone in commit.withheld if may_hold(region, gone.table))
+    return Gap(commit.origin, commit.seq, parts, answer)
+
+
+def helping(copies: Iterable[tuple[bytes, Gap]], region: str) -> list[bytes]:
+    """Of copies of commits, each beside what `region` lacks of it, those that have some of that: as they go there."""
+    found = ((shown(_decode(entry), region), lacking) for entry, lacking in copies)
+    return [_encode(commit) for commit, lacking in found if _helps(commit, lacking)]
+
+
+def _helps(commit: Commit, lacking: Gap) -> bool:
+    if (commit.origin, commit.seq) != (lacking.origin, lacking.seq):
+        return False  # its entry is dropped here; this is a later one
+    if lacking.answer and commit.outcome and not commit.outcome.is_sealed:
+        return True
+    return any(write.table in lacking.parts for write in commit.writes)
+
+
+def completed(mine: Commit, theirs: Commit) -> Commit:
+    """A copy of a commit with what another copy has beside it."""
+    brought = {gone.table for gone in mine.withheld} & {write.table for write in theirs.writes}
+    known = mine.outcome is None or not mine.outcome.is_sealed
+    return replace(
+        mine,
+        writes=mine.writes + [write for write in theirs.writes if write.table in brought],
+        withheld=[gone for gone in mine.withheld if gone.table not in brought],
+        outcome=mine.outcome if known else theirs.outcome,
+    )

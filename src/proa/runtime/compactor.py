@@ -91,7 +91,7 @@ class Compactor:
     def _needed(self) -> Versions:
         """What peers ask for once more, because their copies lack something that they may hold."""
         gaps = [gap for peer in self._replicator.peers.values() for gap in peer.gaps]
-        return {origin: min(seq - 1 for one, seq in gaps if one == origin) for origin, _ in gaps}
+        return {gap.origin: min(one.seq - 1 for one in gaps if one.origin == gap.origin) for gap in gaps}
 
     def _may(self) -> bool:
         return self._authority.undisputed() and not self._replicator.joiner.lent()

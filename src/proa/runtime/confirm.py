@@ -75,9 +75,9 @@ class Confirmations:
     def _whole(self, pull: Pull) -> Versions:
         """How far a peer has everything it may hold of this region's commits."""
         whole = dict(pull.after)
-        for origin, seq in pull.gaps:
-            if region_of(origin) == self._region:
-                whole[origin] = min(whole.get(origin, 0), seq - 1)
+        for gap in pull.gaps:
+            if region_of(gap.origin) == self._region:
+                whole[gap.origin] = min(whole.get(gap.origin, 0), gap.seq - 1)
         return whole
 
     def learn(self, row: InSync, version: int) -> None:

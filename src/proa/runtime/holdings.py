@@ -23,7 +23,7 @@ class Holdings(msgspec.Struct, frozen=True):
 async def holdings(app: App, region: str, store: RegionStore) -> Holdings:
     """Count what a region's store holds."""
     held = await store.holdings(lambda part, value: _fits(app, part, value))
-    lacking = [f"{origin}:{seq}" for origin, seq in await store.gaps(GAPS_SHOWN)]
+    lacking = [f"{gap.origin}:{gap.seq}" for gap in await store.gaps(GAPS_SHOWN)]
     return Holdings(region, held, forbidden(region, held), lacking)
 
 

@@ -17,9 +17,10 @@ import msgspec
 from msgspec.structs import replace
 
 from proa.core.replicate.compaction import lacking
-from proa.core.replicate.journal import FORMAT, Dot
+from proa.core.replicate.journal import FORMAT
 from proa.core.replicate.stamp import Versions, covers, region_of
 from proa.core.replicate.tombstones import Passed, heard
+from proa.core.residency import Gap
 from proa.core.time import out_of_bound, wall_of
 from proa.errors import LinkDown, LinkRefused, LinkTimeout, StoreCorrupt, StoreFull
 from proa.ports import ENTRIES_BYTES, Clock, Link, Method, RegionStore, Telemetry, Terms
@@ -66,7 +67,7 @@ class Pull(msgspec.Struct, frozen=True):
     wait_s: float
     format: int = FORMAT
     settled: Versions = {}
-    gaps: list[Dot] = []
+    gaps: list[Gap] = []
     epoch: int = 0
     to: str = ""
 
@@ -74,7 +75,7 @@ class Pull(msgspec.Struct, frozen=True):
 class Pulled(msgspec.Struct, frozen=True):
     """The reply: commits in order, how far the peer itself is, and the mark of its process.
 
-    `stuck` is how far it can go where it lacks what the caller may hold; `filled` are whole copies of its gaps.
+    `stuck` is how far it can go where it lacks what the caller may hold; `filled` are copies that help with its gaps.
     `floors`: entries up to there are dropped that the caller lacks; it needs a snapshot.
     `awaited`: somebody waits there to hear that these commits are durable here.
     """
@@ -103,7 +104,7 @@ class Peer(msgspec.Struct):
     cursors: Versions = {}
     own: str = ""
     passed: Versions = {}
-    gaps: list[Dot] = []
+    gaps: list[Gap] = []
     known: Passed = Passed()
 
 
@@ -206,7 +207,7 @@ class Replicator:
         if self._passage:
             reach = (other.cursors for other in self.peers.values() if other.reachable)
             settled = self._passage.settled(peer, self.terms, reach)
-            pull = replace(pull, settled=settled, gaps=await self._passage.wanted())
+            pull = replace(pull, settled=settled, gaps=await self._passage.lacking())
         asked_at = self._clock.monotonic()
         reply = await self._link.call(peer, "pull", _encode(pull), timeout_s=PULL_WAIT_S + PULL_TIMEOUT_S)
         pulled = _decode_pulled(reply)
@@ -224,9 +225,11 @@ class Replicator:
             return not pulled.entries
         after = await self._store.apply(entries, self.terms)
         self._measure(peer, entries, before, after)
-        for origin in pull.settled:
-            if after.get(origin, 0) > before.get(origin, 0):
-                self._telemetry.emit(CommitsIncomplete(origin, after[origin]))
+        if pull.settled and self._passage:
+            await self._passage.lacking()
+            for origin in pull.settled:
+                if after.get(origin, 0) > before.get(origin, 0):
+                    self._telemetry.emit(CommitsIncomplete(origin, after[origin]))
         return after != before
 
     async def _complete(self, peer: str, passage: Passage, pulled: Pulled) -> None:
@@ -320,7 +323,7 @@ class Replicator:
     async def _pass(self, caller: str, pull: Pull, passage: Passage) -> Pulled:
         """The same where only some regions may hold some rows."""
         after = self._wanted(pull)
-        filled = await passage.whole(caller, pull.gaps)
+        filled = await passage.helping(caller, pull.gaps)
         entries, stuck = await passage.entries(caller, after, pull.limit, pull.settled)
         here = self._store.cursors()
         after |= {origin: here[origin] for origin in stuck}  # more of those would not go to the caller either
@@ -403,6 +406,11 @@ class Replicator:
                 return False
             await self._store.changed(dict.fromkeys(targets, 0) | self._store.cursors(), left)
         return True
+
+    @property
+    def lacking(self) -> Sequence[Gap]:
+        """What this region may hold and lacks, as far as it knows: nobody within reach had it."""
+        return self._passage.gaps if self._passage else ()
 
     def backlog(self) -> dict[str, int]:
         """How many commits each peer has that this region lacks, as the peer told last."""

@@ -15,6 +15,7 @@ from proa.core.audit import Entry, Head
 from proa.core.dedupe import Outcome
 from proa.core.plan import Plan
 from proa.core.replicate.journal import Commit, Row
+from proa.core.residency import table_of
 from proa.core.roles import Cut
 
 NEVER = float("inf")
@@ -59,7 +60,9 @@ class StoreState(msgspec.Struct, frozen=True):
     """What one store holds at the end. `rows` and `decoded` are by (table, key), tombstones only in `rows`.
 
     `indexed` are the entries of indexes: (table, index, entry, key). `journal` has every commit that it ever applied;
-    those up to `floors` are dropped, but for parked ones, and `base` is what it keeps of them.
+    those up to `floors` are dropped, but for parked ones, and `base` is what it keeps of them. `residents` are the
+    marks of rows that only some regions may hold, as they were found among the bytes of its files; `gaps` the commits
+    that came without some.
     """
 
     rows: Mapping[tuple[str, str], Row]
@@ -72,6 +75,8 @@ class StoreState(msgspec.Struct, frozen=True):
     base: Mapping[tuple[str, str], Row] = {}
     floors: Mapping[str, int] = {}
     indexed: frozenset[tuple[str, str, str, str]] = frozenset()
+    residents: frozenset[str] = frozenset()
+    gaps: frozenset[tuple[str, int]] = frozenset()
 
 
 class Control(msgspec.Struct, frozen=True):
@@ -98,7 +103,8 @@ class Final(msgspec.Struct, frozen=True):
 
     def table(self, region: str, name: str) -> dict[str, Any]:
         """The living rows of a regional table as `region` has them, by key."""
-        return {key: value for (table, key), value in self.regions[region].decoded.items() if table == name}
+        decoded = self.regions[region].decoded.items()
+        return {key: value for (table, key), value in decoded if table_of(table) == name}
 
     def strong(self, name: str) -> dict[str, Any]:
         """The living rows of a strong table, by key."""

@@ -9,18 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from proa.app import App
 from proa.core.audit import HEAD_KEY, Entry, Head
 from proa.core.dedupe import HANDLED, Outcome
 from proa.core.plan import Plan
 from proa.core.replicate.journal import Commit
+from proa.core.residency import completed, shown
 from proa.core.roles import AUDIT, PLANS, ROLES, Assignment
 from proa.engines.sqlite.files import SQL
 from proa.engines.sqlite.rows import row_of
 from proa.nodes.witness import STORE
 from proa.runtime.region import STORE_FILE
 from proa.simulation.archive import Archive, kept_in
+from proa.simulation.checkers.residency import marks
 from proa.simulation.history import Control, Final, StoreState
 
 _commit = msgspec.msgpack.Decoder(Commit).decode
@@ -36,18 +39,32 @@ def final_of(app: App, folders: Mapping[str, Path], lost_at: Mapping[str, float]
     regions: dict[str, StoreState] = {}
     for name in app.regions:
         with _opened(folders[name] / STORE_FILE) as connection:
-            regions[name] = _state(app, connection)
+            regions[name] = replace(_state(app, connection), residents=_residents(app, folders[name]))
         if regions[name].floors:
-            archive = archive | kept_in(folders[name] / STORE_FILE)
-    regions = {name: _with_dropped(state, archive) for name, state in regions.items()}
+            archive = _joined(archive, kept_in(folders[name] / STORE_FILE))
+    regions = {name: _with_dropped(name, state, archive) for name, state in regions.items()}
     with _opened(folders["witness"] / STORE) as connection:
         return Final(regions, _state(app, connection), frozenset(lost_at), dict(lost_at), _control(connection))
 
 
-def _with_dropped(state: StoreState, archive: Archive) -> StoreState:
+def _joined(one: Archive, other: Archive) -> Archive:
+    """The commits of both; regions have copies of a commit that may lack different rows."""
+    both = {dot: completed(one[dot], other[dot]) for dot in one.keys() & other.keys()}
+    return {**one, **other, **both}
+
+
+def _with_dropped(name: str, state: StoreState, archive: Archive) -> StoreState:
     """The state with all that its region has ever applied in its journal."""
-    dropped = {dot: commit for dot, commit in archive.items() if dot[1] <= state.floors.get(dot[0], 0)}
-    return msgspec.structs.replace(state, journal={**dropped, **state.journal}) if dropped else state
+    floors = state.floors
+    dropped = {dot: shown(commit, name) for dot, commit in archive.items() if dot[1] <= floors.get(dot[0], 0)}
+    return replace(state, journal={**dropped, **state.journal}) if dropped else state
+
+
+def _residents(app: App, folder: Path) -> frozenset[str]:
+    """The marks of resident rows among the bytes of a store's files, where the app declares a residency at all."""
+    if not any(table.residency for table in app.tables.values()):
+        return frozenset()
+    return marks(b"\n".join(path.read_bytes() for path in sorted(folder.glob(f"{STORE_FILE}*"))))
 
 
 def _opened(path: Path) -> AbstractContextManager[sqlite3.Connection]:
@@ -71,7 +88,7 @@ def _values(connection: sqlite3.Connection, table: str) -> Iterator[tuple[str, b
 def _state(app: App, connection: sqlite3.Connection) -> StoreState:
     rows = {
         (table, key): row_of(table, key, rest)
-        for table in (*app.tables, HANDLED)
+        for table in (*(part for table in app.tables.values() for part in table.parts), HANDLED)
         for key, *rest in connection.execute(SQL["scan"], (table,))
     }
     return StoreState(
@@ -85,15 +102,21 @@ def _state(app: App, connection: sqlite3.Connection) -> StoreState:
         },
         floors={origin: seq for origin, seq, *_ in connection.execute(SQL["floors"])},
         cursors=dict(connection.execute(SQL["cursors"])),
-        outcomes={(scope, key): _outcome(record) for scope, key, record in connection.execute(SQL["all_outcomes"])},
+        outcomes={(one.scope, one.key): one for one in _outcomes(connection)},
         parked=[_commit(row[4]) for row in connection.execute(SQL["parked"])],
         duplicates=[
             (_outcome(kept), _outcome(other)) for kept, other, *_ in connection.execute(SQL["duplicates"], (HANDLED,))
         ],
         journal={(origin, seq): _commit(entry) for origin, seq, entry in connection.execute(SQL["all_entries"])},
         indexed=frozenset(connection.execute(SQL["all_index_entries"])),
+        gaps=frozenset(connection.execute(SQL["all_gaps"])),
     )
 
 
+def _outcomes(connection: sqlite3.Connection) -> Iterator[Outcome]:
+    """The records of finished keys, as far as the store may know them."""
+    return (_outcome(record) for _, _, record in connection.execute(SQL["all_outcomes"]))
+
+
 def _value(app: App, row: Any) -> Any:
-    return app.tables[row.table].decode(row.value)
+    return app.table_of(row.table).decode(row.value)

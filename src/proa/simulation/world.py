@@ -28,6 +28,7 @@ import msgspec
 from proa.app import App
 from proa.chaos.workload import Request as ClientRequest
 from proa.core.plan import Plan
+from proa.core.residency import holders
 from proa.core.route import RoutePolicy
 from proa.core.situation import Situation
 from proa.declare.http import Request
@@ -290,7 +291,7 @@ class World(Damage):
 
     def unsettled(self) -> str:
         """What is not settled yet; empty when everything is."""
-        return self._not_up() or self._plan_under_way() or self._behind() or self._unhandled()
+        return self._not_up() or self._plan_under_way() or self._behind() or self._incomplete() or self._unhandled()
 
     def _not_up(self) -> str:
         for host in self.nodes.values():
@@ -320,6 +321,19 @@ class World(Damage):
         for name in self.app.regions:
             if (found := self.region(name)) and found.duplicates and found.duplicates.waiting:
                 return f"{name} knows of {found.duplicates.waiting} doubled effects that nobody has handled"
+        return ""
+
+    def _incomplete(self) -> str:
+        """A region that lacks rows of a commit which another one has and has not handed over yet."""
+        lacking = {
+            name: {(gap.origin, gap.seq, part) for gap in found.replicator.lacking for part in gap.parts}
+            for name in self.app.regions
+            if (found := self.region(name))
+        }
+        for name, missing in lacking.items():
+            for origin, seq, part in sorted(missing):
+                if any((origin, seq, part) not in lacking[other] for other in holders(part) if other != name):
+                    return f"{name} lacks rows of {origin}:{seq}"
         return ""
 
     def _behind(self) -> str:

@@ -8,9 +8,11 @@ import msgspec
 from proa.core.dedupe import Outcome
 from proa.core.replicate.journal import Commit, Row
 from proa.core.replicate.resolve import Committing
+from proa.core.residency import holders, may_hold, readable, shared
 from proa.declare.context import CURRENT
 from proa.declare.http import Request
-from proa.errors import HttpError
+from proa.declare.residency import not_resident
+from proa.errors import AnswerWithheld, HttpError, NotResident
 from proa.runtime.answers import answer_of, problem
 from proa.runtime.gateway import Router
 from proa.simulation.client import Client, Habits, Reply
@@ -25,27 +27,40 @@ LATENCY_S = 0.05
 class FakeUnit:
     """The handler's context, and what it read and wrote."""
 
-    def __init__(self, unit, key, rows):
+    def __init__(self, unit, key, rows, region):
         self.unit = unit
+        self._region = region
         self.idempotency_key = key
         self.reads = {}
         self.writes = {}
+        self.met = set()
         self._rows = rows
 
     async def get(self, table, key, _level=None):
-        address = (table.name, key)
+        return max((self._read((part, key)) or b"" for part in self._parts(table)), key=bool) or None
+
+    def _read(self, address):
         if address in self.writes:
             return self.writes[address].value
         row = self._rows.get(address)
         self.reads[address] = row.seq if row else 0
         return row.value if row else None
 
+    def _parts(self, table):
+        parts = table.residency.held_in(self._region) if table.residency else table.parts
+        self.met.update(parts)
+        return parts
+
+    async def standing(self, table, key):
+        return [part for part in self._parts(table) if self._read((part, key))]
+
     def now(self):
         return asyncio.get_running_loop().time()
 
     async def query(self, table, span, _level=None):
         now = self.now()
-        held = {key: row for (name, key), row in (self._rows | self.writes).items() if name == table.name}
+        parts = self._parts(table)
+        held = {key: row for (part, key), row in (self._rows | self.writes).items() if part in parts and row.value}
         placed = [(table.position(span.index, key, row.value), key) for key, row in held.items() if row.alive(now)]
         found = sorted((position, key) for position, key in placed if position and span.start <= position < span.end)
         for _, key in found[: span.limit]:
@@ -56,7 +71,9 @@ class FakeUnit:
         """There is one region here: it is the home of every row."""
 
     def write(self, table, write):
-        self.writes[table.name, write.key] = write
+        if not may_hold(self._region, write.table):
+            raise not_resident(table.name, self._region, holders(write.table))
+        self.writes[write.table, write.key] = write
 
 
 class Service:
@@ -97,9 +114,11 @@ class Service:
         while True:
             if request.key and address in self._outcomes and self.defect != "forgets keys":
                 outcome = self._outcomes[address]
+                if not readable(outcome, region):
+                    return self._reply(problem(AnswerWithheld(), ""), region)
                 await asyncio.sleep(self._rng.random() * LATENCY_S)
                 return self._reply(outcome, region)
-            answer, unit = await self._handled(route, path, request)
+            answer, unit = await self._handled(route, path, request, region)
             if answer.status >= 400:
                 unit.writes.clear()
             if route.method != "GET":
@@ -110,15 +129,15 @@ class Service:
             await asyncio.sleep(self._rng.random() * LATENCY_S)
             return self._reply(answer, region)
 
-    async def _handled(self, route, path, request):
+    async def _handled(self, route, path, request, region):
         rows = self._old_rows if route.method == "GET" and self.defect == "reads the past" else self.rows
         self._units += 1
-        unit = FakeUnit(f"{self._units:032x}", request.key, rows)
+        unit = FakeUnit(f"{self._units:032x}", request.key, rows, region)
         arguments = route.arguments(Request(request.method, request.path, "", {}, request.body), path, unit)
         token = CURRENT.set(unit)
         try:
             return answer_of(await route.handler(**arguments), route.status), unit
-        except HttpError as error:
+        except (HttpError, NotResident) as error:
             return problem(error, unit.unit), unit
         finally:
             CURRENT.reset(token)
@@ -134,7 +153,8 @@ class Service:
         self._acknowledged += 1
         if self.defect == "loses commits" and self._acknowledged % 5 == 0:
             return
-        outcome = Outcome(*address, b"", answer.status, answer.headers, answer.body, unit.unit, "eu-west-1", 1e9)
+        held = shared(unit.met)
+        outcome = Outcome(*address, b"", answer.status, answer.headers, answer.body, unit.unit, "eu-west-1", 1e9, held)
         self._outcomes[address] = outcome
         writes = [self._committed(write, seq) for write in unit.writes.values()]
         self.commits.append(Commit(ORIGIN, seq, seq << 16, 0, {}, writes, [], outcome, unit.unit))
@@ -147,7 +167,7 @@ class Service:
             self.rows[write.table, write.key] = row
 
     def _committed(self, write, seq):
-        policy = self.app.tables[write.table].merge
+        policy = self.app.table_of(write.table).merge
         if not isinstance(policy, Committing):
             return write
         return msgspec.structs.replace(write, value=policy.committed(write.value, ORIGIN, seq, seq << 16))
@@ -158,13 +178,16 @@ class Service:
 
     def final(self):
         """The store as if all regions and the witness had it, each its own tables."""
-        regional = self._state(lambda mode: mode != "strong")
-        return Final(dict.fromkeys(self.app.regions, regional), self._state(lambda mode: mode == "strong"))
+        regions = {region: self._state(self._parts(region, strong=False)) for region in self.app.regions}
+        return Final(regions, self._state(self._parts("", strong=True)))
 
-    def _state(self, wanted):
-        tables = {name: table for name, table in self.app.tables.items() if wanted(table.mode)}
+    def _parts(self, region, *, strong):
+        tables = [table for table in self.app.tables.values() if (table.mode == "strong") == strong]
+        return {part: table for table in tables for part in table.parts if may_hold(region, part)}
+
+    def _state(self, tables):
         rows = {address: row for address, row in self.rows.items() if address[0] in tables}
-        decoded = {address: tables[address[0]].decode(row.value) for address, row in rows.items()}
+        decoded = {address: tables[address[0]].decode(row.value) for address, row in rows.items() if row.value}
         return StoreState(
             rows,
             decoded,
@@ -174,6 +197,7 @@ class Service:
             indexed=frozenset(
                 (table, index, entry, key)
                 for (table, key), row in rows.items()
+                if row.value
                 for index, entry in tables[table].schema.entries(key, row.value).items()
             ),
         )

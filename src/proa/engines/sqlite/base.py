@@ -118,7 +118,7 @@ class Base:
     def _lacked(self, retention: Retention) -> Versions:
         """Entries that lack something here stay until they are whole: what they made must not be taken for all."""
         lacked: Versions = {}
-        for origin, seq in self._writer.execute(SQL["gaps"], (-1,)):
+        for origin, seq in self._writer.execute(SQL["open_gaps"]):
             needed = lacked.get(origin, retention.needed.get(origin, seq - 1))
             lacked[origin] = min(needed, seq - 1)
         return lacked

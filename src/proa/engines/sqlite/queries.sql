@@ -171,11 +171,22 @@ SELECT origin, seq, entry FROM journal WHERE (origin, seq) > (?, ?) ORDER BY ori
 INSERT INTO gaps (origin, seq) VALUES (?, ?);
 
 -- name: gaps
--- Commits that lack here what this region may hold.
-SELECT origin, seq FROM gaps ORDER BY origin, seq LIMIT ?;
+-- The entries of commits that lack here what this region may hold, from one on.
+SELECT j.entry FROM gaps g JOIN journal j ON j.origin = g.origin AND j.seq = g.seq
+WHERE filled = 0 AND (g.origin, g.seq) > (?, ?) ORDER BY g.origin, g.seq LIMIT ?;
 
--- name: drop_gap
-DELETE FROM gaps WHERE origin = ? AND seq = ?;
+-- name: open_gaps
+SELECT origin, seq FROM gaps WHERE filled = 0;
+
+-- name: is_gap
+SELECT 1 FROM gaps WHERE origin = ? AND seq = ? AND filled = 0;
+
+-- name: fill_gap
+UPDATE gaps SET filled = 1 WHERE origin = ? AND seq = ?;
+
+-- name: all_gaps
+-- Every commit that ever came incomplete.
+SELECT origin, seq FROM gaps;
 
 -- name: drop_gaps
 -- Those of an origin up to a sequence.

@@ -24,7 +24,7 @@ from proa.core.replicate.resolve import Committing, LastWriter, Merge, Stamping,
 from proa.core.replicate.snapshot import Page, Place
 from proa.core.replicate.stamp import Versions, covers, join
 from proa.core.replicate.tombstones import Passed, passed_by_all
-from proa.core.residency import Holding, lacks
+from proa.core.residency import Gap, Holding, completed, gap, lacks
 from proa.core.roles import Cut
 from proa.core.time import HybridClock
 from proa.engines.sqlite import duplicates
@@ -410,22 +410,26 @@ class SqliteRegionStore:
 
     # Commits that came incomplete, since only a region that may not hold all of them had them.
 
-    async def gaps(self, limit: int = 100) -> list[Dot]:
-        """The commits that lack here what this region may hold."""
-        return [(origin, seq) for origin, seq in self._reader.execute(SQL["gaps"], (limit,))]
+    async def gaps(self, limit: int = 100, after: Dot = ("", 0)) -> list[Gap]:
+        found = self._reader.execute(SQL["gaps"], (*after, limit))
+        return [gap(_decode_commit(row[0]), self._region) for row in found]
 
     async def fill(self, entries: Sequence[bytes]) -> int:
-        """Put whole copies of commits that lacked something in their place; how many were."""
-        return await self._group.submit(lambda: sum(self._fill(_decode_commit(entry), entry) for entry in entries))
+        return await self._group.submit(lambda: sum(self._fill(_decode_commit(entry)) for entry in entries))
 
-    def _fill(self, commit: Commit, entry: bytes) -> bool:
-        dot = (commit.origin, commit.seq)
-        if lacks(commit, self._region) or not self._writer.execute(SQL["drop_gap"], dot).rowcount:
+    def _fill(self, theirs: Commit) -> bool:
+        """Take what another copy of an incomplete commit has beside this one; whether it had anything."""
+        dot = (theirs.origin, theirs.seq)
+        if not self._writer.execute(SQL["is_gap"], dot).fetchone():
             return False
-        self._writer.execute(SQL["replace_entry"], (entry, *dot))
+        mine = _decode_commit(self._writer.execute(SQL["entry"], dot).fetchone()[0])
+        commit = completed(mine, theirs)
+        self._writer.execute(SQL["replace_entry"], (encode(commit), *dot))
+        if not lacks(commit, self._region):
+            self._writer.execute(SQL["fill_gap"], dot)
         if dot not in self._parked:
             self._merge(commit, self._version())
-        return True
+        return commit != mine
 
     async def holdings(self, fits: Fits) -> list[Holding]:
         return await Census(self._reader, fits).take()

@@ -95,10 +95,11 @@ CREATE TABLE IF NOT EXISTS parked (
     PRIMARY KEY (origin, seq)
 ) WITHOUT ROWID;
 
--- Journal entries that came without something that this region may hold; somebody else has it, or had it.
+-- Journal entries that came without something that this region may hold, and whether they are whole by now.
 CREATE TABLE IF NOT EXISTS gaps (
     origin TEXT NOT NULL,
     seq INTEGER NOT NULL,
+    filled INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (origin, seq)
 ) WITHOUT ROWID;
 

@@ -40,8 +40,8 @@ def _told(region: str, how: str, dots: Iterator[Dot]) -> Iterator[str]:
 
 def _early(state: StoreState) -> Iterator[Dot]:
     """Commits that were applied before one of those that they depend on."""
-    if state.parked:
-        return  # rows were rebuilt, later than what had been built on them
+    if state.parked or state.gaps:
+        return  # rows were rebuilt, or came, later than what had been built on them
     written = {row.dot: row.version for row in state.rows.values() if len(row.versions) <= 1}
     written = {dot: version for dot, version in written.items() if dot[1] > state.floors.get(dot[0], 0)}
     latest = _latest(state, written)

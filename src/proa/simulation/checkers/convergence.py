@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from itertools import combinations
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -23,6 +24,7 @@ from proa.core.dedupe import Outcome
 from proa.core.replicate.journal import Commit, Dot, Key, Row, Write
 from proa.core.replicate.merge import LastWriter, Merge, resolve
 from proa.core.replicate.stamp import Origin, join
+from proa.core.residency import may_hold, sealed_key
 from proa.core.time import wall_of
 from proa.simulation.history import Final, Operation, StoreState, Violation
 
@@ -57,9 +59,9 @@ def check(history: Sequence[Operation], final: Final, merges: Mapping[str, Merge
     at = wall_of(max((commit.stamp for commit in commits), default=0))
     held = {region: _held(state, at) for region, state in states.items()}
     violations = list(_uncausal({(commit.origin, commit.seq): commit for commit in commits}))
-    first, *others = states
-    for other in others:
-        violations += _differences(f"{first} and {other} differ", held[first], held[other], history, commits)
+    for one, other in combinations(states, 2):
+        ours, theirs = _common(held[one], other), _common(held[other], one)
+        violations += _differences(f"{one} and {other} differ", ours, theirs, history, commits)
     for region, state in states.items():
         made = _made(state, merges, at)._replace(cursors=held[region].cursors, commits=held[region].commits)
         violations += _differences(f"{region} differs from its journal", held[region], made, history, commits)
@@ -74,10 +76,20 @@ def check(history: Sequence[Operation], final: Final, merges: Mapping[str, Merge
 def _held(state: StoreState, at: float) -> Held:
     return Held(
         {key: _content(row) for key, row in state.rows.items() if row.value is not None},
-        {key: outcome.unit for key, outcome in state.outcomes.items() if _counts(outcome, at)},
+        {_named(outcome): outcome.unit for outcome in state.outcomes.values() if _counts(outcome, at)},
         {origin: seq for origin, seq in state.cursors.items() if seq},
         {dot: commit.unit for dot, commit in state.journal.items()},
     )
+
+
+def _common(held: Held, other: str) -> Held:
+    """What another region may hold of it."""
+    return held._replace(rows={key: row for key, row in held.rows.items() if may_hold(other, key[0])})
+
+
+def _named(outcome: Outcome) -> tuple[str, str]:
+    """What an outcome is known by also where its answer may not be held."""
+    return (outcome.scope, sealed_key(outcome.key))
 
 
 def _content(row: Row) -> Content:
@@ -134,7 +146,7 @@ def _earliest_units(commits: Iterable[Commit], at: float) -> dict[tuple[str, str
     for commit in commits:
         outcome = commit.outcome
         if outcome and _counts(outcome, at):
-            key = (outcome.scope, outcome.key)
+            key = _named(outcome)
             units[key] = min(units.get(key, outcome.unit), outcome.unit)
     return units
 
@@ -193,5 +205,5 @@ def _operations(
     if what == "rows":
         dots = {(content.origin, content.seq) for content in versions}
     wanted = {key for _, key in keys} if what == "outcomes" else set[str]()
-    wanted |= {commit.outcome.key for commit in commits if commit.outcome and (commit.origin, commit.seq) in dots}
-    return tuple(one.number for one in history if one.idempotency_key in wanted)
+    wanted |= {_named(one.outcome)[1] for one in commits if one.outcome and (one.origin, one.seq) in dots}
+    return tuple(one.number for one in history if one.idempotency_key and sealed_key(one.idempotency_key) in wanted)

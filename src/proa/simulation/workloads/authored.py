@@ -25,6 +25,7 @@ from proa.chaos import workload
 from proa.chaos.workload import Request
 from proa.core.replicate.crdt import plain_fields
 from proa.core.replicate.journal import Key
+from proa.core.residency import table_of
 from proa.runtime.gateway import Router
 from proa.simulation.checkers import loss
 from proa.simulation.checkers.evidence import listed_twice, parked
@@ -168,7 +169,11 @@ class Authored(Workload):
 
 
 def _rows(store: StoreState, table: str) -> Values:
-    return [plain_fields(row.value) for (name, _), row in store.rows.items() if name == table and row.value is not None]
+    return [
+        plain_fields(row.value)
+        for (name, _), row in store.rows.items()
+        if table_of(name) == table and row.value is not None
+    ]
 
 
 def _body(reply: Reply) -> bytes:

@@ -22,6 +22,7 @@ from proa.simulation.workloads.bounds import Bounds
 from proa.simulation.workloads.confirmed import Confirmed
 from proa.simulation.workloads.counter import Counters
 from proa.simulation.workloads.effects import Charges
+from proa.simulation.workloads.guests import Guests
 from proa.simulation.workloads.register import Registers
 from proa.simulation.workloads.sessions import Sessions
 from proa.simulation.workloads.sets import Sets
@@ -30,7 +31,7 @@ from proa.simulation.workloads.standard import Held
 from proa.simulation.workloads.workload import Workload
 
 HELD = (Bank, Counters, Lists, Sets, Charges, Shelves, Sessions, Bounds)
-MERGED = (Lists, Sets, Charges, Shelves, Sessions, Bounds)
+MERGED = (Lists, Sets, Charges, Shelves, Sessions, Bounds, Guests)
 AT_ONCE = 3
 RETAINED_SHARE = 0.4
 """How many of the runs keep their journals for seconds only."""
@@ -68,11 +69,10 @@ def retained(app: App, seed: int) -> App:
 
 def verdict(app: App, workloads: Sequence[Workload], history: Sequence[Operation], final: Final) -> list[Violation]:
     """Everything that contradicts a guarantee, the particular before the general."""
-    merges = {table.name: table.merge for table in app.tables.values() if table.merge}
     particular = [found for workload in workloads for found in workload.check(history, final)]
     general = [*fencing.check(history, final), *control.check(history, final), *causality.check(final)]
     general += [*indexes.check(app, final), *handled.check(final)]
-    return [*particular, *general, *convergence.check(history, final, merges)]
+    return [*particular, *general, *convergence.check(history, final, app.merges())]
 
 
 def collisions(workloads: Sequence[Workload], history: Sequence[Operation]) -> dict[str, int]:
@@ -82,7 +82,8 @@ def collisions(workloads: Sequence[Workload], history: Sequence[Operation]) -> d
 
 def _held(app: App, mode: Held) -> list[Workload]:
     rpo_s = app.objectives.rpo_s
-    return [Registers(mode, rpo_s), *(kind(mode, rpo_s) for kind in HELD)]
+    kinds = (*HELD, Guests) if mode == "active" else HELD
+    return [Registers(mode, rpo_s), *(kind(mode, rpo_s) for kind in kinds)]
 
 
 def _merged(app: App) -> list[Workload]:

@@ -1,8 +1,8 @@
 """The apps on which the framework itself is judged: small routes whose contradictions are easy to see.
 
 Each shape is declared for a mode, under `/MODE/...` and in tables named `MODE_...`: registers, accounts, counters,
-lists, pairs, charges and shelves. What may be concluded from an answer differs by mode, so two rules keep every answer
-strong:
+lists, pairs, charges, shelves and guests. What may be concluded from an answer differs by mode, so two rules keep every
+answer strong:
 - Where the mode is `active` or `home`, also a read writes its row back. Only a commit of such a row is refused to a
   region that has lost its right, so only that makes a read as good as a write.
 - A read of several rows is a POST with a key: it commits, so that all that it read is validated at one moment.
@@ -22,6 +22,7 @@ from proa.declare.context import Context
 from proa.declare.duplicates import Duplicate
 from proa.declare.levels import bounded
 from proa.declare.objectives import Objectives
+from proa.declare.residency import by
 from proa.declare.tables import Mode, Table
 from proa.errors import AlreadyExists
 
@@ -29,6 +30,8 @@ REGIONS = ("eu-west-1", "us-east-1", "ap-southeast-1")
 ACCOUNTS: tuple[str, ...] = ("a", "b", "c")
 OPENING = 100
 """What each account holds at first."""
+WHERE = {"west": ("eu-west-1", "us-east-1"), "east": ("us-east-1", "ap-southeast-1")}
+"""Sets of regions that alone may hold a guest: two have one region in common, one region is in neither's other."""
 PAGE = 2
 """Rows of a page of an index."""
 TIMEOUT_S = 2.0
@@ -126,6 +129,19 @@ class Leaf(msgspec.Struct, frozen=True):
     value: int
 
 
+class Guest(msgspec.Struct, frozen=True):
+    """Somebody whom only the regions called `where` may know, by a key and a note that bear its mark."""
+
+    id: str
+    where: str
+    note: str
+
+
+class Stay(msgspec.Struct, frozen=True):
+    where: str
+    note: str
+
+
 class Value(msgspec.Struct, frozen=True):
     value: int
 
@@ -194,6 +210,8 @@ def _held(app: App, mode: Held) -> None:
     _charges(app, mode)
     _shelves(app, mode)
     _pages(app, mode)
+    if mode == "active":
+        _guests(app, mode)
 
 
 def _merged(app: App) -> None:
@@ -202,6 +220,7 @@ def _merged(app: App) -> None:
     _orders(app)
     _shelves(app, "any")
     _pages(app, "any")
+    _guests(app, "any")
 
 
 def _registers(app: App, mode: Held) -> None:
@@ -404,6 +423,30 @@ def _pages(app: App, mode: Mode) -> None:
 
 def _larger(one: Leaf, other: Leaf) -> Leaf:
     return max(one, other, key=lambda leaf: leaf.value)
+
+
+def _guests(app: App, mode: Mode) -> None:
+    """Rows that only some regions may hold, counted in rows that all may, in one commit; an index finds them."""
+    guests = app.table(
+        f"{mode}_guests", Guest, key="id", mode=mode, residency=by("where", WHERE), indexes={"by_where": "where"}
+    )
+    arrivals = app.table(f"{mode}_arrivals", Counter, key="id", mode=mode)
+
+    @app.post(f"/{mode}/guests/{{id}}", idempotent=True, timeout_s=TIMEOUT_S)
+    async def arrive(id: str, body: Stay) -> Guest:
+        guest = Guest(id, body.where, body.note)
+        await guests.put(guest)
+        count = (await arrivals.get(body.where, Counter(body.where, 0))).value
+        await arrivals.put(Counter(body.where, count + 1))
+        return guest
+
+    @app.post(f"/{mode}/guests/{{id}}/leave", idempotent=True, timeout_s=TIMEOUT_S)
+    async def leave(id: str) -> None:
+        await guests.delete(id)
+
+    @app.post(f"/{mode}/lodgings/{{where}}/look", idempotent=True, timeout_s=TIMEOUT_S)
+    async def look(where: str) -> list[Guest]:
+        return (await guests.by("by_where").query(where, limit=20)).rows
 
 
 active_active = active_active_app()
