@@ -23,7 +23,7 @@ def test_every_promise_holds_under_everything(target, seed):
 
 @pytest.mark.parametrize("target", [STANDARD + "active_active", STANDARD + "active_passive", PAYMENTS])
 def test_stores_that_forget_their_keys_are_found_within_a_few_seeds(monkeypatch, target):
-    monkeypatch.setattr(rows, "claim_outcome", lambda connection, outcome, _: rows.put_outcome(connection, outcome))
+    monkeypatch.setattr(rows, "claim_outcome", lambda connection, outcome, *_: rows.put_outcome(connection, outcome))
     app = load_app(target)
     found = (run_case(app, Case(target, seed)).violations for seed in range(20))
     assert next(filter(None, found), ()) != ()
