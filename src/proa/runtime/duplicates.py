@@ -1,11 +1,11 @@
 """Doubled effects are handed to the author: each once, in one region, until the author's handler has committed.
 
-A pair belongs to the region of its later unit, whose effect is the one too many, or to that region's stand-in. The
-handler runs as a unit of its own; its rows and the mark that says *handled* are one commit, and the mark must not have
-been there. So a crash in between changes nothing, a repeat finds the mark, and so does every other region once the
-commit has reached it. The mark may be written only under the present epoch and a running lease, as an `active` row:
-what a lost region still commits later is parked with the mark. A region takes a pair over only when everything that the
-epoch starts from is applied here, and when a lease has passed in which nobody else can have acted on it.
+A pair belongs to the region of its later unit, whose effect is the one too many, or to that region's stand-in: the mark
+that says *handled* is a row of mode `home` that names that region. The handler runs as a unit of its own; its rows and
+the mark are one commit, and the mark must not have been there. So a crash in between changes nothing, a repeat finds
+the mark, and so does every other region once the commit has reached it. Two regions never write the mark of one pair
+under rights that overlap, and who takes over has first applied what the other did; what a lost region still commits
+later is parked with the mark.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ import msgspec
 
 from proa.bell import Bell
 from proa.core.dedupe import HANDLED, Outcome, Pair, began_at
+from proa.core.home import Place
 from proa.core.replicate.journal import Write
-from proa.core.replicate.stamp import covers
-from proa.core.stand_in import stand_in
 from proa.declare.context import CURRENT
 from proa.declare.duplicates import Duplicate, Finished
 from proa.declare.handlers import Route
@@ -68,8 +67,6 @@ class DuplicateHandlers:
         self._new_unit = new_unit
         self._clock, self._entropy, self._telemetry = ends
         self._unit_id = unit_id
-        self._lease_s = 0.0
-        self._mine_since: dict[str, float] = {}
         self._failing: dict[str, Failing] = {}
         self.waiting = 0
         """How many pairs wait for a handler, here or in another region."""
@@ -95,17 +92,6 @@ class DuplicateHandlers:
         self.waiting += 1
         self._news.ring()
 
-    def assume(self) -> None:
-        """Roles may have changed: note for whom this region acts, and since when."""
-        assignment, now = self._authority.assignment, self._clock.monotonic()
-        acts_for = (
-            [name for name in assignment.roles if stand_in(assignment, name) == self._region] if assignment else []
-        )
-        self._lease_s = max(self._lease_s, self._authority.lease_left_s())
-        before, self._mine_since = self._mine_since, {name: self._mine_since.get(name, now) for name in acts_for}
-        if before.keys() != self._mine_since.keys():
-            self._news.ring()
-
     async def _run(self) -> None:
         while True:
             await self._round()
@@ -127,18 +113,10 @@ class DuplicateHandlers:
 
     def _due(self, pair: Pair) -> bool:
         """Whether to deal with the pair here and now; where this region may not hold an answer, another one has to."""
-        now = self._clock.monotonic()
         failing = self._failing.get(pair.other.unit)
-        if pair.kept.is_sealed or pair.other.is_sealed or (failing and failing.again_at > now):
+        if pair.kept.is_sealed or pair.other.is_sealed or (failing and failing.again_at > self._clock.monotonic()):
             return False
-        return self._acts_for(pair.other.region, now)
-
-    def _acts_for(self, region: str, now: float) -> bool:
-        """Whether this region deals with the pairs of `region`, and nobody else can be doing so any more."""
-        assignment, since = self._authority.assignment, self._mine_since.get(region)
-        if assignment is None or since is None or now - since < self._lease_s:
-            return False
-        return covers(self._store.cursors(), {cut.origin: cut.seq for cut in assignment.cuts})
+        return self._authority.may_write_home(place_of(pair))
 
     # One pair.
 
@@ -174,7 +152,8 @@ class DuplicateHandlers:
         await self._run_handler(route, duplicate_of(pair), unit)
         batch = unit.batch("regional", None, epoch, keep_writes=True)
         batch.reads = {**batch.reads, (HANDLED, pair.other.unit): 0}
-        batch.writes.append(Write(HANDLED, pair.other.unit, _encode(name), "active"))
+        batch.writes.append(Write(HANDLED, pair.other.unit, _encode(name), "home"))
+        batch.places = (*batch.places, place_of(pair))
         result = await self._store.commit(batch)
         return result if isinstance(result, Committed | Conflict | Fenced) else None
 
@@ -197,6 +176,11 @@ class DuplicateHandlers:
         self._failing[unit] = Failing(attempts, said, self._clock.monotonic() + pause_s)
         told = "".join(traceback.format_exception(error))
         self._telemetry.emit(DuplicateNotHandled(pair.other.scope, unit, attempts, said, round(pause_s, 3), told))
+
+
+def place_of(pair: Pair) -> Place:
+    """Whose the pair is: the region of its later unit, while that holds the right to write."""
+    return Place(pair.other.unit, pair.other.region)
 
 
 def duplicate_of(pair: Pair) -> Duplicate:

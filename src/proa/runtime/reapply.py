@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from proa.core.dedupe import Outcome
+from proa.core.dedupe import HANDLED, Outcome
 from proa.core.home import Place
 from proa.core.replicate.journal import Commit, Row, Write
 from proa.core.replicate.lost import again
@@ -107,6 +107,8 @@ class Reapply:
             raise NotResident(f"{self._region} may not hold all rows of {named(parked.commit)}; ask a region that may")
         if parked.commit.fenced_rows and not self._authority.may_write_active():
             raise NotActive(f"{self._region} is {self._authority.role} in epoch {self._authority.epoch}")
+        if any(write.table == HANDLED for write in parked.commit.writes):
+            raise SettlingRefused(f"{named(parked.commit)} dealt with a doubled key; that is done again by itself")
         if any(self._nameless(write) for write in parked.commit.writes):
             raise SettlingRefused(f"{named(parked.commit)} deleted a row that named its home; delete it by a request")
         for place in self._places(parked.commit):

@@ -255,8 +255,6 @@ class Region:
         self.authority.newborn = self.store.identity is not None and self.store.identity.incarnation == 1
         self.authority.assume(assignment, lease_until)
         self._come_to_terms(self.authority.assignment)
-        if self.duplicates:
-            self.duplicates.assume()
         if not assignment.cuts:
             self.sessions.epoch = max(self.sessions.epoch, assignment.epoch)
         if self.authority.epoch > before:
