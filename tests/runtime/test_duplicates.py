@@ -8,6 +8,7 @@ import pytest
 
 from proa import AlreadyExists, App, Context, Duplicate
 from proa.cli.doubled import merged
+from proa.cli.status import _doubled
 from proa.core.home import Place, acting
 from proa.core.roles import Assignment, Cut, Node
 from proa.errors import DeclarationError
@@ -169,6 +170,9 @@ def test_a_handler_that_fails_keeps_nothing_and_runs_again_until_it_has_committe
         while not s["us"].status().duplicates["failing"]:
             await asyncio.sleep(0.02)
         assert s["us"].status().duplicates == {"listed": 1, "handled": 0, "waiting": 1, "failing": 1}
+        assert 'proa_duplicates{region="us",state="failing"} 1' in s["us"].metrics.text()
+        shown = {"regions": {"us": msgspec.to_builtins(s["us"].status()), "ap": {"unreachable": "cut"}}}
+        assert list(_doubled(shown)) == ["\nus: 1 doubled keys wait for on_duplicate, which fails for 1 of them\n"]
         await handled(s)
         assert len(app.seen) == 3
         assert [(event.attempts, event.error) for event in told(s, "DuplicateNotHandled")] == [

@@ -66,9 +66,19 @@ def _print(shown: dict[str, Any]) -> None:
     sys.stdout.write(f"{epoch}{stale}\n\n")
     print_table(("REGION", "ROLE", "VERDICT", "HEALTH", "HEAD", "BACKLOG", "LAG P99", "URL"), _rows(shown))
     sys.stdout.writelines(_insync(shown))
+    sys.stdout.writelines(_doubled(shown))
     if plan := shown["plan"]:
         waiting = ", waiting for approval" if plan["awaiting"] else ""
         sys.stdout.write(f"\nplan {plan['id']}: {describe(plan)}: {plan['step']}{waiting}\n")
+
+
+def _doubled(shown: dict[str, Any]) -> Iterator[str]:
+    """Where keys that two regions finished wait for their handler."""
+    for name, said in shown["regions"].items():
+        counts = said.get("duplicates", {})
+        if counts.get("waiting"):
+            waiting, failing = counts["waiting"], counts["failing"]
+            yield f"\n{name}: {waiting} doubled keys wait for on_duplicate, which fails for {failing} of them\n"
 
 
 def _insync(shown: dict[str, Any]) -> Iterator[str]:

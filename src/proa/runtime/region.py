@@ -406,13 +406,14 @@ class Region:
             passed={name: peer.passed for name, peer in self.replicator.peers.items()},
             taking_over=bool(self.authority.tenure and not self.authority.tenure.complete),
             caught_up=covers(self.cursors(), self._known_elsewhere()),
-            duplicates=self._duplicates(),
+            duplicates=self.doubled(),
             floors=self.store.floors(),
             joining=self.replicator.joiner.needed,
             insync=list(self.confirmations.group.counted) if self.confirmations else None,
         )
 
-    def _duplicates(self) -> dict[str, int]:
+    def doubled(self) -> dict[str, int]:
+        """How many keys two regions finished, and what became of them (see `RegionStatus`)."""
         listed, handled = self.store.duplicates_counted()
         waiting, failing = (self.duplicates.waiting, self.duplicates.failing) if self.duplicates else (0, 0)
         return {"listed": listed, "handled": handled, "waiting": waiting, "failing": failing}
@@ -433,6 +434,7 @@ def register_gauges(region: Region) -> None:
     metrics = region.metrics
     metrics.gauge("proa_epoch", lambda: [({}, region.authority.epoch)])
     metrics.gauge("proa_active", lambda: [({}, float(region.authority.may_write_active()))])
+    metrics.gauge("proa_duplicates", lambda: [({"state": state}, count) for state, count in region.doubled().items()])
     metrics.gauge("proa_journal_head", lambda: [({"origin": region.origin}, region.store.head)])
     metrics.gauge("proa_journal_floor", lambda: [({"origin": one}, seq) for one, seq in region.store.floors().items()])
     metrics.gauge("proa_cursor", lambda: [({"origin": origin}, seq) for origin, seq in region.cursors().items()])
