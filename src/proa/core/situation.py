@@ -193,10 +193,10 @@ class Situation(msgspec.Struct, frozen=True):
         if before.holds(self.nodes, now):
             return before
         fresh_s = self.rules.fresh_s
-        fresh = {name: known for name, known in self.nodes.items() if _fresh(known, now, fresh_s)}
-        seen = {name: known.node.seen for name, known in fresh.items()}
+        fresh = [(name, known) for name, known in self.nodes.items() if _fresh(known, now, fresh_s)]
+        seen = {name: known.node.seen for name, known in fresh}
         told = before.verdicts if seen == before.seen else judge(self.rules.juries, seen)
-        until = min((known.heard_at for known in fresh.values()), default=float("inf")) + fresh_s
+        until = min([known.heard_at for _, known in fresh], default=float("inf")) + fresh_s
         return Quorum(self.nodes, seen, told, now, until)
 
 
