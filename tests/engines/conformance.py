@@ -91,6 +91,17 @@ class Conformance:
         self.run(backend, scenario)
 
     @pytest.mark.parametrize("kind", ["region", "global"])
+    def test_a_commit_in_a_region_names_its_origin_and_its_place_there(self, backend, kind):
+        async def scenario(backend):
+            async with backend.open(kind) as store:
+                await store.commit(batch("u1", put("a")))
+                second = await store.commit(batch("u2", put("b")))
+                named = (store.origin, store.cursors()[store.origin]) if kind == "region" else ("", second.seq)
+                assert (second.origin, second.seq) == named
+
+        self.run(backend, scenario)
+
+    @pytest.mark.parametrize("kind", ["region", "global"])
     def test_a_commit_holds_only_if_every_read_is_still_at_its_version_absence_included(self, backend, kind):
         async def scenario(backend):
             async with backend.open(kind) as store:

@@ -3,7 +3,7 @@
 The audit log is the witness: its chain holds, epochs in it never fall, and the entries of each plan are a walk through
 the table of transitions. A plan that fenced carries an approval of itself as it is, by somebody who did not ask for it
 (or by the policy, where the plan is the controller's own). And a plan that says that it lost nothing, because the old
-region had drained, set aside nothing that a client had been promised.
+region had drained or another one had all that was acknowledged, set aside nothing that a client had been promised.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _broken(history: Sequence[Operation], final: Final) -> Iterator[Violation]:
         return
     fallen = {commit.outcome.key: commit for commit in parked(final) if commit.outcome and commit.fenced_rows}
     for plan in promised:
-        lost = [one for one in history if one.epoch and _past(fallen.get(one.idempotency_key), plan)]
+        lost = [one for one in history if 0 < one.epoch <= plan.epoch and _past(fallen.get(one.idempotency_key), plan)]
         if lost:
             detail = f"plan {plan.id} says that it lost nothing, but {len(lost)} acknowledged writes were set aside"
             yield Violation("control", detail, numbers(lost))
