@@ -10,7 +10,7 @@ from proa import AlreadyExists, App, Context, NotFound
 from proa.core.home import Place, acting
 from proa.core.replicate.journal import Write
 from proa.core.roles import Assignment, Cut, Node
-from proa.errors import NotHome
+from proa.errors import LinkTimeout, NotHome
 from proa.ports import Batch
 from proa.runtime.reapply import Reapply
 from proa.runtime.records import Records
@@ -304,13 +304,32 @@ def test_a_home_that_cannot_be_reached_is_said_to_be_so_and_nothing_was_started(
 
 def test_an_answer_that_was_lost_leaves_the_outcome_unknown_and_the_key_tells(tmp_path):
     async def scenario(s):
-        s.links.replies_lost.add(("eu", "us"))
+        served = s.links.methods["us"]["invoke"]
+
+        async def lost(caller, payload):
+            await served(caller, payload)
+            raise LinkTimeout("the reply was lost")
+
+        s.links.methods["us"]["invoke"] = lost
         answer = await put(s, "eu", key_of("us"), key="k1")
         assert (answer.status, body(answer)["code"]) == (503, "PROA-U006")
         assert header(answer, "proa-not-started") is None
-        s.links.replies_lost.clear()
+        s.links.methods["us"]["invoke"] = served
         again = await put(s, "eu", key_of("us"), key="k1")
         assert (again.status, header(again, "idempotency-replayed")) == (200, "true")
+
+    run(tmp_path, scenario)
+
+
+def test_a_home_that_is_silent_is_not_waited_for(tmp_path):
+    """A request sent into a blackout would wait there for all its time, and nobody could tell what became of it."""
+
+    async def scenario(s):
+        s["eu"].replicator.peers["us"].reachable = False
+        s.links.cut.add(("eu", "us"))
+        answer = await put(s, "eu", key_of("us"))
+        assert (answer.status, body(answer)["code"]) == (503, "PROA-R009")
+        assert header(answer, "proa-not-started") == "true"
 
     run(tmp_path, scenario)
 

@@ -47,13 +47,20 @@ _decode_answer = msgspec.msgpack.Decoder(Answer).decode
 
 
 class Forwarder:
-    """Sends requests to the homes of rows, and runs those that other regions send here."""
+    """Sends requests to the homes of rows, and runs those that other regions send here.
 
-    def __init__(self, region: str, authority: Authority, link: Link, clock: Clock) -> None:
+    `reachable` says whether a region answers at all: a request to one that is silent would only wait there.
+    """
+
+    def __init__(
+        self, region: str, authority: Authority, link: Link, clock: Clock, reachable: Callable[[str], bool]
+    ) -> None:
         self._region = region
         self._authority = authority
         self._link = link
         self._clock = clock
+        self._reachable = reachable
+        self._running: set[asyncio.Task[Answer]] = set()
 
     async def resolve(self, call: Invocation, place: Place) -> Answer | None:
         """`invoke.Resolve`: the home's answer, or None where this region may run the request by now.
@@ -88,6 +95,8 @@ class Forwarder:
 
     async def _asked(self, home: str, call: Invocation) -> Answer:
         """What the home says."""
+        if not self._reachable(home):
+            raise HomeUnreachable(f"{home} does not answer")
         request, left_s = call.request, call.deadline - self._clock.monotonic()
         headers = {**request.headers, "traceparent": call.trace}
         passed = Passed(request.method, request.path, request.query, headers, request.body, left_s)
@@ -110,6 +119,8 @@ class Forwarder:
             request = Request(passed.method, passed.path, passed.query, passed.headers, passed.body)
             # In a task of its own: whoever asked may give up, the unit must not end in the middle for that.
             task = asyncio.get_running_loop().create_task(invoke(route, request, path, passed.left_s))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
             return _encode(await asyncio.shield(task))
 
         return {"invoke": run}

@@ -106,7 +106,8 @@ class Region:
         self.replicator.on_pulled = freshness.heard
         self.sessions = Sessions(name, stores, self.replicator, self.authority, ports.link, ports.clock)
         levels = Levels(stores, self.authority, freshness, self.sessions, ports.clock)
-        self.forwarder = Forwarder(name, self.authority, ports.link, ports.clock)
+        reachable = self.replicator.reachable
+        self.forwarder = Forwarder(name, self.authority, ports.link, ports.clock, reachable)
         self.invoker = Invoker(app, name, stores, self.authority, ports.clock, ports.entropy, ports.hub, levels)
         self.invoker.resolve = self.forwarder.resolve
         self.confirmations = self._confirmations()

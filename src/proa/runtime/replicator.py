@@ -412,6 +412,10 @@ class Replicator:
         """What this region may hold and lacks, as far as it knows: nobody within reach had it."""
         return self._passage.gaps if self._passage else ()
 
+    def reachable(self, peer: str) -> bool:
+        """Whether a peer answered the last pull."""
+        return self.peers[peer].reachable
+
     def backlog(self) -> dict[str, int]:
         """How many commits each peer has that this region lacks, as the peer told last."""
         have = self._store.cursors()
