@@ -225,21 +225,25 @@ class Unit:
 
         A bounded read of a `strong` table is of a snapshot, which is not validated, unless the unit writes the row.
         """
-        validated = self._validates(address)
         if level and level.name == "bounded" and table.mode == "strong" and not self._again:
-            if not validated:
-                self._snapshots.add(address)
-                self._rows[address] = row
-            elif row and row.version > _version(self._rows[address]):
-                self._rows[address] = row
-        elif level or not validated:
+            self._show(address, row)
+        elif level or not self._validates(address):
             self._rows[address] = row
-            self._validate(table, address)
+            self._validate(table, address, row)
 
-    def _validate(self, table: BaseTable[Any], address: Key) -> None:
+    def _show(self, address: Key, row: Row | None) -> None:
+        """Take a row as a snapshot has it, but never an older one than this unit has read strongly."""
+        if not self._validates(address):
+            self._snapshots.add(address)
+            self._rows[address] = row
+        elif row and row.version > _version(self._rows[address]):
+            self._rows[address] = row
+
+    def _validate(self, table: BaseTable[Any], address: Key, row: Row | None) -> None:
         """Let the commit check that the row is still as it was read."""
         self._snapshots.discard(address)
-        self._reads.setdefault(self._store_name(table), {}).setdefault(address, _version(self._rows[address]))
+        store = "global" if table.mode == "strong" else "regional"
+        self._reads.setdefault(store, {}).setdefault(address, row.version if row else 0)
 
     def _store_name(self, table: BaseTable[Any]) -> Store:
         return "global" if table.mode == "strong" else "regional"
@@ -255,7 +259,7 @@ class Unit:
         address = (write.table, write.key)
         self.writes[address] = write
         if address in self._snapshots:  # what is written may rest on what was read
-            self._validate(table, address)
+            self._validate(table, address, self._rows[address])
 
     def claim(self, place: Place) -> None:
         """Go on only if this region may act as home of `place`.
