@@ -93,4 +93,4 @@ def _merged(app: App) -> list[Workload]:
 def _at_home(app: App) -> list[Workload]:
     """What writes one row at a time: rows of a home each."""
     rpo_s = app.objectives.rpo_s
-    return [Registers("home", rpo_s), Counters("home", rpo_s), Lists("home", rpo_s)]
+    return [Registers("home", rpo_s), *(kind("home", rpo_s) for kind in (Counters, Lists, Sessions, Bounds))]

@@ -183,6 +183,7 @@ def active_active_app() -> App:
     _registers(app, "home")
     _counters(app, "home")
     _lists(app, app.table("home_lists", Items, key="id", mode="home"))
+    _pages(app, "home")
     return app
 
 
