@@ -123,7 +123,7 @@ class Service:
                 unit.writes.clear()
             if route.method != "GET":
                 await asyncio.sleep(self._rng.random() * LATENCY_S)
-                if self._changed(unit) or (address in self._outcomes and self.defect != "forgets keys"):
+                if self._changed(unit) or (request.key and address in self._outcomes and self.defect != "forgets keys"):
                     continue
                 self._commit(address, answer, unit)
             await asyncio.sleep(self._rng.random() * LATENCY_S)
@@ -154,8 +154,12 @@ class Service:
         if self.defect == "loses commits" and self._acknowledged % 5 == 0:
             return
         held = shared(unit.met)
-        outcome = Outcome(*address, b"", answer.status, answer.headers, answer.body, unit.unit, "eu-west-1", 1e9, held)
-        self._outcomes[address] = outcome
+        outcome = None
+        if address[1]:
+            outcome = Outcome(
+                *address, b"", answer.status, answer.headers, answer.body, unit.unit, "eu-west-1", 1e9, held
+            )
+            self._outcomes[address] = outcome
         writes = [self._committed(write, seq) for write in unit.writes.values()]
         self.commits.append(Commit(ORIGIN, seq, seq << 16, 0, {}, writes, [], outcome, unit.unit))
         if seq % 20 == 0:

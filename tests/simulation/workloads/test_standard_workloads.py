@@ -19,7 +19,7 @@ from proa.simulation.workloads.sets import Sets
 from proa.simulation.workloads.shelves import Shelves
 
 APPS = [standard.active_active, standard.active_passive]
-EVERY = [(standard.active_active, 20), (standard.active_passive, 27)]
+EVERY = [(standard.active_active, 22), (standard.active_passive, 27)]
 NAMES = ["active_active", "active_passive"]
 
 
