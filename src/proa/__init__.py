@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from proa.declare.levels import bounded, strong
     from proa.declare.queries import Page
     from proa.declare.residency import by
+    from proa.declare.streams import Change
     from proa.declare.updates import add, append, assign, remove
 
 __all__ = [
     # An app and what it declares
     "App",
+    "Change",
     "Context",
     "Duplicate",
     "Header",
@@ -67,6 +69,7 @@ __all__ = [
 __version__ = "0.1.0"
 _WHEN_USED = {
     "merge": "proa.core.replicate.merge",
+    "Change": "proa.declare.streams",
     "Duplicate": "proa.declare.duplicates",
     "Page": "proa.declare.queries",
     "by": "proa.declare.residency",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from proa.declare.levels import Level
     from proa.declare.queries import Page
     from proa.declare.residency import Declared, Residency
+    from proa.declare.streams import Handler, Stream
     from proa.declare.updates import Change
 
 T = TypeVar("T")
@@ -78,6 +79,20 @@ class QueryOptions(TypedDict, total=False):
     level: Level | None
 
 
+class StreamOptions(TypedDict, total=False):
+    """How a change stream runs.
+
+    `name` is what its position is kept under (the table's and handler's unless given). `start` is `now`, or
+    `beginning`: the oldest commit that the journal still has. Up to `batch` (100) changes share a commit, for which the
+    handler has `timeout_s` (10).
+    """
+
+    name: str
+    start: Literal["now", "beginning"]
+    batch: int
+    timeout_s: float
+
+
 class BaseTable(Generic[T]):
     """What every table can do. Its methods work inside a handler and are part of that handler's unit of work."""
 
@@ -106,6 +121,7 @@ class BaseTable(Generic[T]):
         self.residency = self._residency(options.residency)
         self.parts = self.residency.parts if self.residency else (name,)
         self.home = self._naming(options.home)
+        self.streams: dict[str, Stream[T]] = {}
 
     def _policy(self, merge: Merge | None) -> Merge | None:
         if merge is None and "proa.core.replicate.crdt" not in sys.modules:
@@ -216,6 +232,20 @@ class BaseTable(Generic[T]):
                 f"table {self.name}: rows cannot expire at {field!r}; it holds no seconds since 1970"
             )
         return field
+
+    @overload
+    def changes(self, handler: Handler[T], /) -> Stream[T]: ...
+    @overload
+    def changes(self, /, **options: Unpack[StreamOptions]) -> Callable[[Handler[T]], Stream[T]]: ...
+    def changes(
+        self, handler: Handler[T] | None = None, /, **options: Unpack[StreamOptions]
+    ) -> Stream[T] | Callable[[Handler[T]], Stream[T]]:
+        """Declare a handler that is told of every change of this table. See `proa.declare.streams`."""
+        from proa.declare.streams import declared  # few tables have one
+
+        if handler is not None:
+            return declared(self, handler, {})
+        return lambda function: declared(self, function, options)
 
     def by(self, index: str) -> Index[T]:
         """The rows in the order of an index; KeyError where it is not declared."""

@@ -6,6 +6,7 @@ lease, which says that no plan went on without it, and no roles are changing han
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
 import msgspec
@@ -55,6 +56,8 @@ class Compactor:
         self._authority = authority
         self._clock = clock
         self._telemetry = telemetry
+        self.needed: Callable[[], Versions] = dict
+        """Up to where change streams are done with each origin."""
 
     async def run(self) -> None:
         """Compact whenever something may go; a full disk waits for the next time."""
@@ -89,9 +92,12 @@ class Compactor:
         )
 
     def _needed(self) -> Versions:
-        """What peers ask for once more, because their copies lack something that they may hold."""
+        """What streams have not read, and what peers ask for again since their copies lack something."""
+        needed = self.needed()
         gaps = [gap for peer in self._replicator.peers.values() for gap in peer.gaps]
-        return {gap.origin: min(one.seq - 1 for one in gaps if one.origin == gap.origin) for gap in gaps}
+        for gap in gaps:
+            needed[gap.origin] = min(gap.seq - 1, needed.get(gap.origin, gap.seq))
+        return needed
 
     def _may(self) -> bool:
         return self._authority.undisputed() and not self._replicator.joiner.lent()

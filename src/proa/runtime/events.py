@@ -169,6 +169,28 @@ class DuplicateNotHandled(msgspec.Struct, frozen=True):
     traceback: str
 
 
+class StreamFailed(msgspec.Struct, frozen=True):
+    """The handler of a change stream failed; it runs again after a pause, and the stream waits with this origin."""
+
+    severity: ClassVar[Severity] = "error"
+    stream: str
+    origin: str
+    attempts: int
+    error: str
+    again_in_s: float
+    traceback: str
+
+
+class StreamGap(msgspec.Struct, frozen=True):
+    """Changes between two sequences left the journal before a stream was told of them: what it made is incomplete."""
+
+    severity: ClassVar[Severity] = "error"
+    stream: str
+    origin: str
+    after: int
+    floor: int
+
+
 class ClockSkewSeen(msgspec.Struct, frozen=True):
     """An origin's stamps lie further ahead than the clock bound allows; its commits wait."""
 

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from proa.runtime.confirm import Confirmations
     from proa.runtime.duplicates import DuplicateHandlers
     from proa.runtime.passage import Passage
+    from proa.runtime.streams import Streams
 
 Register = Callable[[], Awaitable[Identity]]
 """Asks the global store for the identity of this disk: a new incarnation."""
@@ -119,6 +120,9 @@ class Region:
         self.store.on_merge_raised = self._tell_of_merge
         self.store.on_doubled = self._tell_of_duplicate
         self.duplicates = self._duplicate_handlers()
+        self.streams = self._change_streams()
+        if self.streams:
+            self.compactor.needed = self.streams.needed
         self.register: Register | None = None
         self.serving = False
         self.spoilt = ""
@@ -178,6 +182,15 @@ class Region:
         unit_id = self.invoker.unit_id
         return DuplicateHandlers(self.name, routes, self.store, self.authority, self._unit, ends, unit_id)
 
+    def _change_streams(self) -> Streams | None:
+        streams = [stream for table in self.app.tables.values() for stream in table.streams.values()]
+        if not streams:
+            return None
+        from proa.runtime.streams import Streams
+
+        ends = (self._ports.clock, self._ports.entropy, self._ports.hub)
+        return Streams(streams, self.store, self.authority, self._unit, ends, self.invoker.unit_id)
+
     def _unit(self, route: Route | None, frame: Frame) -> Unit:
         stores = (self.store, self._ports.global_store)
         known = msgspec.structs.replace(frame, levels=self.invoker.levels)
@@ -194,6 +207,8 @@ class Region:
         self.monitor.start()
         if self.duplicates:
             self.duplicates.start()
+        if self.streams:
+            self.streams.start()
         loop = asyncio.get_running_loop()
         self._compacting = loop.create_task(self.compactor.run())
         self._coming_up = loop.create_task(self._come_up())
@@ -232,6 +247,8 @@ class Region:
         self.monitor.stop()
         if self.duplicates:
             self.duplicates.stop()
+        if self.streams:
+            self.streams.stop()
         await self.store.close()
 
     def methods(self) -> dict[str, Method]:
@@ -408,6 +425,7 @@ class Region:
             taking_over=bool(self.authority.tenure and not self.authority.tenure.complete),
             caught_up=covers(self.cursors(), self._known_elsewhere()),
             duplicates=self.doubled(),
+            streams=[msgspec.to_builtins(one) for one in self.streams.status()] if self.streams else [],
             floors=self.store.floors(),
             joining=self.replicator.joiner.needed,
             insync=list(self.confirmations.group.counted) if self.confirmations else None,

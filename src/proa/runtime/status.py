@@ -14,6 +14,7 @@ class RegionStatus(msgspec.Struct, frozen=True):
 
     `duplicates` counts the keys that two regions finished: `listed`, of these `handled`, those that are `waiting` for a
     handler in some region, and those whose handler is `failing` in this one.
+    `streams` are the change streams with the origins that this region tells of, their position and how far they lag.
     Up to `floors` the journal is compacted; `joining`: the region needs a peer's snapshot, or merges it.
     `insync` are the peers that may confirm its commits; None where no route acknowledges by peer.
     """
@@ -36,6 +37,7 @@ class RegionStatus(msgspec.Struct, frozen=True):
     taking_over: bool
     duplicates: dict[str, int]
     insync: list[str] | None
+    streams: list[dict[str, str | int]]
     floors: Versions
     joining: bool
 
