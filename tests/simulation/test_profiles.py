@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proa.core.lease import DRIFT
-from proa.simulation.faults import KINDS, SKEW_SHARE, Scene
+from proa.simulation.faults import KINDS, ROT, SKEW_SHARE, Scene
 from proa.simulation.profiles import PROFILES, draw, kinds
 
 REGIONS = ("eu-west-1", "us-east-1", "ap-south-1")
@@ -101,8 +101,9 @@ def test_every_kind_of_a_profile_appears_within_300_seeds(profile):
     assert min(drawn.values()) >= 5
 
 
-def test_everything_is_every_kind_there_is():
-    assert set(kinds("everything")) == set(KINDS)
+def test_everything_is_every_kind_there_is_but_damage_behind_a_stores_back():
+    assert set(kinds("everything")) == set(KINDS) - {ROT}
+    assert ROT in kinds("rot")
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

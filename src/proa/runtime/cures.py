@@ -141,9 +141,10 @@ class Cures:
 
     def _readable(self, write: Write) -> bool:
         """Whether the row's table can read it."""
+        schema = self._schemas.get(write.table)
         try:
-            if write.value is not None:
-                self._schemas[write.table].entries(write.key, write.value)
+            if schema and write.value is not None:
+                schema.entries(write.key, write.value)
         except ValueError:
             return False
         return True

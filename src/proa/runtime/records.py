@@ -130,7 +130,7 @@ class Records:
         """The newest first."""
         records = await self._store.conflicts(wanted)
         sides = [side for record in records for side in (record.ours, record.theirs)]
-        commits = await self._store.commits({dot: None for row in sides for dot in _dots(row)})
+        commits = await self._store.commits({dot: None for row in sides for dot in dots_of(row)})
         return [self._conflict(record, commits) for record in records]
 
     def _conflict(self, record: ConflictRecord, commits: Mapping[Dot, Commit]) -> Conflict:
@@ -149,7 +149,7 @@ class Records:
 
     def _side(self, row: Row, commits: Mapping[Dot, Commit]) -> Side:
         stamps = {row.dot: row.stamp} | {dot: commit.stamp for dot, commit in commits.items()}
-        authors = [_author(dot, stamps.get(dot, row.stamp), commits.get(dot)) for dot in _dots(row)]
+        authors = [_author(dot, stamps.get(dot, row.stamp), commits.get(dot)) for dot in dots_of(row)]
         return Side(self.decoded(row.table, row.value), authors)
 
     def decoded(self, table: str, value: bytes | None) -> Any:
@@ -250,13 +250,6 @@ def _answered(outcome: Outcome) -> Answered:
 def _lost(commit: Commit, epoch: int, one: Fate, rows: list[LostRow], parked_at: float | None) -> LostCommit:
     at, trace = wall_of(commit.stamp), trace_of(commit)
     return LostCommit(named(commit), at, epoch, commit.unit, trace, one, rows, parked_at)
-
-
-def _dots(row: Row) -> list[Dot]:
-    try:
-        return dots_of(row)
-    except msgspec.MsgspecError:
-        return [row.dot]
 
 
 def _author(dot: Dot, stamp: int, commit: Commit | None) -> Author:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from proa.app import App
+from proa.core.dedupe import HANDLED
 from proa.core.replicate.journal import Dot, Key, Row
 from proa.core.replicate.repair import Difference, Held, Stretch, Sum, difference, dots, judge, least, suspects
 from proa.core.replicate.stamp import Versions
@@ -72,7 +73,7 @@ class Repairer:
     ) -> None:
         self._region = region
         self._peers = [name for name in app.regions if name != region]
-        self._parts = list(app.schemas(strong=False))
+        self._parts = [*app.schemas(strong=False), HANDLED]
         self._every_s = app.repair_every_s
         self._store = store
         self._link = link
@@ -97,19 +98,21 @@ class Repairer:
             await self._clock.sleep(self._every_s)
             for peer in self._peers:
                 if self._region < peer:
-                    await self._round(peer)
+                    await self.round(peer)
 
-    async def _round(self, peer: str) -> None:
+    async def round(self, peer: str) -> Compared:
+        """Compare all rows with a peer's, and mend them; as far as it came where the peer cannot be asked."""
         began, total = self._clock.monotonic(), Compared()
         try:
             for part in self._parts:
                 if self._both_hold(peer, part):
                     await self._whole(peer, part, total)
         except (*AWAY, StoreFull):
-            return  # it is compared in the next round
+            return total
         mended = sum(found.mended for found in total.found)
         took_s = self._clock.monotonic() - began
         self._telemetry.emit(TablesCompared(peer, total.rows, total.exchanged, len(total.found), mended, took_s))
+        return total
 
     def _both_hold(self, peer: str, part: str) -> bool:
         """Whether both regions may hold the rows of a part of a table, so that it can be compared."""

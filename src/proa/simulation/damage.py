@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Collection, Iterator
 from itertools import product
 
@@ -95,6 +96,25 @@ class Damage(Machines):
         if (origin := self._origin(self.nodes[name])) is not None:
             self.lost_at[origin] = self.network.pulled_s.get(name, self._began_s) - self._began_s
 
+    def rot(self, name: str, nth: int) -> bool:
+        """Spoil the bytes of a row of an app's table on the region's disk, the `nth` (modulo how many there are).
+
+        What is left is no row that its table could read. False where there is none, or the file is being written.
+        """
+        connection = sqlite3.connect(self.nodes[name].disk.path / STORE_FILE, timeout=0)
+        try:
+            declared = self.app.schemas(strong=False)
+            rows = [row for row in connection.execute(_LIVING).fetchall() if row[0] in declared]
+            if rows:
+                connection.execute(_SPOIL, rows[nth % len(rows)])
+                connection.commit()
+                self.rotten = True
+        except sqlite3.OperationalError:
+            return False
+        finally:
+            connection.close()
+        return bool(rows)
+
     def heal(self, name: str | None = None) -> None:
         """Undo everything that was done to a node, or to all; what is down starts again."""
         for healed in [name] if name else list(self.nodes):
@@ -113,6 +133,10 @@ class Damage(Machines):
         if name is None:
             self.network.loss = self.network.duplicate = self.network.reorder = 0.0
             self.stale = False
+
+
+_LIVING = "SELECT tbl, key FROM rows WHERE value IS NOT NULL ORDER BY tbl, key"
+_SPOIL = "UPDATE rows SET value = zeroblob(9) WHERE tbl = ? AND key = ?"
 
 
 def _ways(a: str | Collection[str], b: str | Collection[str], *, one_way: bool = False) -> Iterator[tuple[str, str]]:

@@ -38,6 +38,8 @@ RESTART_S = 0.05
 SKEW_SHARE = 0.45
 """A clock is off by so much of the declared bound at most: any two of them are then within it."""
 PORT_CALLS_MAX = 300
+ROT_RETRY_S = 0.01
+ROWS_MAX = 1000
 Way = tuple[str, str]
 
 
@@ -414,6 +416,16 @@ async def old_disk(hands: Hands, fault: Fault) -> None:
         await asyncio.sleep(RESTART_S)
 
 
+async def rot(hands: Hands, fault: Fault) -> None:
+    """A row is spoilt on the region's disk, and after a while the region compares its rows with another one's."""
+    node, other = fault.nodes
+    while not hands.world.rot(node, int(fault.amount)):  # noqa: ASYNC110 - nothing tells when a file is free
+        await asyncio.sleep(ROT_RETRY_S)
+    hands.world.fired(fault.kind)
+    await asyncio.sleep(fault.for_s)
+    hands.world.compare(node, other)
+
+
 # How instances are drawn.
 
 
@@ -548,6 +560,13 @@ def _group(rng: Random, scene: Scene) -> Target:
     return tuple(rng.sample(candidates, size)), _long(rng, scene.longest_s), float(rng.randrange(1000))
 
 
+def _rot(rng: Random, scene: Scene) -> Target:
+    if len(scene.regions) == 1:
+        return scene.regions, 0.0, 0.0
+    return tuple(rng.sample(scene.regions, 2)), _length(rng, scene.longest_s), float(rng.randrange(ROWS_MAX))
+
+
+ROT = "rot"
 KINDS: dict[str, Kind] = {
     # Processes.
     "kill": Kind(kill, on_region(), counts=True),
@@ -584,6 +603,7 @@ KINDS: dict[str, Kind] = {
     "crash before fsync": Kind(crash("before"), _crash),
     "crash inside fsync": Kind(crash("inside"), _crash),
     "crash after fsync": Kind(crash("after"), _crash),
+    ROT: Kind(rot, _rot),
     "lost disk": Kind(lost_disk, on_region(), counts=True, destroys=True),
     "old disk": Kind(old_disk, _outlasting, counts=True, destroys=True),
 }

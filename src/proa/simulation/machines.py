@@ -77,6 +77,8 @@ class Machines:
         """The origins whose disk is gone, and since when their commits could reach nobody."""
         self.archive: Archive = {}
         """What disks that are gone had dropped from their journals."""
+        self.rotten = False
+        """Whether rows were spoilt on a disk."""
         self.stale = False
         """Whether the edge's agent takes no new assignment."""
         self.story_began_s = 0.0

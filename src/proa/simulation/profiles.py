@@ -12,7 +12,7 @@ from random import Random
 
 from proa.app import CLOCK_BOUND_MS
 from proa.simulation.case import Fault, ProfileName
-from proa.simulation.faults import KINDS, Scene
+from proa.simulation.faults import KINDS, ROT, Scene
 
 COUNT = 3
 LONGEST_SHARE = 0.3
@@ -71,12 +71,24 @@ DISK = {
     "old disk": 3,
     "kill at a port call": 2,
 }
-EVERYTHING = {kind: max(each.get(kind, 0) for each in (OUTAGE, PARTITION, CLOCK, DISK)) for kind in KINDS}
+ROTTEN = {
+    ROT: 10,
+    "kill": 2,
+    "pause": 2,
+    "partition one": 3,
+    "delay": 2,
+    "slow disk": 2,
+    "crash after fsync": 2,
+}
+EVERYTHING = {
+    kind: max(each.get(kind, 0) for each in (OUTAGE, PARTITION, CLOCK, DISK)) for kind in KINDS if kind != ROT
+}
 PROFILES: Mapping[ProfileName, Mapping[str, int]] = {
     "outage": OUTAGE,
     "partition": PARTITION,
     "clock": CLOCK,
     "disk": DISK,
+    "rot": ROTTEN,
     "everything": EVERYTHING,
 }
 """The weight of each kind of a profile; more for what strikes at a single instant, since few requests meet it."""

@@ -19,7 +19,7 @@ from proa.chaos import workload
 from proa.errors import AppNotFound, NodeFailed
 from proa.simulation.case import Case, Moment, Run
 from proa.simulation.client import Client
-from proa.simulation.faults import Injector
+from proa.simulation.faults import ROT, Injector
 from proa.simulation.history import Violation
 from proa.simulation.loop import Deadlock, run
 from proa.simulation.person import People
@@ -134,6 +134,8 @@ class _Scenario:
         world.note("world", "everything is healed")
         world.heal()
         await world.settle(SETTLE_S)
+        if any(fault.kind == ROT for fault in self._case.faults or ()):
+            await world.repaired()
         final = world.final()
         for each in self._workloads:
             await each.finish(self._clients[0], final)
@@ -159,7 +161,9 @@ class _Scenario:
             violations=violations,
             operations=len(world.history),
             operations_ok=sum(operation.outcome == "ok" for operation in world.history),
-            coverage=dict(world.faults_fired) | collisions(self._workloads, world.history),
+            coverage=dict(world.faults_fired)
+            | ({"row mended": world.mended} if world.mended else {})
+            | collisions(self._workloads, world.history),
             trace_hash=world.trace_hash,
             simulated_s=round(world.now, 3),
             timeline=self._story(violations),

@@ -19,6 +19,7 @@ import asyncio
 import functools
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack
+from itertools import combinations
 from random import Random
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -34,6 +35,8 @@ from proa.core.situation import Situation
 from proa.declare.http import Request
 from proa.errors import NotFound
 from proa.nodes.plane import rules_for
+from proa.runtime.region import Region
+from proa.runtime.repairer import Compared
 from proa.simulation.client import Reply
 from proa.simulation.damage import Damage
 from proa.simulation.escapes import guarded
@@ -45,6 +48,7 @@ from proa.simulation.process import Life
 from proa.simulation.state import final_of
 
 T = TypeVar("T")
+REPAIRS_MAX = 5
 START_WITHIN_S = 30.0
 LOOK_S = 0.1
 REQUEST_TIMEOUT_S = 10.0
@@ -123,6 +127,8 @@ class World(Damage):
             rules = msgspec.structs.replace(rules, beat_max_s=beat_every_s)
         super().__init__(app, seed, rules, policy, rtt_ms=rtt_ms, timeline=timeline)
         self.history: list[Operation] = []
+        self.mended = 0
+        """Rows that regions found to be different and mended."""
         self._always: list[Invariant] = []
         self._finally: list[Invariant] = []
         self._stack = ExitStack()
@@ -206,9 +212,9 @@ class World(Damage):
 
     def final(self) -> Final:
         """What every store holds on its disk at this moment."""
-        return final_of(
-            self.app, {name: host.disk.path for name, host in self.nodes.items()}, self.lost_at, self.archive
-        )
+        folders = {name: host.disk.path for name, host in self.nodes.items()}
+        final = final_of(self.app, folders, self.lost_at, self.archive)
+        return msgspec.structs.replace(final, mended=self.rotten)
 
     # What people do.
 
@@ -288,6 +294,36 @@ class World(Damage):
             AssertionError: they never did; it says what was missing.
         """
         await self._gone(self.unsettled, within_s)
+
+    async def repaired(self) -> None:
+        """Let regions compare all rows and mend them, until they find nothing any more.
+
+        Raises:
+            AssertionError: they find something every time.
+        """
+        for _ in range(REPAIRS_MAX):
+            if not sum([await self._compared(one, other) for one, other in combinations(self.app.regions, 2)]):
+                return
+        raise AssertionError("rows of regions differ, and are not mended")
+
+    async def _compared(self, one: str, other: str) -> int:
+        round_ = self.compare(one, other)
+        assert round_ is not None, f"{one} does not serve"
+        return len((await round_).found)
+
+    def compare(self, one: str, other: str) -> asyncio.Task[Compared] | None:
+        """Let a region compare its rows with another one's, and mend them; None where it does not serve."""
+        region, life = self.region(one), self.nodes[one].life
+        if region is None or life is None or life.halted:
+            return None
+        return life.run(lambda: life.spawn(self._round(region, other)))
+
+    async def _round(self, region: Region, other: str) -> Compared:
+        compared = await region.repairer.round(other)
+        for found in compared.found:
+            self.note(region.name, f"{found.key} is another one in {other}: {'mended' if found.mended else 'left'}")
+        self.mended += sum(found.mended for found in compared.found)
+        return compared
 
     def unsettled(self) -> str:
         """What is not settled yet; empty when everything is."""

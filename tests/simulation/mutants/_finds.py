@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 APPS = ("active_passive", "active_active", "confirmed_pair")
-PROFILES = ("everything", "outage", "partition", "clock", "disk")
+PROFILES = ("everything", "outage", "partition", "clock", "disk", "rot")
 PLACES = tuple((f"proa.simulation.workloads.standard:{app}", profile) for profile, app in product(PROFILES, APPS))
 """The standard apps and profiles, in the order in which a search goes through them."""
 FILE = Path(__file__).parent / "found.json"

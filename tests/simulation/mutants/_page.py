@@ -16,7 +16,7 @@ is ([`tests/simulation/mutants`](../../tests/simulation/mutants)). The standard 
 must find every one of them, and Proa without them must hold under the same seeds.
 
 *Runs* is how many scenarios it took (90 requests and 3 faults in about 30 simulated seconds each), going through both
-standard apps and all five profiles seed by seed; *seconds* is the time they took on one core. The tests run each find
+standard apps and all six profiles seed by seed; *seconds* is the time they took on one core. The tests run each find
 again: `pytest tests/simulation/test_mutants.py`.
 
 | planted bug | found by | app | profile | seed | runs | seconds |

@@ -83,7 +83,10 @@ def dots_of(row: Row) -> list[Dot]:
         return [row.dot]
     from proa.core.replicate.siblings import siblings_of  # a row that one region alone wrote never needs them
 
-    return [(one.origin, one.seq) for one in siblings_of(row)]
+    try:
+        return [(one.origin, one.seq) for one in siblings_of(row)]
+    except msgspec.MsgspecError:
+        return [row.dot]  # a damaged row; whoever looks into it fails, and anti-entropy mends it
 
 
 def verdict(policy: Merge, kept: Row) -> str:

@@ -69,7 +69,12 @@ class Tables:
         if table not in self.indexed:
             return
         found = self._writer.execute(SQL["value"], (table, key)).fetchone()
-        before, after = self._entries(table, key, found and found[0]), self._entries(table, key, value)
+        try:
+            before = self._told(table, key, found and found[0])
+        except ValueError:  # a damaged row may have any entries, one of another declaration has none
+            self.remake(table, key, value)
+            return
+        after = self._entries(table, key, value)
         for index in self._schemas[table].indexes:
             old, new = before.get(index), after.get(index)
             if old != new:
@@ -87,12 +92,13 @@ class Tables:
 
     def _entries(self, table: str, key: str, value: bytes | None) -> Mapping[str, str]:
         """A row's entries. One that this declaration cannot read, from a peer with another one, is kept without."""
-        if value is None:
-            return {}
         try:
-            return self._schemas[table].entries(key, value)
+            return self._told(table, key, value)
         except ValueError:
             return {}
+
+    def _told(self, table: str, key: str, value: bytes | None) -> Mapping[str, str]:
+        return {} if value is None else self._schemas[table].entries(key, value)
 
     def _rebuild(self, table: str) -> None:
         self._writer.execute(SQL["drop_index_entries"], (table,))

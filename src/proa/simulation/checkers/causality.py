@@ -1,7 +1,7 @@
 """Nothing stands without what it was built on, in no region and at no time.
 
 - A region applies a commit after those that it depends on. The order is still to be seen: a row's local version says
-  when it was written there. Rows that several commits made, regions that rebuilt rows, and commits that have left the
+  when it was written there. Rows that several commits made, that were rebuilt or mended, and commits that have left the
   journal, which may have come with a snapshot, do not tell.
 - What read a row of a commit that was set aside is set aside too.
 - An epoch starts from its cut: whoever writes `active` rows in it has every commit up to there.
@@ -26,7 +26,8 @@ def check(final: Final) -> list[Violation]:
     found: list[str] = []
     for region in sorted(final.regions):
         state = final.regions[region]
-        found += _told(region, "before what it depends on", _early(state))
+        if not final.mended:
+            found += _told(region, "before what it depends on", _early(state))
         found += _told(region, "though it read what was set aside", _orphans(state))
     commits = {dot: commit for state in final.regions.values() for dot, commit in state.journal.items()}
     found += _told("a region", "without all that its epoch starts from", _behind(commits, final))
