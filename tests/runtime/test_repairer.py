@@ -12,8 +12,11 @@ from proa import App, merge
 from proa.core.replicate.compaction import Retention
 from proa.core.replicate.journal import Commit
 from proa.core.replicate.merge import Counter
+from proa.core.replicate.repair import Stretch
 from proa.core.roles import Assignment, Cut
+from proa.errors import NotResident
 from proa.ports import Committed
+from proa.runtime.cures import Rows
 from proa.runtime.events import RowsDiverged, TablesCompared
 from support.inproc import system
 
@@ -459,3 +462,33 @@ async def exchanged(s):
         part = await s["eu"].repairer.compare("us", "notes", start, mend=False)
         total, start = total + part.exchanged, part.next
     return total
+
+
+def test_rows_that_only_some_regions_may_hold_are_compared_between_those_alone(tmp_path):
+    app = App("clinic", regions=["eu", "us", "ap"], repair_every_s=0.0)
+    people = app.table("people", Note, key="id", residency=["eu", "ap"])
+
+    @app.put("/people/{id}")
+    async def write(id: str, person: Note) -> None:
+        await people.put(person)
+
+    async def story(s):
+        for number in range(10):
+            key = f"{number:05}"
+            assert (await s.request("eu", "PUT", f"/people/{key}", {"id": key, "text": "t"})).status == 204
+        await s.settled()
+        (part,) = app.schemas(strong=False)
+        damage(s, "ap", FLIP, note("rot"))
+        assert await compare(s, "eu", "ap", mend=True, table=part) == [("00007", "other bytes", True)]
+        with pytest.raises(NotResident):
+            await s["eu"].repairer.compare("us", part, mend=True)
+        asked = msgspec.msgpack.encode([Stretch(part, "", None, 0.0, 10)])
+        with pytest.raises(NotResident):
+            await s["eu"].methods()["repair.sums"]("us", asked)
+        with pytest.raises(NotResident):
+            await s["eu"].methods()["repair.rows"]("us", msgspec.msgpack.encode(Rows([(part, "00007")], [])))
+        sent = await s["eu"].methods()["repair.commits"]("us", msgspec.msgpack.encode([("eu/1", 8)]))
+        assert b"00007" not in sent
+        assert b"00007" in await s["eu"].methods()["repair.commits"]("ap", msgspec.msgpack.encode([("eu/1", 8)]))
+
+    play(tmp_path, story, app)
