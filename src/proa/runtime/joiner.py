@@ -85,6 +85,7 @@ class Joiner:
         self.needed = True
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._take(peer, terms))
+            self._task.add_done_callback(lambda task: task.cancelled() or task.exception())  # whoever waits is told
         return self._task
 
     async def merged(self) -> None:

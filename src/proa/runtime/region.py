@@ -16,6 +16,7 @@ import msgspec
 from proa.app import App
 from proa.core.dedupe import Outcome
 from proa.core.replicate.records import ConflictRecord
+from proa.core.replicate.snapshot import joinable
 from proa.core.replicate.stamp import Versions, covers
 from proa.core.residency import resident
 from proa.core.roles import Assignment
@@ -138,7 +139,11 @@ class Region:
             return None
         from proa.runtime.passage import Passage  # an app without such rows never needs it
 
-        return Passage(self.name, self.store, [name for name in self.app.schemas(strong=False) if resident(name)])
+        return Passage(self.name, self.store, self._parts())
+
+    def _parts(self) -> list[str]:
+        """The parts of tables that only some regions may hold."""
+        return [name for name in self.app.schemas(strong=False) if resident(name)]
 
     def _confirmations(self) -> Confirmations | None:
         """Who waits for other regions, where any route does."""
@@ -210,7 +215,8 @@ class Region:
         if self.streams:
             self.streams.start()
         loop = asyncio.get_running_loop()
-        self._compacting = loop.create_task(self.compactor.run())
+        if joinable(self.app.regions, self._parts()):
+            self._compacting = loop.create_task(self.compactor.run())
         self._coming_up = loop.create_task(self._come_up())
         self.repairer.start()
         await asyncio.wait([self._coming_up], timeout=START_WAIT_S)

@@ -25,7 +25,7 @@ from proa.simulation.loop import Deadlock, run
 from proa.simulation.person import People
 from proa.simulation.profiles import draw
 from proa.simulation.story import story
-from proa.simulation.workloads.catalogue import all_for, collisions, drawn, retained, verdict
+from proa.simulation.workloads.catalogue import all_for, collisions, drawn, fitting, retained, verdict
 from proa.simulation.workloads.pace import instants
 from proa.simulation.world import World
 
@@ -75,10 +75,10 @@ class _Scenario:
             beat_every_s=BEAT_EVERY_S,
             timeline=timeline,
         )
-        fitting = all_for(app, None) or all_for(app, _authored(case.app))
-        if not fitting:
+        able = all_for(app, None) or all_for(app, _authored(case.app))
+        if not able:
             raise AppNotFound(f"{case.app}: no workload fits it")
-        self._workloads = drawn(fitting, self._world.stream("workloads"))
+        self._workloads = drawn(fitting(able, self._world.app), self._world.stream("workloads"))
         self._found: list[Violation] = []
 
     async def play(self) -> Run:

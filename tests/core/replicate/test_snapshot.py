@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from proa.core.replicate.journal import Row
 from proa.core.replicate.merge import LastWriter, resolve
-from proa.core.replicate.snapshot import joined
+from proa.core.replicate.snapshot import joinable, joined
 
 ORIGINS = ("eu/1", "us/1")
 POLICY = LastWriter()
@@ -43,6 +43,15 @@ def test_a_row_made_of_a_commit_that_they_have_set_aside_gives_way():
     late = row("ap/1", 80, 80)
     sound = row("ap/1", 79, 79)
     assert joined(POLICY, late, sound, {"ap/1": 80}, {"ap/1": 80}) == sound
+
+
+def test_every_region_needs_one_that_may_hold_all_that_it_may():
+    regions = ["eu", "us", "ap"]
+    assert joinable(regions, []) is True
+    assert joinable(regions, ["people@eu+us"]) is True
+    assert joinable(regions, ["people@eu"]) is False
+    assert joinable(regions, ["people@eu+us", "people@ap+us"]) is False
+    assert joinable(["eu"], ["people@eu"]) is True
 
 
 WRITES = st.lists(st.tuples(st.sampled_from(ORIGINS), st.booleans(), st.booleans()), max_size=8)

@@ -8,7 +8,7 @@ one whose commits it never had is new to it. (So join causal CRDTs with a common
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -63,6 +63,14 @@ class Page(msgspec.Struct, frozen=True):
 def gives(region: str, taker: str, parts: Iterable[str]) -> bool:
     """Whether `region` may hold everything, of these parts of tables, that `taker` may hold."""
     return all(may_hold(region, part) or not may_hold(taker, part) for part in parts)
+
+
+def joinable(regions: Sequence[str], parts: Collection[str]) -> bool:
+    """Whether each region finds another one that can give it all that it may hold."""
+    others = ([other for other in regions if other != region] for region in regions)
+    return len(regions) == 1 or all(
+        any(gives(other, region, parts) for other in able) for region, able in zip(regions, others, strict=True)
+    )
 
 
 def visible(page: Page, region: str) -> Page:

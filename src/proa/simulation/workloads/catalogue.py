@@ -56,12 +56,22 @@ def drawn(workloads: Sequence[Workload], rng: Random) -> list[Workload]:
     return first + rng.sample(others, min(AT_ONCE - len(first), len(others)))
 
 
+def fitting(workloads: Sequence[Workload], app: App) -> list[Workload]:
+    """Those whose tables the app has."""
+    resident = any(table.residency for table in app.tables.values())
+    return [workload for workload in workloads if resident or not isinstance(workload, Guests)]
+
+
 def retained(app: App, seed: int) -> App:
-    """The app with journals that are kept so shortly that they are compacted within a run: a standard app, at times."""
+    """The app with journals that are kept so shortly that they are compacted within a run: a standard app, at times.
+
+    Without its resident tables: no region could give another one all of them, so nothing would be compacted.
+    """
     rng = Random(f"{seed}/retention")  # noqa: S311 - to be repeated
     if app not in (standard.active_active, standard.active_passive) or rng.random() > RETAINED_SHARE:
         return app
     short = copy(app)
+    short.tables = {name: table for name, table in app.tables.items() if not table.residency}
     short.journal_retention_s = rng.uniform(0.2, 2.0)
     short.journal_retention_max_s = short.journal_retention_s + rng.uniform(0.1, 2.0)
     return short
