@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from pydantic import BaseModel
 
-from proa import App, Context, Header, Objectives, Page, Response, add, append, assign, merge, remove
+from proa import App, Context, Header, Objectives, Page, Response, add, append, assign, bounded, merge, remove, strong
 
 
 @dataclass
@@ -132,3 +132,13 @@ async def cancel(id: str) -> None:
 @app.health(every_s=5, fail_after=3)
 async def payments_reachable() -> bool:
     return True
+
+
+@app.get("/levels/{id}")
+async def leveled(id: str) -> list[Order | None]:
+    one: Order = await orders.get(id, level=bounded(5))
+    none: Order | None = await orders.get(id, None, level=bounded(0.5))
+    left: Stock = await stock.get(id, level=strong)
+    page: Page[Reading] = await readings.query(id, level=bounded(1))
+    assert left.left + len(page.rows)
+    return [one, none, *await orders.get_many([id], level=bounded(1))]

@@ -31,6 +31,7 @@ async def wrong() -> None:
     await orders.put(Order("a"), only_if=lambda old: old.id == "a")  # expected: reportOptionalMemberAccess
     await orders.by("by_x").query("a", limit="x")  # expected: reportArgumentType
     await sorted_orders.get("a")  # expected: reportCallIssue
+    await orders.get("a", level="strong")  # expected: reportArgumentType
     _ = row.left  # expected: reportAttributeAccessIssue
 
 
