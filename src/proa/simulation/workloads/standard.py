@@ -30,8 +30,8 @@ REGIONS = ("eu-west-1", "us-east-1", "ap-southeast-1")
 ACCOUNTS: tuple[str, ...] = ("a", "b", "c")
 OPENING = 100
 """What each account holds at first."""
-WHERE = {"west": ("eu-west-1", "us-east-1"), "east": ("us-east-1", "ap-southeast-1")}
-"""Sets of regions that alone may hold a guest: two have one region in common, one region is in neither's other."""
+WHERE = {"west": ("eu-west-1", "us-east-1"), "world": REGIONS}
+"""Sets of regions that alone may hold a guest. Whoever is in several has another one in all of them, to join from."""
 PAGE = 2
 """Rows of a page of an index."""
 TIMEOUT_S = 2.0
