@@ -248,6 +248,7 @@ def test_a_move_beside_a_write_elsewhere_leaves_two_of_which_the_later_shows_unt
         await running.settled()
         cut_off(running, "de")
         await register(running, "eu", "anna", "FR", "moved")
+        await asyncio.sleep(0.01)  # a later stamp
         await register(running, "de", "anna", "DE", "meanwhile")
         mend(running)
         await running.settled()
