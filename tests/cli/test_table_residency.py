@@ -1,0 +1,52 @@
+"""`proa table residency`: what it prints, and what its exit code says."""
+
+import pytest
+
+from proa.cli import table
+from proa.cli.output import FAILED, OK, VIOLATED
+
+ROWS = {"what": "rows", "table": "people@de+eu", "regions": ["de", "eu"], "count": 3}
+
+
+def said(*forbidden, held=(ROWS,), lacking=()):
+    return {"held": list(held), "forbidden": list(forbidden), "lacking": list(lacking)}
+
+
+class Asked:
+    """A system whose regions answer what a test wants."""
+
+    def __init__(self, answers):
+        self.answers = answers
+
+    def ask_all(self, path):
+        assert path == "residency"
+        return self.answers
+
+    def regions(self, _):
+        return ("eu", "us")
+
+
+@pytest.mark.parametrize(
+    ("answers", "code"),
+    [
+        ({"eu": said(), "us": said(held=())}, OK),
+        ({"eu": said(), "us": said(ROWS)}, VIOLATED),
+        ({"eu": said()}, FAILED),
+    ],
+)
+@pytest.mark.parametrize("json", [False, True])
+def test_the_exit_code_says_whether_every_region_holds_only_what_it_may(monkeypatch, answers, code, json):
+    monkeypatch.setattr(table.Common, "system", lambda *_: Asked(answers))
+    assert table.residency("app", common=table.Common(json=json)) == code
+
+
+def test_what_is_forbidden_and_what_is_lacking_is_named(monkeypatch, capsys):
+    answers = {"eu": said(), "us": said(ROWS, lacking=["eu/1:7"])}
+    monkeypatch.setattr(table.Common, "system", lambda *_: Asked(answers))
+    table.residency("app")
+    told = capsys.readouterr()
+    assert [line.split() for line in told.out.splitlines()[1:]] == [
+        ["eu", "de+eu", "people", "rows", "3"],
+        ["us", "de+eu", "people", "rows", "3", "FORBIDDEN"],
+    ]
+    assert "us lacks rows of 1 commits that nobody within reach has: eu/1:7" in told.err
