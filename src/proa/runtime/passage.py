@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from proa.core.replicate.snapshot import Page, gives, visible
-from proa.core.replicate.stamp import Origin, Versions
+from proa.core.replicate.stamp import Origin, Versions, region_of
 from proa.core.residency import Gap, Passing, helping, passing
 from proa.errors import LinkRefused
 from proa.ports import RegionStore, Terms
@@ -83,6 +83,10 @@ class Passage:
             for origin, epoch in found.items()
             if epoch and all(other.get(origin, 0) <= own.get(origin, 0) for other in others)
         }
+
+    def stuck_regions(self) -> set[str]:
+        """The regions of which some peer cannot give all commits: every other one is asked how far it can go."""
+        return {region_of(origin) for stuck in self.stuck.values() for origin in stuck}
 
     async def lacking(self) -> list[Gap]:
         """What to ask for next: a stretch after the other, since some of it may never be found."""

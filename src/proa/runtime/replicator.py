@@ -207,7 +207,8 @@ class Replicator:
         if self._passage:
             reach = (other.cursors for other in self.peers.values() if other.reachable)
             settled = self._passage.settled(peer, self.terms, reach)
-            pull = replace(pull, settled=settled, gaps=await self._passage.lacking())
+            direct = [name for name in direct if name not in self._passage.stuck_regions()]
+            pull = replace(pull, direct=direct, settled=settled, gaps=await self._passage.lacking())
         asked_at = self._clock.monotonic()
         reply = await self._link.call(peer, "pull", _encode(pull), timeout_s=PULL_WAIT_S + PULL_TIMEOUT_S)
         pulled = _decode_pulled(reply)
