@@ -25,8 +25,11 @@ from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
 from proa.observe.hub import Hub
 from proa.runtime.authority import Authority
 from proa.runtime.clock import SystemClock, SystemEntropy
+from proa.runtime.freshness import Freshness
 from proa.runtime.gateway import Router
 from proa.runtime.invoke import Invoker
+from proa.runtime.levels import Levels
+from proa.runtime.session import Sessions
 
 HERE = Path(__file__).parent
 REGION = "eu-west-1"
@@ -84,7 +87,10 @@ async def prepared() -> InProcess:
     global_store = SqliteGlobalStore(in_memory("bench-global"), clock, inline)
     store = SqliteRegionStore(in_memory("bench-region"), REGION, clock, inline, permit=authority.permit)
     await store.assume(Identity(1, entropy.token()))
-    invoker = Invoker(app, REGION, (store, global_store), authority, clock, entropy, Hub())
+    stores, nobody = (store, global_store), None  # there are no peers, and nothing that is measured asks for one
+    sessions = Sessions(REGION, stores, nobody, authority, nobody, clock)
+    levels = Levels(stores, authority, Freshness(REGION, [], stores, nobody, clock, authority), sessions, clock)
+    invoker = Invoker(app, REGION, stores, authority, clock, entropy, Hub(), levels)
     return InProcess(Router(app.routes), invoker, store, global_store)
 
 

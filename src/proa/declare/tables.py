@@ -158,7 +158,9 @@ class BaseTable(Generic[T]):
             await self._claim(write.key, row)
         if only_if is not None and not only_if(await self._get(write.key, None, write.key)):
             raise ConditionFailed(f"{self.name} keeps the row{self._named(write.key)} as it is")
-        await self._write(write)
+        if len(self.parts) > 1:
+            await self._leave_others(write)
+        current_unit().write(self, write)
 
     async def insert(self, row: T) -> None:
         """Write a row that is not there yet; AlreadyExists where one is."""
@@ -167,7 +169,9 @@ class BaseTable(Generic[T]):
             await self._claim(write.key, row)
         if await current_unit().get(self, write.key) is not None:
             raise AlreadyExists(f"{self.name} has a row{self._named(write.key)}")
-        await self._write(write)
+        if len(self.parts) > 1:
+            await self._leave_others(write)
+        current_unit().write(self, write)
 
     async def replace(self, row: T) -> None:
         """Write a row over the one that is there; NotFound where none is."""
@@ -175,16 +179,16 @@ class BaseTable(Generic[T]):
         if self.mode == "home":
             await self._claim(write.key, row)
         await self._get(write.key, _MISSING, write.key)
-        await self._write(write)
-
-    async def _write(self, write: Write) -> None:
-        """Hand a row's write to the unit; one that stood in another part of the table leaves it in the same commit."""
-        unit = current_unit()
         if len(self.parts) > 1:
-            for part in await unit.standing(self, write.key):
-                if part != write.table:
-                    unit.write(self, Write(part, write.key, None, self.mode))
-        unit.write(self, write)
+            await self._leave_others(write)
+        current_unit().write(self, write)
+
+    async def _leave_others(self, write: Write) -> None:
+        """A row that stood in another part of the table leaves it in the commit that writes it to this one."""
+        unit = current_unit()
+        for part in await unit.standing(self, write.key):
+            if part != write.table:
+                unit.write(self, Write(part, write.key, None, self.mode))
 
     def _unfit(self, error: ValueError) -> Unprocessable:
         """What a client is told of a value that cannot be a key or an index's entry."""
@@ -355,7 +359,9 @@ class BaseTable(Generic[T]):
             )
         if self.home:
             await self._claim(key, row)
-        await self._write(write)
+        if len(self.parts) > 1:
+            await self._leave_others(write)
+        current_unit().write(self, write)
         return row
 
     async def _delete(self, key: str, only_if: Condition[T] | None, name: object) -> None:

@@ -139,11 +139,10 @@ class Authority:
         """`ports.Permit`: asked by the region's store just before it writes."""
         if refused := self.refusal():
             return refused
-        if any(write.mode == "active" for write in batch.writes) and not (
-            batch.epoch == self.epoch and self.may_write_active()
-        ):
+        modes = {write.mode for write in batch.writes}
+        if "active" in modes and not (batch.epoch == self.epoch and self.may_write_active()):
             return Fenced(NotActive.code, f"{self._region} is {self.role} in epoch {self.epoch}")
-        claimed = bool(batch.places) or not any(write.mode == "home" for write in batch.writes)
+        claimed = bool(batch.places) or "home" not in modes
         if not claimed or (batch.places and not self.may_acknowledge(batch.epoch, batch.places)):
             return Fenced(NotHome.code, f"{self._region} is {self.role} in epoch {self.epoch}, not {batch.epoch}")
         return None

@@ -280,7 +280,8 @@ class Invoker:
         """One run and one commit; None where a race was lost."""
         unit = self._unit(call)
         try:
-            answer, keep_writes = await self._at_home(call, unit)
+            handle = self._at_home if call.route.unit == "home" else self._handle
+            answer, keep_writes = await handle(call, unit)
         except Elsewhere as elsewhere:
             return await self.resolve(call, elsewhere.place)
         except ProaError:
@@ -296,15 +297,16 @@ class Invoker:
         self, call: Invocation, unit: Unit, store: Store, answer: Answer, *, keep_writes: bool
     ) -> Answer | None:
         """The answer once what the unit did is durable; None where a race was lost."""
-        outcome = self._outcome(call, answer, unit.holders) if call.key and answer.status < 500 else None
-        if unit.holders or call.route.acknowledge == "peer":
-            self._check_holders(call, unit.holders, outcome if store == "global" else None)
+        holders, by_peer = unit.holders, call.route.acknowledge == "peer"
+        outcome = self._outcome(call, answer, holders) if call.key and answer.status < 500 else None
+        if holders or by_peer:
+            self._check_holders(call, holders, outcome if store == "global" else None)
         batch = unit.batch(store, outcome, self._authority.epoch, keep_writes=keep_writes)
         result = await (self._regional.commit(batch) if store == "regional" else self._commit_globally(batch))
         match result:
             case Committed():
                 call.outcome, call.places = outcome, batch.places
-                if call.session or call.route.acknowledge == "peer":
+                if call.session or by_peer:
                     await self._durable(call, unit, result, batch.epoch)
                 return self._acknowledged(answer, batch) if unit.fenced_rows else answer
             case Conflict():
@@ -354,8 +356,6 @@ class Invoker:
         Raises:
             Elsewhere: that is another region, or not known.
         """
-        if call.route.unit != "home":
-            return await self._handle(call, unit)
         try:
             handled = await self._handle(call, unit)
         except HttpError:

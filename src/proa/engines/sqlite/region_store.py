@@ -616,8 +616,14 @@ class SqliteRegionStore:
 
     def publish(self) -> None:
         self._durable_cursors = dict(self._cursors)
-        self._durable_floors = self._base.reach
+        if self._base.floors:
+            self._durable_floors = self._base.reach
         self._news.ring()
+        if self._doubled or self._raised:
+            self._tell()
+
+    def _tell(self) -> None:
+        """What the batch had to say of merges, now that it is durable."""
         doubled, self._doubled = self._doubled, []
         for ours, theirs in doubled:
             if self.on_doubled:
