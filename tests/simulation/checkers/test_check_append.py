@@ -1,10 +1,10 @@
 """Lists: what was appended stays, once and in order; a last-writer list never falls back."""
 
 import pytest
-from check_histories import commit, involved, op, outcome, regional, row, store, strong
 
 from proa.simulation.checkers import append
 from proa.simulation.history import Final
+from support.histories import commit, involved, op, outcome, regional, row, store, strong
 
 A = op(0, "append", "a", ["a"], at=(0, 1))
 B = op(1, "append", "b", ["a", "b"], at=(2, 3))

@@ -2,11 +2,11 @@
 
 from itertools import product
 
-from check_histories import involved, op, regional, row, strong
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proa.simulation.checkers import bank
+from support.histories import involved, op, regional, row, strong
 
 OPENING = {"a": 10, "b": 10, "c": 10}
 AB = op(0, "transfer", ("a", "b", 3))

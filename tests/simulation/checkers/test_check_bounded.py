@@ -1,11 +1,11 @@
 """Bounded reads: what was acknowledged long enough before, and counts, is in what they show."""
 
 import pytest
-from check_histories import involved, op, store
 
 from proa.core.plan import Plan
 from proa.simulation.checkers.bounded import check
 from proa.simulation.history import Control, Final
+from support.histories import involved, op, store
 
 CALM = Final({"eu": store(cursors={"eu/1": 3})}, store())
 

@@ -1,12 +1,12 @@
 """Causality: nothing stands without what it was built on."""
 
-from check_histories import commit, store
 from msgspec.structs import replace
 
 from proa.core.replicate.journal import Row, Write
 from proa.core.roles import Cut
 from proa.simulation.checkers.causality import check
 from proa.simulation.history import Control, Final
+from support.histories import commit, store
 
 CAUSE = commit("eu/1", 1, {"a": b"1"})
 EFFECT = commit("us/1", 1, {"b": b"2"}, deps={"eu/1": 1}, reads=[("eu/1", 1)])

@@ -1,7 +1,6 @@
 """Control: what moved roles was approved, step by step, and kept its promise."""
 
 import pytest
-from check_histories import commit, involved, op, store
 from msgspec.structs import replace
 
 from proa.core.audit import Head, append
@@ -9,6 +8,7 @@ from proa.core.plan import Approval, Loss, Plan, digest
 from proa.core.replicate.journal import Write
 from proa.simulation.checkers.control import check
 from proa.simulation.history import Control, Final
+from support.histories import commit, involved, op, store
 
 WALK = ("request", "gate", "approve", "fence", "catch_up", "promote", "shift", "verify", "done")
 ASKED = Plan("000001", "failover", "eu", "us", 1, "anna", step="done", cut={"eu/1": 5}, new_epoch=2)

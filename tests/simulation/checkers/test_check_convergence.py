@@ -3,7 +3,6 @@
 import random
 
 import pytest
-from check_histories import applied, commit, involved, op, outcome, store
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -12,6 +11,7 @@ from proa.core.replicate.merge import order
 from proa.core.replicate.stamp import covers, join
 from proa.simulation.checkers.convergence import check
 from proa.simulation.history import Final
+from support.histories import applied, commit, involved, op, outcome, store
 
 C1 = commit("eu/1", 1, {"a": b"1", "b": b"1"}, stamp=10, key="k")
 C2 = commit("us/1", 1, {"a": b"2"}, stamp=20, versions={"eu/1": 1})

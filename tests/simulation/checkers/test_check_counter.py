@@ -1,9 +1,9 @@
 """Counters: a value lies between what had surely been added and what may have been."""
 
 import pytest
-from check_histories import involved, op, regional, row, strong
 
 from proa.simulation.checkers import counter
+from support.histories import involved, op, regional, row, strong
 
 HISTORY = [
     op(0, "add", 2, at=(0, 1)),

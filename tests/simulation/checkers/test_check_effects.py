@@ -1,10 +1,10 @@
 """Effects: one key, one row, one answer; a pair that two regions made is listed."""
 
-from check_histories import commit, involved, op, outcome, regional, row, store, strong
 from msgspec.structs import replace
 
 from proa.simulation.checkers import effects
 from proa.simulation.history import Final
+from support.histories import commit, involved, op, outcome, regional, row, store, strong
 
 FIRST = op(0, "charge", result=(200, b"1"), idempotency_key="k", region="eu")
 AGAIN = op(1, "charge", result=(200, b"1"), idempotency_key="k", region="eu", at=(2, 3))

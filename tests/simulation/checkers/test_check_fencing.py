@@ -1,12 +1,12 @@
 """Fencing: acknowledgements of two epochs never overlap, and one region acknowledges in an epoch."""
 
 import pytest
-from check_histories import involved, op, store
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proa.simulation.checkers.fencing import check
 from proa.simulation.history import NEVER, Final
+from support.histories import involved, op, store
 
 FINAL = Final({}, store())
 

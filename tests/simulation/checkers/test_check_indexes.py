@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-from check_histories import store
-
 from proa.app import App
 from proa.core.replicate.journal import Row
 from proa.simulation.checkers import indexes
 from proa.simulation.history import Final
+from support.histories import store
 
 
 @dataclass

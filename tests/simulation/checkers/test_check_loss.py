@@ -1,9 +1,8 @@
 """Losses: what was acknowledged and is gone is listed, or young enough for the declared RPO."""
 
-from check_histories import commit, involved, op, outcome, regional, store, strong
-
 from proa.simulation.checkers import loss
 from proa.simulation.history import Final
+from support.histories import commit, involved, op, outcome, regional, store, strong
 
 ADD = op(0, "add", "a", at=(0, 1), region="eu", idempotency_key="k")
 GONE = frozenset({"eu/1"})

@@ -2,12 +2,12 @@
 
 from itertools import permutations
 
-from check_histories import commit, involved, op, regional, row, store, strong
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proa.simulation.checkers.register import Verdict, check, judge, linearizable
 from proa.simulation.history import NEVER, Final
+from support.histories import commit, involved, op, regional, row, store, strong
 
 
 def value(of):

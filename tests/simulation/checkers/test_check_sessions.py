@@ -1,10 +1,9 @@
 """Sessions: what a client has been past is not shown to it again, and losses are told of where there are any."""
 
-from check_histories import involved, op, store
-
 from proa.core.roles import Cut
 from proa.simulation.checkers.sessions import check
 from proa.simulation.history import Control, Final
+from support.histories import involved, op, store
 
 CALM = Final({"eu": store(cursors={"eu/1": 3})}, store())
 CUT = Final({"eu": store(cursors={"eu/1": 3})}, store(), control=Control(cuts=(Cut(2, "us/1", 4),)))

@@ -1,9 +1,8 @@
 """Sets: nothing acknowledged is missing, nothing is there that was not asked for."""
 
-from check_histories import commit, involved, op, regional, store, strong
-
 from proa.simulation.checkers import sets
 from proa.simulation.history import Final
+from support.histories import commit, involved, op, regional, store, strong
 
 A = op(0, "add", "a", at=(0, 1))
 B = op(1, "add", "b", at=(2, 3))

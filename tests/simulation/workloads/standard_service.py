@@ -52,7 +52,9 @@ class FakeUnit:
         return parts
 
     async def standing(self, table, key):
-        return [part for part in self._parts(table) if self._read((part, key))]
+        """There is one store, which every region's requests are run in: a row leaves whatever part it stands in."""
+        self._parts(table)
+        return [part for part in table.parts if self._read((part, key))]
 
     def now(self):
         return asyncio.get_running_loop().time()
@@ -71,7 +73,7 @@ class FakeUnit:
         """There is one region here: it is the home of every row."""
 
     def write(self, table, write):
-        if not may_hold(self._region, write.table):
+        if write.value is not None and not may_hold(self._region, write.table):
             raise not_resident(table.name, self._region, holders(write.table))
         self.writes[write.table, write.key] = write
 

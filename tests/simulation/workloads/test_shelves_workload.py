@@ -1,9 +1,9 @@
 """Shelves: what a reading of an index must find, and what it must not."""
 
 import pytest
-from check_histories import op, regional, strong
 
 from proa.simulation.workloads.shelves import Shelves
+from support.histories import op, regional, strong
 
 
 def placed(number, shelf, place, at, item="1", lasts_s=None, outcome="ok"):

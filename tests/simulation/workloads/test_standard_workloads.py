@@ -36,7 +36,7 @@ def test_a_service_without_defects_passes_every_workload(app, seed):
 @pytest.mark.parametrize(("app", "count"), EVERY, ids=NAMES)
 def test_every_workload_fits_its_app_and_collides(app, count):
     service, workloads = Service(app), all_for(app)
-    violations(service, workloads)
+    violations(service, workloads, acts=80)
     assert len(workloads) == count
     assert [name for name, count in collisions(workloads, service.history).items() if count == 0] == []
 
