@@ -303,8 +303,8 @@ class Replicator:
         if pull.format > FORMAT:
             raise LinkRefused(f"{caller} speaks journal format {pull.format}; {self._region} knows up to {FORMAT}")
         if caller in self.peers:
-            self.peers[caller].passed, self.peers[caller].gaps = pull.after, pull.gaps
-            self.peers[caller].own, self.peers[caller].passed = pull.own, pull.after
+            peer = self.peers[caller]
+            peer.own, peer.passed, peer.gaps = pull.own, pull.after, pull.gaps
             if self.confirming:
                 self.confirming.heard(pull)
         self._detect_fork(pull.after)
