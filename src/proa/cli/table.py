@@ -404,6 +404,12 @@ table.command(
     help="Show the keys that two regions finished, each for itself, and who dealt with it.",
 )
 
+table.command(
+    "proa.cli.streams:streams",
+    name="streams",
+    help="Show how far each change stream has come with the changes of each origin, and what fails.",
+)
+
 
 # Leaves.
 

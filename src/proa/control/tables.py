@@ -62,6 +62,8 @@ class TablesApi:
                 return await holdings(self._region.app, self._region.name, self._region.store)
             case ("lost",):
                 return await self._lost()
+            case ("streams",):
+                return {"streams": self._region.streams.status() if self._region.streams else []}
             case ("duplicates",):
                 return {"duplicates": await self._records.duplicates()}
             case _:

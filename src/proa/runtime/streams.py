@@ -46,21 +46,30 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Failing(msgspec.Struct, frozen=True):
-    """A handler that failed on an origin's changes: how often, why last, and when it runs again (monotonic)."""
+    """A handler that failed on an origin's changes: how often, why last, since when, and when it runs again.
+
+    Both times are monotonic.
+    """
 
     attempts: int
     error: str
+    since: float
     again_at: float
 
 
 class StreamStatus(msgspec.Struct, frozen=True):
-    """How far a stream has come with an origin that this region acts for: `lag` entries are still to be looked at."""
+    """How far a stream has come with an origin that this region acts for: `lag` entries are still to be looked at.
+
+    `failing` is why its handler failed last, `attempts` how often in a row, `failing_s` for how long.
+    """
 
     stream: str
     origin: str
     position: int
     lag: int
     failing: str = ""
+    attempts: int = 0
+    failing_s: float = 0.0
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -125,11 +134,18 @@ class Streams:
         """Every origin that this region acts for."""
         cursors = self._store.cursors()
         return [
-            StreamStatus(stream, origin, seq, max(0, cursors.get(origin, 0) - self._looked_at((stream, origin), seq)),
-                         self._failing[stream, origin].error if (stream, origin) in self._failing else "")
-            for (stream, origin), seq in sorted(self._noted.items())
-            if self._authority.may_write_home(Home(stream, region_of(origin)))
-        ]  # fmt: skip
+            self._status(name, seq, cursors.get(name[1], 0))
+            for name, seq in sorted(self._noted.items())
+            if self._authority.may_write_home(Home(name[0], region_of(name[1])))
+        ]
+
+    def _status(self, name: tuple[str, str], seq: int, cursor: int) -> StreamStatus:
+        lag = max(0, cursor - self._looked_at(name, seq))
+        failing = self._failing.get(name)
+        if failing is None:
+            return StreamStatus(*name, seq, lag)
+        failing_s = round(self._clock.monotonic() - failing.since, 3)
+        return StreamStatus(*name, seq, lag, failing.error, failing.attempts, failing_s)
 
     async def _run(self, stream: Stream[Any]) -> None:
         while True:
@@ -252,10 +268,11 @@ class Streams:
             CURRENT.reset(token)
 
     def _failed(self, name: tuple[str, str], error: Exception) -> None:
-        attempts = self._failing[name].attempts + 1 if name in self._failing else 1
+        now, before = self._clock.monotonic(), self._failing.get(name)
+        attempts, since = (before.attempts + 1, before.since) if before else (1, now)
         pause_s = min(BACKOFF_MAX_S, BACKOFF_S * 2**attempts) * (0.5 + self._entropy.random() / 2)
         said = error.code if isinstance(error, ProaError) else type(error).__name__
-        self._failing[name] = Failing(attempts, said, self._clock.monotonic() + pause_s)
+        self._failing[name] = Failing(attempts, said, since, now + pause_s)
         told = "".join(traceback.format_exception(error))
         self._telemetry.emit(StreamFailed(*name, attempts, said, round(pause_s, 3), told))
 
