@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, closing
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from proa.app import App
 from proa.core.audit import HEAD_KEY, Entry, Head
 from proa.core.dedupe import HANDLED, Outcome
 from proa.core.plan import Plan
-from proa.core.replicate.journal import Commit
+from proa.core.replicate.journal import Commit, Key, Row
 from proa.core.residency import completed, shown
 from proa.core.roles import AUDIT, PLANS, ROLES, Assignment
 from proa.engines.sqlite.files import SQL
@@ -93,9 +93,7 @@ def _state(app: App, connection: sqlite3.Connection) -> StoreState:
     }
     return StoreState(
         rows=rows,
-        decoded={
-            address: _value(app, row) for address, row in rows.items() if row.value is not None and row.table != HANDLED
-        },
+        decoded=dict(_decoded(app, rows.values())),
         base={
             (table, key): row_of(table, key, rest)
             for table, key, *rest in connection.execute(SQL["base_after"], ("", ""))
@@ -118,5 +116,9 @@ def _outcomes(connection: sqlite3.Connection) -> Iterator[Outcome]:
     return (_outcome(record) for _, _, record in connection.execute(SQL["all_outcomes"]))
 
 
-def _value(app: App, row: Any) -> Any:
-    return app.table_of(row.table).decode(row.value)
+def _decoded(app: App, rows: Iterable[Row]) -> Iterator[tuple[Key, Any]]:
+    """The living rows' values, but for those that are damaged still: their bytes show where regions are compared."""
+    for row in rows:
+        if row.value is not None and row.table != HANDLED:
+            with suppress(msgspec.MsgspecError):
+                yield (row.table, row.key), app.table_of(row.table).decode(row.value)

@@ -8,9 +8,14 @@ def plant(replace):
     run_once = Invoker._once
 
     async def once(invoker, call, key):
-        if call.route.unit != "read" and (outcome := await invoker._recorded(call)):
-            return invoker._found(call, outcome)
+        store = invoker._global if call.route.unit == "global" else invoker._regional
+        if call.route.unit != "read" and (outcome := await store.outcome(call.route.scope, key)):
+            return await invoker._found(call, outcome)
         return await run_once(invoker, call, key)
 
-    replace(rows, "claim_outcome", lambda connection, outcome, _now: rows.put_outcome(connection, outcome))
+    replace(rows, "claim_outcome", overwritten)
     replace(Invoker, "_once", once)
+
+
+def overwritten(connection, outcome, _now, *address):
+    rows.put_outcome(connection, outcome, *address)

@@ -9,5 +9,5 @@ def plant(replace):
     replace(SqliteRegionStore, "finished_lately", lambda *_: False)
 
 
-def overwritten(connection, outcome, _now):
-    rows.put_outcome(connection, outcome)
+def overwritten(connection, outcome, _now, *address):
+    rows.put_outcome(connection, outcome, *address)
