@@ -28,6 +28,7 @@ class Change(msgspec.Struct, Generic[T], frozen=True):
     """One row as a commit left it: `row` is None where it was deleted.
 
     `region` and `unit` are those that wrote it, `at` when (seconds since 1970); `key` is its key as the store has it.
+    `unit` is empty for a row of which the journal has no commit any more.
     """
 
     key: str
@@ -43,6 +44,8 @@ class Change(msgspec.Struct, Generic[T], frozen=True):
 
 
 Handler = Callable[[Change[T]], Awaitable[Any]]
+Reset = Callable[[str], Awaitable[Any]]
+ResetT = TypeVar("ResetT", bound=Reset)
 
 
 class Stream(Generic[T]):
@@ -65,6 +68,22 @@ class Stream(Generic[T]):
         self.start: Start = start
         self.batch = batch
         self.timeout_s = timeout_s
+        self.reset_handler: Reset | None = None
+
+    def reset(self, handler: ResetT, /) -> ResetT:
+        """Declare how everything is cleared that the stream made of the changes of one region, whose name it is given.
+
+        It runs, as a unit, in the commit that sets the stream back to the beginning of that region's changes.
+
+        Raises:
+            DeclarationError: there is one already, or it cannot be called so.
+        """
+        if self.reset_handler is not None:
+            raise DeclarationError(f"stream {self.name} has two reset handlers")
+        if not inspect.iscoroutinefunction(handler) or len(inspect.signature(handler).parameters) != 1:
+            raise DeclarationError(f"stream {self.name}: reset is an `async def` with one parameter, a region's name")
+        self.reset_handler = handler
+        return handler
 
 
 def declared(table: BaseTable[T], handler: Handler[T], options: StreamOptions) -> Stream[T]:

@@ -83,8 +83,8 @@ class StreamOptions(TypedDict, total=False):
     """How a change stream runs.
 
     `name` is what its position is kept under (the table's and handler's unless given). `start` is `now`, or
-    `beginning`: the oldest commit that the journal still has. Up to `batch` (100) changes share a commit, for which the
-    handler has `timeout_s` (10).
+    `beginning`: the rows of which the journal has no commits any more, then the journal. Up to `batch` (100) changes
+    share a commit, for which the handler has `timeout_s` (10).
     """
 
     name: str

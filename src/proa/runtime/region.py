@@ -194,7 +194,7 @@ class Region:
         from proa.runtime.streams import Streams
 
         ends = (self._ports.clock, self._ports.entropy, self._ports.hub)
-        return Streams(streams, self.store, self.authority, self._unit, ends, self.invoker.unit_id)
+        return Streams(self.name, streams, self.store, self.authority, self._unit, ends, self.invoker.unit_id)
 
     def _unit(self, route: Route | None, frame: Frame) -> Unit:
         stores = (self.store, self._ports.global_store)

@@ -4,33 +4,35 @@ How far a stream has come with an origin is a row of its own, written in the com
 checked to be unchanged: so each change takes effect once, however often a handler runs. It is a row of mode `home` that
 names the origin's region: two regions never write it under rights that overlap, and who takes over has first applied
 what the other did. What a lost region still commits later is parked with it, and so is what was made of a change that
-is parked itself.
+is parked itself. What the journal has no longer is read from the base (`replay`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from proa.core.home import Place as Home
-from proa.core.replicate.journal import Commit, Dot, Key, Write
+from proa.core.replicate.journal import Commit, Dot, Key, Row, Write
+from proa.core.replicate.resolve import dots_of
 from proa.core.replicate.stamp import Versions, region_of
 from proa.core.time import wall_of
 from proa.declare.context import CURRENT
 from proa.declare.handlers import Route
 from proa.declare.streams import Change, Stream
-from proa.errors import DeadlineExceeded, ProaError
+from proa.errors import DeadlineExceeded, NotFound, ProaError, Unavailable, Unprocessable
 from proa.ports import Clock, Committed, Conflict, Entropy, RegionStore, Result, Span, Telemetry
 from proa.runtime.authority import Authority
 from proa.runtime.events import StreamFailed, StreamGap
+from proa.runtime.replay import Position, Walk, beginning, decode_position, seq_of, walked
 from proa.runtime.unit import Frame, Unit
 
 POSITIONS = "~streams"
-"""Key: stream and origin. Value: the last sequence that was handed over."""
+"""Key: stream and origin. Value: the `Position`."""
 SEPARATOR = "\x1f"
 ENTRIES = 200
 """How many entries are looked at in one go."""
@@ -40,8 +42,9 @@ IDLE_S = 5.0
 """Commits wake a stream; after this it looks at its rights again, which time alone may have changed."""
 BACKOFF_S = 0.25
 BACKOFF_MAX_S = 60.0
+RACES_MAX = 20
+"""So often a request to start over is repeated, against the stream's own commits."""
 _decode_commit = msgspec.msgpack.Decoder(Commit).decode
-_decode_seq = msgspec.msgpack.Decoder(int).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -60,7 +63,8 @@ class Failing(msgspec.Struct, frozen=True):
 class StreamStatus(msgspec.Struct, frozen=True):
     """How far a stream has come with an origin that this region acts for: `lag` entries are still to be looked at.
 
-    `failing` is why its handler failed last, `attempts` how often in a row, `failing_s` for how long.
+    `failing` is why its handler failed last, `attempts` how often in a row, `failing_s` for how long. `walking` is the
+    last row told, while it reads what the journal has no longer.
     """
 
     stream: str
@@ -70,15 +74,20 @@ class StreamStatus(msgspec.Struct, frozen=True):
     failing: str = ""
     attempts: int = 0
     failing_s: float = 0.0
+    walking: str = ""
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a stream stands with an origin: its row's version (0: none yet), and the last sequence handed over."""
+    """Where a stream stands with an origin, by its row there of this version (0: none yet)."""
 
     stream: Stream[Any]
     origin: str
     version: int
-    seq: int
+    position: Position
+
+    @property
+    def name(self) -> tuple[str, str]:
+        return (self.stream.name, self.origin)
 
     @property
     def key(self) -> Key:
@@ -90,11 +99,20 @@ class Place(msgspec.Struct, frozen=True):
         return Home(self.stream.name, region_of(self.origin))
 
 
+class Told(msgspec.Struct, frozen=True):
+    """What is handed over in one commit: changes, the commits that made them, and where the stream stands then."""
+
+    end: Position
+    changes: list[Change[Any]] = []
+    dots: list[Dot] = []
+
+
 class Streams:
     """Runs the streams of one region."""
 
     def __init__(
         self,
+        region: str,
         streams: Sequence[Stream[Any]],
         store: RegionStore,
         authority: Authority,
@@ -102,6 +120,7 @@ class Streams:
         ends: tuple[Clock, Entropy, Telemetry],
         unit_id: Callable[[], str],
     ) -> None:
+        self._region = region
         self._streams = streams
         self._store = store
         self._authority = authority
@@ -110,7 +129,7 @@ class Streams:
         self._unit_id = unit_id
         self._seen: dict[tuple[str, str], tuple[int, int]] = {}
         """Past a position, entries up to here have no change to tell of."""
-        self._noted: dict[tuple[str, str], int] = {}
+        self._noted: dict[tuple[str, str], Position] = {}
         self._failing: dict[tuple[str, str], Failing] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -126,26 +145,27 @@ class Streams:
     def needed(self) -> Versions:
         """Up to where each origin's entries are done with, by every stream of which this region knows."""
         needed: Versions = {}
-        for (_, origin), seq in self._noted.items():
-            needed[origin] = min(seq, needed.get(origin, seq))
+        for (_, origin), position in self._noted.items():
+            needed[origin] = min(seq_of(position), needed.get(origin, seq_of(position)))
         return needed
 
     def status(self) -> list[StreamStatus]:
         """Every origin that this region acts for."""
         cursors = self._store.cursors()
         return [
-            self._status(name, seq, cursors.get(name[1], 0))
-            for name, seq in sorted(self._noted.items())
+            self._status(name, self._noted[name], cursors.get(name[1], 0))
+            for name in sorted(self._noted)
             if self._authority.may_write_home(Home(name[0], region_of(name[1])))
         ]
 
-    def _status(self, name: tuple[str, str], seq: int, cursor: int) -> StreamStatus:
+    def _status(self, name: tuple[str, str], position: Position, cursor: int) -> StreamStatus:
+        seq, walking = seq_of(position), position.shown if isinstance(position, Walk) else ""
         lag = max(0, cursor - self._looked_at(name, seq))
         failing = self._failing.get(name)
         if failing is None:
-            return StreamStatus(*name, seq, lag)
+            return StreamStatus(*name, seq, lag, walking=walking)
         failing_s = round(self._clock.monotonic() - failing.since, 3)
-        return StreamStatus(*name, seq, lag, failing.error, failing.attempts, failing_s)
+        return StreamStatus(*name, seq, lag, failing.error, failing.attempts, failing_s, walking)
 
     async def _run(self, stream: Stream[Any]) -> None:
         while True:
@@ -169,22 +189,45 @@ class Streams:
     async def _go_on(self, stream: Stream[Any], origin: str) -> bool:
         """Hand over the next changes of an origin; whether there may be more."""
         place = await self._place(stream, origin)
-        name = (stream.name, origin)
-        self._noted[name] = place.seq
+        self._noted[place.name] = place.position
         if not self._authority.may_write_home(place.home):
             return False
+        if place.version == 0:
+            return await self._hand_over(place, Told(place.position))
         floor = self._store.floors().get(origin, 0)
-        if place.version == 0 or place.seq < floor:
-            if place.seq < floor:
-                self._telemetry.emit(StreamGap(stream.name, origin, place.seq, floor))
-            return await self._hand_over(place, max(place.seq, floor), [], [])
-        begin = self._looked_at(name, place.seq)
-        entries = await self._store.journal({origin: begin}, ENTRIES)
-        end, changes, dots = await self._changes(stream, begin, entries)
-        if changes or end - place.seq >= NOTED_EVERY:
-            return await self._hand_over(place, end, changes, dots)
-        self._seen[name] = (place.seq, end)
-        return bool(entries)
+        if not isinstance(place.position, Walk) and place.position < floor:
+            self._telemetry.emit(StreamGap(stream.name, origin, place.position, floor))
+            return await self._hand_over(place, Told(floor))
+        return await self._hand_over_next(place)
+
+    async def _hand_over_next(self, place: Place) -> bool:
+        try:
+            told = await self._next(place)
+        except msgspec.MsgspecError as error:  # a row that its type does not read: the stream waits, and says so
+            self._failed(place.name, error)
+            return False
+        if told is None:
+            return await self._begin_again(place)
+        if told.changes or isinstance(place.position, Walk) or seq_of(told.end) - place.position >= NOTED_EVERY:
+            return await self._hand_over(place, told)
+        before = self._looked_at(place.name, place.position)
+        self._seen[place.name] = (place.position, seq_of(told.end))
+        return seq_of(told.end) > before
+
+    async def _next(self, place: Place) -> Told | None:
+        """The next changes; None where the base over which the stream walks is not the one that it began with."""
+        stream, origin, position = place.stream, place.origin, place.position
+        if not isinstance(position, Walk):
+            begin = self._looked_at(place.name, position)
+            return await self._changes(stream, begin, await self._store.journal({origin: begin}, ENTRIES))
+        if position.region != self._region:
+            return None
+        found = await walked(self._store, origin, position, list(stream.table.parts), self._batch(stream, origin))
+        if found is None:
+            return None
+        end, rows = found
+        changes = [_change_of(stream, origin, row) for row in rows]
+        return Told(end, changes, [dot for row in rows for dot in dots_of(row)])
 
     def _looked_at(self, name: tuple[str, str], position: int) -> int:
         """Up to where the entries after a position are known to have no change; the position may have gone back."""
@@ -195,20 +238,21 @@ class Streams:
         place = Place(stream, origin, 0, 0)
         (row,) = await self._store.read([place.key])
         if row and row.value:
-            return Place(stream, origin, row.version, _decode_seq(row.value))
+            return Place(stream, origin, row.version, decode_position(row.value))
         return Place(stream, origin, 0, await self._beginning(stream, origin))
 
-    async def _beginning(self, stream: Stream[Any], origin: str) -> int:
+    async def _beginning(self, stream: Stream[Any], origin: str) -> Position:
         """Where a stream begins that was never told of this origin; of a region that it knew it wants everything."""
         prefix = f"{stream.name}{SEPARATOR}{region_of(origin)}/"
         span = Span(POSITIONS, ("", prefix), ("", prefix + "~"), 1, self._clock.now())
         known = stream.start == "beginning" or await self._store.query(span)
-        return 0 if known else self._store.cursors().get(origin, 0)
+        return self._first(origin) if known else self._store.cursors().get(origin, 0)
 
-    async def _changes(
-        self, stream: Stream[Any], begin: int, entries: Sequence[bytes]
-    ) -> tuple[int, list[Change[Any]], list[Dot]]:
-        """The next batch of changes, without what is set aside; up to which sequence they go, and their commits."""
+    def _first(self, origin: str) -> Position:
+        return beginning(self._region, self._store.floors().get(origin, 0))
+
+    async def _changes(self, stream: Stream[Any], begin: int, entries: Sequence[bytes]) -> Told:
+        """The next batch of changes, without what is set aside."""
         end, changes, dots = begin, list[Change[Any]](), list[Dot]()
         aside = await self._set_aside()
         for commit in map(_decode_commit, entries):
@@ -218,7 +262,7 @@ class Streams:
             end = commit.seq
             if len(changes) >= self._batch(stream, commit.origin):
                 break
-        return end, changes, dots
+        return Told(end, changes, dots)
 
     async def _set_aside(self) -> set[Dot]:
         assignment = self._authority.assignment
@@ -232,36 +276,58 @@ class Streams:
 
     # Handing over.
 
-    async def _hand_over(self, place: Place, end: int, changes: Sequence[Change[Any]], dots: Sequence[Dot]) -> bool:
-        name = (place.stream.name, place.origin)
+    async def _hand_over(self, place: Place, told: Told) -> bool:
+        async def work() -> None:
+            for change in told.changes:
+                await place.stream.handler(change)
+
+        return await self._attempt([place], [told.end], work, told.dots)
+
+    async def _begin_again(self, place: Place) -> bool:
+        """Walk over the base from its start; what was made of the rows told already goes, where that can be done."""
+        if place.stream.reset_handler is None:
+            return await self._hand_over(place, Told(self._first(place.origin)))
+        places = await self._places(place.stream, region_of(place.origin))
+        return await self._attempt(
+            places, self._firsts(places), lambda: _reset(place.stream, region_of(place.origin)), ()
+        )
+
+    async def _attempt(
+        self, places: Sequence[Place], ends: Sequence[Position], work: Callable[[], Awaitable[Any]], dots: Sequence[Dot]
+    ) -> bool:
         try:
-            result = await self._commit(place, end, changes, dots)
+            result = await self._commit(places, ends, work, dots)
         except Exception as error:  # noqa: BLE001 - the author's code; whatever it raises is tried again later
-            self._failed(name, error)
+            for place in places:
+                self._failed(place.name, error)
             return False
-        if isinstance(result, Committed):
-            self._failing.pop(name, None)
-            self._noted[name] = end
         return isinstance(result, Committed | Conflict)  # a lost race is run again, a lost right is not
 
-    async def _commit(self, place: Place, end: int, changes: Sequence[Change[Any]], dots: Sequence[Dot]) -> Result:
-        stream, epoch = place.stream, self._authority.epoch
+    async def _commit(
+        self, places: Sequence[Place], ends: Sequence[Position], work: Callable[[], Awaitable[Any]], dots: Sequence[Dot]
+    ) -> Result:
+        """Move the stream on from its places to others, in one commit with what `work` writes."""
+        stream, epoch = places[0].stream, self._authority.epoch
         deadline = self._clock.monotonic() + stream.timeout_s
         unit = self._new_unit(_route(stream), Frame(self._unit_id(), deadline=deadline))
-        await self._handle(stream, changes, unit)
+        await self._handle(stream, work, unit)
         batch = unit.batch("regional", None, epoch, keep_writes=True)
-        batch.reads = {**batch.reads, place.key: place.version}
-        batch.writes.append(Write(*place.key, _encode(end), "home"))
-        batch.places = (*batch.places, place.home)
+        batch.reads = {**batch.reads, **{place.key: place.version for place in places}}
+        batch.writes += [Write(*place.key, _encode(end), "home") for place, end in zip(places, ends, strict=True)]
+        batch.places = (*batch.places, places[0].home)
         batch.dots = [*batch.dots, *dots]
-        return await self._store.commit(batch)
+        result = await self._store.commit(batch)
+        if isinstance(result, Committed):
+            for place, end in zip(places, ends, strict=True):
+                self._failing.pop(place.name, None)
+                self._noted[place.name] = end
+        return result
 
-    async def _handle(self, stream: Stream[Any], changes: Sequence[Change[Any]], unit: Unit) -> None:
+    async def _handle(self, stream: Stream[Any], work: Callable[[], Awaitable[Any]], unit: Unit) -> None:
         token = CURRENT.set(unit)
         try:
             async with asyncio.timeout(stream.timeout_s):
-                for change in changes:
-                    await stream.handler(change)
+                await work()
         except TimeoutError:
             raise DeadlineExceeded(f"stream {stream.name} took longer than {stream.timeout_s:g} s") from None
         finally:
@@ -275,6 +341,95 @@ class Streams:
         self._failing[name] = Failing(attempts, said, since, now + pause_s)
         told = "".join(traceback.format_exception(error))
         self._telemetry.emit(StreamFailed(*name, attempts, said, round(pause_s, 3), told))
+
+    # What people ask for.
+
+    def named(self, name: str) -> Stream[Any]:
+        """The stream of this name.
+
+        Raises:
+            NotFound: there is none.
+        """
+        for stream in self._streams:
+            if stream.name == name:
+                return stream
+        raise NotFound(f"there is no stream {name!r}; there are {', '.join(one.name for one in self._streams)}")
+
+    async def rebuild(self, name: str) -> list[str]:
+        """Start over with every region for which this one acts: reset and beginning are one commit for each.
+
+        Raises:
+            NotFound: there is no such stream.
+            Unprocessable: it has no reset handler, or that raised.
+            Unavailable: the right to act for a region was lost, or the stream's own commits won every race.
+        """
+        stream = self.named(name)
+        if stream.reset_handler is None:
+            raise Unprocessable(f"stream {name} has no reset handler, so everything would be told twice")
+        regions = sorted({region_of(origin) for origin in self._store.cursors()})
+        mine = [region for region in regions if self._authority.may_write_home(Home(name, region))]
+        for region in mine:
+            await self._start_over(stream, region)
+        return mine
+
+    async def _start_over(self, stream: Stream[Any], region: str) -> None:
+        for _ in range(RACES_MAX):
+            places = await self._places(stream, region)
+            try:
+                result = await self._commit(places, self._firsts(places), lambda: _reset(stream, region), ())
+            except ProaError:
+                raise
+            except Exception as error:
+                said = f"{type(error).__name__}: {error}"
+                raise Unprocessable(f"the reset handler of stream {stream.name} raised {said}") from error
+            if isinstance(result, Committed):
+                return
+            if not isinstance(result, Conflict):
+                break
+        raise Unavailable(f"stream {stream.name} was not started over for {region}; try again")
+
+    async def skip(self, name: str, origin: str, position: int, walking: str) -> list[str]:
+        """Pass over what the handler fails on, which is what comes after the place named; the keys of the rows.
+
+        Raises:
+            NotFound: there is no such stream.
+            Unprocessable: nothing fails there, or no longer at that place.
+            Unavailable: it was not this region's to do, or somebody else was faster.
+        """
+        stream = self.named(name)
+        place = await self._place(stream, origin)
+        at = self._status(place.name, place.position, 0)
+        if not at.failing or (at.position, at.walking) != (position, walking):
+            raise Unprocessable(f"stream {name} fails at no change of {origin} after {position} {walking}".rstrip())
+        told = await self._next(place)
+        if told is None or not told.changes:
+            raise Unprocessable(f"stream {name} has no change of {origin} to skip")
+        if not isinstance(await self._commit([place], [told.end], _nothing, ()), Committed):
+            raise Unavailable(f"the change of {origin} was not skipped by stream {name}; look again")
+        return [change.key for change in told.changes]
+
+    async def _places(self, stream: Stream[Any], region: str) -> list[Place]:
+        """Where the stream stands with every origin of a region."""
+        return [await self._place(stream, one) for one in sorted(self._store.cursors()) if region_of(one) == region]
+
+    def _firsts(self, places: Sequence[Place]) -> list[Position]:
+        return [self._first(place.origin) for place in places]
+
+
+async def _nothing() -> None:
+    """Take no notice of a change."""
+
+
+async def _reset(stream: Stream[Any], region: str) -> None:
+    """Clear what the stream made of a region's changes."""
+    assert stream.reset_handler
+    await stream.reset_handler(region)
+
+
+def _change_of(stream: Stream[Any], origin: str, row: Row) -> Change[Any]:
+    """A row of the base as a change; which unit wrote it is not known any more."""
+    assert row.value is not None
+    return Change(row.key, stream.table.decode(row.value), region_of(origin), "", wall_of(row.stamp))
 
 
 def _changes_in(stream: Stream[Any], commit: Commit) -> Iterator[Change[Any]]:

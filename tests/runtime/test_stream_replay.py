@@ -1,0 +1,314 @@
+"""A stream tells everything again: rows of which the journal has no commits any more, then the journal."""
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+
+from proa import App, Change
+from proa.core.replicate.snapshot import START
+from proa.core.roles import Assignment
+from proa.errors import DeclarationError, NotFound, Unprocessable
+from support.inproc import system
+
+ROLES = Assignment(1, "active-active", {"eu": "active", "us": "active"})
+
+
+@dataclass
+class Order:
+    id: str
+    qty: int = 1
+
+
+@dataclass
+class Total:
+    id: str
+    qty: int = 0
+
+
+class Told:
+    """What the handler was told, which keys it refuses, and for which regions it was reset."""
+
+    def __init__(self):
+        self.changes = []
+        self.refused = set()
+        self.resets = []
+
+
+def shop(told=None, *, batch=3, reset=True):
+    app = App("shop", regions=["eu", "us"], journal_retention_s=0.001)
+    orders = app.table("orders", Order, key="id")
+    totals = app.table("totals", Total, key="id")
+
+    @app.put("/orders/{id}")
+    async def write(id: str, body: Order) -> None:
+        await orders.put(body)
+
+    @app.delete("/orders/{id}")
+    async def remove(id: str) -> None:
+        await orders.delete(id)
+
+    if told is None:
+        return app
+
+    @orders.changes(name="totals", start="beginning", batch=batch)
+    async def count(change: Change[Order]) -> None:
+        if change.key in told.refused:
+            raise KeyError(change.key)
+        told.changes.append(change)
+        total = await totals.get(change.region, Total(change.region))
+        await totals.put(Total(change.region, total.qty + (change.row.qty if change.row else 0)))
+
+    if reset:
+
+        @count.reset
+        async def clear(region: str) -> None:
+            told.resets.append(region)
+            await totals.delete(region)
+
+    return app
+
+
+def play(folder, story, app):
+    async def main():
+        async with system(app, folder) as s:
+            for region in s.regions.values():
+                take(region)
+            await story(s)
+
+    asyncio.run(main())
+
+
+def take(region):
+    region.assume(ROLES, region._ports.clock.monotonic() + 60)
+
+
+async def write(s, *keys, qty=1, region="eu"):
+    for key in keys:
+        await s.request(region, "PUT", f"/orders/{key}", Order(key, qty))
+
+
+async def until(true):
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0.005)
+
+
+async def compacted(s, seq, region="eu"):
+    """Wait until the journal of `region` has dropped its own commits up to `seq`."""
+    store = s[region].store
+    async with asyncio.timeout(10):
+        while store.floors().get(store.origin, 0) < seq:
+            await s.request(region, "PUT", "/orders/tick", Order("tick", 0))
+            await asyncio.sleep(0.005)
+
+
+async def with_streams(s, app, region="eu"):
+    """Start a region anew, with another version of the app."""
+    s.app = app
+    await s.stop(region)
+    take(await s.start(region))
+
+
+def caught_up(s, region="eu"):
+    """Whether a region's stream has nothing left to tell of its own origin."""
+    return any(
+        one["origin"] == f"{region}/1" and not one["walking"] and not one["lag"] and not one["failing"]
+        for one in s[region].status().streams
+    )
+
+
+def keys(told):
+    return [change.key for change in told.changes if change.key != "tick"]
+
+
+def test_a_stream_that_begins_at_the_beginning_is_told_rows_that_the_journal_has_no_longer(tmp_path):
+    told = Told()
+
+    async def story(s):
+        await write(s, *"abcdefgh")
+        await write(s, "c", qty=5)
+        await s.request("eu", "DELETE", "/orders/d")
+        await compacted(s, 10)
+        await s.settled()
+        await with_streams(s, shop(told))
+        await until(lambda: caught_up(s))
+        assert keys(told) == list("abcefgh")
+        assert {change.key: change.row.qty for change in told.changes}["c"] == 5
+        assert {(change.region, change.unit) for change in told.changes if change.key in "abcefgh"} == {("eu", "")}
+        await write(s, "a", "z")
+        await until(lambda: keys(told)[7:] == ["a", "z"])
+
+    play(tmp_path, story, shop())
+
+
+def test_rows_of_another_region_are_told_there(tmp_path):
+    told = Told()
+
+    async def story(s):
+        await write(s, "a", "b")
+        await write(s, "c", region="us")
+        await compacted(s, 2)
+        await s.settled()
+        await with_streams(s, shop(told))
+        await until(lambda: caught_up(s))
+        assert keys(told) == ["a", "b"]
+
+    play(tmp_path, story, shop())
+
+
+def test_a_rebuild_clears_the_projection_and_tells_each_standing_row_once(tmp_path):
+    told = Told()
+
+    async def story(s):
+        await write(s, *"abcdefgh")
+        await until(lambda: caught_up(s) and len(keys(told)) == 8)
+        await compacted(s, 8)
+        await until(lambda: caught_up(s))
+        told.changes.clear()
+        assert await s["eu"].streams.rebuild("totals") == ["eu"]
+        await until(lambda: caught_up(s))
+        assert (keys(told), told.resets) == (list("abcdefgh"), ["eu"])
+        (total,) = await s["eu"].store.read([("totals", "eu")])
+        assert s.app.table_of("totals").decode(total.value) == Total("eu", 8)
+
+    play(tmp_path, story, shop(told))
+
+
+def test_a_walk_goes_on_after_a_start_and_tells_no_row_twice(tmp_path):
+    told = Told()
+
+    async def story(s):
+        await write(s, *"abcdefgh")
+        await until(lambda: caught_up(s) and len(keys(told)) == 8)
+        await compacted(s, 8)
+        await until(lambda: caught_up(s))
+        told.changes.clear()
+        told.refused = {"f"}
+        await s["eu"].streams.rebuild("totals")
+        await until(lambda: any(one["failing"] for one in s["eu"].status().streams))
+        (one,) = [one for one in s["eu"].status().streams if one["origin"] == "eu/1"]
+        assert one["walking"] == "orders/c"
+        await s.stop("eu")
+        told.changes.clear()
+        told.refused = set()
+        take(await s.start("eu"))
+        await until(lambda: caught_up(s))
+        assert (keys(told), told.resets) == (list("defgh"), ["eu"])
+
+    play(tmp_path, story, shop(told))
+
+
+def test_a_stand_in_begins_the_walk_again_over_its_own_base(tmp_path):
+    told = Told()
+
+    async def story(s):
+        await write(s, *"abcdefgh")
+        await until(lambda: caught_up(s) and len(keys(told)) == 8)
+        await compacted(s, 8)
+        await until(lambda: caught_up(s))
+        told.refused = {"f"}
+        await s["eu"].streams.rebuild("totals")
+        await until(lambda: any(one["walking"] == "orders/c" for one in s["eu"].status().streams))
+        await s.settled()
+        await s.stop("eu")
+        told.changes.clear()
+        told.refused = set()
+        s["us"].assume(Assignment(2, "active-active", {"eu": "down", "us": "active"}), s.clock.monotonic() + 60)
+        await write(s, "wake", region="us")
+
+        def rebuilt():
+            return any(
+                one["origin"] == "eu/1" and not one["lag"] and not one["walking"] for one in s["us"].status().streams
+            )
+
+        await until(rebuilt)
+        assert sorted(key for key in keys(told) if key != "wake") == list("abcdefgh")
+        assert told.resets == ["eu", "eu"]
+        (total,) = await s["us"].store.read([("totals", "eu")])
+        assert s.app.table_of("totals").decode(total.value) == Total("eu", 8)
+
+    play(tmp_path, story, shop(told))
+
+
+def test_what_is_rebuilt_stays_in_the_journal(tmp_path):
+    told = Told()
+
+    async def story(s):
+        await write(s, "a")
+        await until(lambda: caught_up(s))
+        await compacted(s, 1)
+        await until(lambda: caught_up(s))
+        told.refused = {"a"}
+        await s["eu"].streams.rebuild("totals")
+        page = await s["eu"].store.snapshot(START, 1)
+        assert s["eu"].compactor.retention().needed["eu/1"] == page.floors["eu/1"].seq
+
+    play(tmp_path, story, shop(told))
+
+
+def test_what_a_handler_refuses_is_skipped_once(tmp_path):
+    told = Told()
+    told.refused = {"bad", "worse"}
+
+    async def story(s):
+        await write(s, "good", "bad", "worse", "last")
+        streams = s["eu"].streams
+
+        def failing(position=0):
+            return any(one["failing"] and one["position"] > position for one in s["eu"].status().streams)
+
+        await until(failing)
+        (one,) = [one for one in s["eu"].status().streams if one["failing"]]
+        assert await streams.skip("totals", "eu/1", one["position"], "") == ["bad"]
+        with pytest.raises(Unprocessable, match="fails at no change"):
+            await streams.skip("totals", "eu/1", one["position"], "")
+        await until(lambda: failing(one["position"]))
+        (two,) = [one for one in s["eu"].status().streams if one["failing"]]
+        assert await streams.skip("totals", "eu/1", two["position"], "") == ["worse"]
+        await until(lambda: caught_up(s))
+        assert keys(told)[-1] == "last"
+
+    play(tmp_path, story, shop(told))
+
+
+def test_a_reset_that_raises_changes_nothing(tmp_path):
+    told = Told()
+    app = shop(told, reset=False)
+
+    @app.tables["orders"].streams["totals"].reset
+    async def clear(region: str) -> None:
+        raise RuntimeError(region)
+
+    async def story(s):
+        await write(s, "a")
+        await until(lambda: caught_up(s))
+        before = s["eu"].status().streams
+        with pytest.raises(Unprocessable, match="RuntimeError: eu"):
+            await s["eu"].streams.rebuild("totals")
+        assert s["eu"].status().streams == before
+
+    play(tmp_path, story, app)
+
+
+def test_a_stream_without_reset_is_not_rebuilt_and_one_that_is_not_there_is_named(tmp_path):
+    async def story(s):
+        with pytest.raises(Unprocessable, match="no reset handler"):
+            await s["eu"].streams.rebuild("totals")
+        with pytest.raises(NotFound, match="there are totals"):
+            await s["eu"].streams.rebuild("sums")
+
+    play(tmp_path, story, shop(Told(), reset=False))
+
+
+def test_a_stream_has_one_reset_with_one_parameter():
+    count = shop(Told()).tables["orders"].streams["totals"]
+
+    async def clear(region: str) -> None: ...
+    async def nothing() -> None: ...
+
+    with pytest.raises(DeclarationError, match="two reset handlers"):
+        count.reset(clear)
+    count = shop(Told(), reset=False).tables["orders"].streams["totals"]
+    with pytest.raises(DeclarationError, match="one parameter"):
+        count.reset(nothing)
