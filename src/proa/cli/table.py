@@ -409,6 +409,11 @@ table.command(
     name="streams",
     help="Show how far each change stream has come with the changes of each origin, and what fails.",
 )
+table.command(
+    "proa.cli.streams:rebuild",
+    name="rebuild",
+    help="Clear what a change stream made and tell it everything again.",
+)
 
 
 # Leaves.

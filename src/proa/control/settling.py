@@ -94,6 +94,24 @@ class Settling:
             raise SettlingRefused(f"{wanted.dot} is being reapplied in {known.region}; ask there")
         return await self._put(wanted, "lost write to be reapplied")
 
+    async def note(self, by: str, action: str, detail: dict[str, str]) -> None:
+        """Tell the audit log of what is about to be done to this region's own tables.
+
+        Raises:
+            Unavailable: the global store does not answer.
+            Contended: others were faster, again and again.
+        """
+        parts = self._parts
+        for _ in range(RACES_MAX):
+            await parts.view.poll(0)
+            if parts.view.stale:
+                raise Unavailable("the global store does not answer, so nothing can be noted now")
+            entry = Change(action, detail=detail | {"region": self._me})
+            batch = with_entry(parts.view.situation, Batch(parts.entropy.token(), {}, []), by, entry)
+            if isinstance(await parts.store.commit(batch), Committed):
+                return
+        raise Contended(f"{action!r} was not noted: the control tables kept changing")
+
     async def _put(self, settled: Settled, action: str) -> Settled:
         """Write a decision and its audit entry in one transaction; the row rests on what is known of it."""
         parts = self._parts

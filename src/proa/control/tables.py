@@ -6,7 +6,7 @@ repeated.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,6 +19,9 @@ from proa.runtime.holdings import holdings
 from proa.runtime.records import Records
 from proa.runtime.region import Region
 
+if TYPE_CHECKING:
+    from proa.runtime.streams import Streams
+
 LIMIT_MAX = 1000
 
 
@@ -28,6 +31,23 @@ class Wanted(msgspec.Struct, frozen=True):
     dot: str
     why: str = ""
     force: bool = False
+
+
+class Anew(msgspec.Struct, frozen=True):
+    """Which stream tells everything again, and why."""
+
+    stream: str
+    why: str = ""
+
+
+class Skip(msgspec.Struct, frozen=True):
+    """Which stream passes over what it fails on, with which origin and after what, as its status says; and why."""
+
+    stream: str
+    origin: str
+    position: int
+    walking: str = ""
+    why: str = ""
 
 
 class Comparison(msgspec.Struct, frozen=True):
@@ -73,6 +93,10 @@ class TablesApi:
         match path:
             case ("compare",):
                 return await self._compare(call)
+            case ("streams", "rebuild"):
+                return await self._rebuild(call.need("operator").name, call.read(Anew))
+            case ("streams", "skip"):
+                return await self._skip(call.need("operator").name, call.read(Skip))
             case ("lost", "reapply"):
                 return await self._reapply(call.need("operator").name, call.read(Wanted))
             case ("lost", "dismiss"):
@@ -104,6 +128,26 @@ class TablesApi:
         part = await region.repairer.compare(asked.peer, asked.table, asked.start, mend=asked.mend)
         found = [self._records.difference(one) for one in part.found]
         return {"rows": part.rows, "exchanged": part.exchanged, "next": part.next, "found": found}
+
+    async def _rebuild(self, by: str, asked: Anew) -> dict[str, Any]:
+        streams = self._streams(asked.stream)
+        await self._settling.note(by, "stream to be rebuilt", {"stream": asked.stream, "why": asked.why})
+        return {"regions": await streams.rebuild(asked.stream)}
+
+    async def _skip(self, by: str, asked: Skip) -> dict[str, Any]:
+        streams = self._streams(asked.stream)
+        after = f"{asked.origin}:{asked.position} {asked.walking}".rstrip()
+        detail = {"stream": asked.stream, "after": after, "why": asked.why}
+        await self._settling.note(by, "change of a stream to be skipped", detail)
+        return {"skipped": await streams.skip(asked.stream, asked.origin, asked.position, asked.walking)}
+
+    def _streams(self, name: str) -> Streams:
+        """The region's streams, of which one is called so."""
+        streams = self._region.streams
+        if streams is None:
+            raise NotFound(f"there is no stream {name!r}; the app declares none")
+        streams.named(name)
+        return streams
 
     async def _reapply(self, by: str, wanted: Wanted) -> Settled:
         parked = await self._records.aside(dot_of(wanted.dot))

@@ -366,7 +366,7 @@ class Streams:
         stream = self.named(name)
         if stream.reset_handler is None:
             raise Unprocessable(f"stream {name} has no reset handler, so everything would be told twice")
-        regions = sorted({region_of(origin) for origin in self._store.cursors()})
+        regions = sorted({self._region, *map(region_of, self._store.cursors())})
         mine = [region for region in regions if self._authority.may_write_home(Home(name, region))]
         for region in mine:
             await self._start_over(stream, region)
@@ -375,6 +375,8 @@ class Streams:
     async def _start_over(self, stream: Stream[Any], region: str) -> None:
         for _ in range(RACES_MAX):
             places = await self._places(stream, region)
+            if not places:
+                return  # the region has made no change yet
             try:
                 result = await self._commit(places, self._firsts(places), lambda: _reset(stream, region), ())
             except ProaError:
