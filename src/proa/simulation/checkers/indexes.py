@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 from proa.app import App
 from proa.core.replicate.journal import Row
@@ -28,6 +29,7 @@ def _differences(name: str, state: StoreState, schemas: Mapping[str, Schema]) ->
 
 
 def _entries(row: Row, schema: Schema) -> Iterator[tuple[str, str, str, str]]:
-    if row.value is not None:
-        for index, entry in schema.entries(row.key, row.value).items():
+    """The entries that a row should have: a damaged one has none."""
+    with suppress(ValueError):
+        for index, entry in (schema.entries(row.key, row.value) if row.value is not None else {}).items():
             yield row.table, index, entry, row.key
