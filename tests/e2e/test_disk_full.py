@@ -34,11 +34,10 @@ def small_disk(tmp_path):
 
 
 def fill(file):
-    with file.open("wb") as blocks:
+    with file.open("wb", buffering=0) as blocks:
         while True:
             try:
                 blocks.write(b"x" * 65536)
-                blocks.flush()
             except OSError:
                 return
 
