@@ -30,6 +30,8 @@ def _differences(name: str, state: StoreState, schemas: Mapping[str, Schema]) ->
 
 def _entries(row: Row, schema: Schema) -> Iterator[tuple[str, str, str, str]]:
     """The entries that a row should have: a damaged one has none."""
+    if row.value is None:
+        return
     with suppress(ValueError):
-        for index, entry in (schema.entries(row.key, row.value) if row.value is not None else {}).items():
+        for index, entry in schema.entries(row.key, row.value).items():
             yield row.table, index, entry, row.key
