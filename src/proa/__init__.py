@@ -23,6 +23,7 @@ from proa.errors import (
 )
 
 if TYPE_CHECKING:
+    from proa.core.policy.retry import Retry
     from proa.core.replicate import merge
     from proa.declare.duplicates import Duplicate
     from proa.declare.levels import bounded, strong
@@ -50,6 +51,8 @@ __all__ = [
     "append",
     "assign",
     "remove",
+    # What stands between a caller and something that may fail
+    "Retry",
     # How old a row may be when it is read
     "bounded",
     "strong",
@@ -68,6 +71,7 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 _WHEN_USED = {
+    "Retry": "proa.core.policy.retry",
     "merge": "proa.core.replicate.merge",
     "Change": "proa.declare.streams",
     "Duplicate": "proa.declare.duplicates",
