@@ -18,6 +18,7 @@ from proa.errors import AppNotFound, DeclarationError
 from proa.ports import Schema
 
 if TYPE_CHECKING:
+    from proa.declare.queues import Queue, QueueOptions
     from proa.declare.residency import Declared
 
 T = TypeVar("T")
@@ -119,6 +120,7 @@ class App:
         self.repair_every_s = repair_every_s
         self.routes: list[Route] = []
         self.tables: dict[str, BaseTable[Any]] = {}
+        self.queues: dict[str, Queue[Any]] = {}
         self.checks: dict[str, HealthCheck] = {}
         self._verify()
 
@@ -235,6 +237,19 @@ class App:
             return handler
 
         return declare
+
+    # Messages.
+
+    def queue(self, name: str, kind: type[T], **options: Unpack[QueueOptions]) -> Queue[T]:
+        """Declare a queue of messages of `kind` (a dataclass, msgspec Struct or pydantic model). See `QueueOptions`."""
+        from proa.declare.queues import Queue  # an app without messages never needs it
+
+        if name in self.queues:
+            raise DeclarationError(f"queue {name} is declared twice")
+        self.queues[name] = queue = Queue(name, kind, options)
+        if unknown := set(queue.residency) - set(self.regions):
+            raise DeclarationError(f"queue {name}: residency names {', '.join(sorted(unknown))}, no region of the app")
+        return queue
 
     # Health.
 

@@ -245,3 +245,55 @@ class TablesCompared(msgspec.Struct, frozen=True):
     found: int
     mended: int
     took_s: float
+
+
+class MessageHandled(msgspec.Struct, frozen=True):
+    """A message took effect: after a run of `took_s`, `age_s` after it was sent."""
+
+    severity: ClassVar[Severity] = "debug"
+    queue: str
+    message: str
+    took_s: float
+    age_s: float
+
+
+class MessageFailed(msgspec.Struct, frozen=True):
+    """An attempt at a message failed with `error` (a code or an exception's name); it runs again in `again_in_s`."""
+
+    severity: ClassVar[Severity] = "warning"
+    queue: str
+    message: str
+    attempt: int
+    error: str
+    again_in_s: float
+
+
+class MessageDead(msgspec.Struct, frozen=True):
+    """A message was given up after so many attempts; `fingerprint` is alike for like errors."""
+
+    severity: ClassVar[Severity] = "error"
+    queue: str
+    message: str
+    attempts: int
+    error: str
+    said: str
+    fingerprint: str
+
+
+class MessageMoved(msgspec.Struct, frozen=True):
+    """A message went to the region that acts as home of the rows that its handler writes."""
+
+    severity: ClassVar[Severity] = "info"
+    queue: str
+    message: str
+    region: str
+    to: str
+
+
+class MessagesAdopted(msgspec.Struct, frozen=True):
+    """This region took up the messages of a region whose stand-in it is."""
+
+    severity: ClassVar[Severity] = "warning"
+    queue: str
+    region: str
+    count: int

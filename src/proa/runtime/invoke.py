@@ -60,7 +60,7 @@ from proa.runtime.answers import answer_of, problem, replay
 from proa.runtime.authority import Authority
 from proa.runtime.eager import within
 from proa.runtime.events import HandlerRaised, UnitConfirmed, UnitFinished
-from proa.runtime.unit import STORES, Elsewhere, Frame, Store, Unit
+from proa.runtime.unit import STORES, Elsewhere, Frame, Outbound, Store, Unit
 
 if TYPE_CHECKING:
     from proa.runtime.levels import Levels
@@ -145,6 +145,7 @@ class Invoker:
         self.sessions = levels.sessions
         self.resolve: Resolve = nobody_else
         self.confirmations: Confirming | None = None
+        self.outbound: Outbound | None = None
         self._in_flight: dict[tuple[str, str], Invocation] = {}
         self._mark = int(entropy.token(5), 16)
         self._units = 0
@@ -302,7 +303,7 @@ class Invoker:
         if holders or by_peer:
             self._check_holders(call, holders, outcome if store == "global" else None)
         batch = unit.batch(store, outcome, self._authority.epoch, keep_writes=keep_writes)
-        result = await (self._regional.commit(batch) if store == "regional" else self._commit_globally(batch))
+        result = await (self._regional.commit(batch) if store == "regional" else self.commit_globally(batch))
         match result:
             case Committed():
                 call.outcome, call.places = outcome, batch.places
@@ -383,6 +384,7 @@ class Invoker:
             self.levels,
             call.session,
             again=call.attempts > 1,
+            outbound=self.outbound,
         )
         return Unit(self._region, call.route, self._stores, self._clock, self._entropy, frame)
 
@@ -469,7 +471,8 @@ class Invoker:
             holders,
         )
 
-    async def _commit_globally(self, batch: Batch) -> Result:
+    async def commit_globally(self, batch: Batch) -> Result:
+        """Commit in the global store, unless this region has lost its right to; a Conflict may be that of the roles."""
         if refused := self._authority.refusal():
             return refused
         # The roles are part of what a global commit rests on: a region that was fenced since cannot commit.

@@ -48,6 +48,8 @@ from proa.runtime.unit import Frame, Unit
 if TYPE_CHECKING:
     from proa.runtime.confirm import Confirmations
     from proa.runtime.duplicates import DuplicateHandlers
+    from proa.runtime.errands import Ends
+    from proa.runtime.messages.dispatcher import Dispatcher
     from proa.runtime.passage import Passage
     from proa.runtime.streams import Streams
 
@@ -124,6 +126,7 @@ class Region:
         self.streams = self._change_streams()
         if self.streams:
             self.compactor.needed = self.streams.needed
+        self.messages = self.invoker.outbound = self._messages()
         self.register: Register | None = None
         self.serving = False
         self.spoilt = ""
@@ -196,9 +199,32 @@ class Region:
         ends = (self._ports.clock, self._ports.entropy, self._ports.hub)
         return Streams(self.name, streams, self.store, self.authority, self._unit, ends, self.invoker.unit_id)
 
+    def _messages(self) -> Dispatcher | None:
+        if not self.app.queues:
+            return None
+        from proa.runtime.messages.dispatcher import Dispatcher
+
+        return Dispatcher(self.app.queues.values(), self.app.regions, self._errand_ends())
+
+    def _errand_ends(self) -> Ends:
+        from proa.runtime.errands import Ends
+
+        clock, entropy, hub, invoker = self._ports.clock, self._ports.entropy, self._ports.hub, self.invoker
+        return Ends(
+            self.name,
+            self.store,
+            self.authority,
+            clock,
+            entropy,
+            hub,
+            self._unit,
+            invoker.unit_id,
+            invoker.commit_globally,
+        )
+
     def _unit(self, route: Route | None, frame: Frame) -> Unit:
         stores = (self.store, self._ports.global_store)
-        known = msgspec.structs.replace(frame, levels=self.invoker.levels)
+        known = msgspec.structs.replace(frame, levels=self.invoker.levels, outbound=self.invoker.outbound)
         return Unit(self.name, route, stores, self._ports.clock, self._ports.entropy, known)
 
     # Life.
@@ -214,6 +240,8 @@ class Region:
             self.duplicates.start()
         if self.streams:
             self.streams.start()
+        if self.messages:
+            self.messages.start()
         loop = asyncio.get_running_loop()
         if joinable(self.app.regions, self._parts()):
             self._compacting = loop.create_task(self.compactor.run())
@@ -255,6 +283,8 @@ class Region:
             self.duplicates.stop()
         if self.streams:
             self.streams.stop()
+        if self.messages:
+            self.messages.stop()
         await self.store.close()
 
     def methods(self) -> dict[str, Method]:
