@@ -8,6 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, overload
 
+from proa.core.dedupe import HANDLED
+from proa.core.queue import FETCHED, SETTINGS
 from proa.core.replicate.resolve import Merge
 from proa.core.roles import Topology
 from proa.declare.handlers import Acknowledge, ReadOptions, Route, RouteOptions, route
@@ -199,12 +201,23 @@ class App:
 
     def schemas(self, *, strong: bool) -> dict[str, Schema]:
         """What the global store (`strong`) or a region's own must know of its tables."""
-        return {
+        declared = {
             part: table.schema
             for table in self.tables.values()
             if (table.mode == "strong") == strong
             for part in table.parts
         }
+        return declared if strong or not self.queues else declared | self._dead_letters()
+
+    def _dead_letters(self) -> dict[str, Schema]:
+        from proa.declare.queues import DEAD_SCHEMA
+
+        return {queue.dead_table: DEAD_SCHEMA for queue in self.queues.values()}
+
+    def kept(self) -> list[str]:
+        """The tables in which regions keep rows of their own: parts of those declared, and Proa's own."""
+        own = {table for queue in self.queues.values() for table in (queue.table, SETTINGS, FETCHED)}
+        return [*self.schemas(strong=False), HANDLED, *sorted(own)]
 
     # Routes.
 

@@ -327,7 +327,7 @@ def _compare(app: str, name: str, between: tuple[str, str] | None, common: Commo
 
 def _parts(app: str, name: str) -> list[str]:
     """The parts of one table, or of all that regions keep themselves."""
-    known = list(declared(app).schemas(strong=False))
+    known = declared(app).kept()
     found = [part for part in known if table_of(part) == name] if name else known
     if not found:
         tables = ", ".join(dict.fromkeys(map(table_of, known)))

@@ -111,7 +111,8 @@ class Backlog:
         self.looked = False
         """Whether all bands that had rows are known: another one begins empty."""
         self.windows: dict[str, Window] = {}
-        self.out = 0
+        self.out: set[str] = set()
+        """What is handed out."""
         self._busy: set[str] = set()
         self._later: list[tuple[float, str]] = []
         self._next: deque[str] = deque()
@@ -146,6 +147,13 @@ class Backlog:
         """A row was removed."""
         if where.key not in self._busy:
             self.window(where.band).gone(where.key)
+
+    def take_some(self, most: int, now: float) -> list[str]:
+        """Hand out the next messages that are due, at most so many."""
+        keys: list[str] = []
+        while len(keys) < most and (key := self.take(now)) is not None:
+            keys.append(key)
+        return keys
 
     def take(self, now: float) -> str | None:
         """Hand out the next message that is due; those first that waited for another attempt, or for their group."""
@@ -185,12 +193,14 @@ class Backlog:
         return heapq.heappop(self._later)[1] if self._later and self._later[0][0] <= now else None
 
     def _hand_out(self, key: str) -> str:
-        self.out += 1
+        self.out.add(key)
         return key
 
     def done(self, key: str) -> None:
         """The message is dealt with: its group goes on."""
-        self.out -= 1
+        if key not in self.out:
+            return
+        self.out.discard(key)
         self._busy.discard(key)
         group = spot(key).group
         behind = self._groups.get(group)
@@ -201,7 +211,9 @@ class Backlog:
 
     def put_back(self, key: str, at: float) -> None:
         """Hand the message out again at a time; its group waits for it."""
-        self.out -= 1
+        if key not in self.out:
+            return
+        self.out.discard(key)
         heapq.heappush(self._later, (at, key))
 
     def due_at(self) -> float | None:
@@ -210,6 +222,12 @@ class Backlog:
             return 0.0
         times = [spot(key).due_ms / 1000 for window in self.windows.values() if (key := window.first())]
         return min([*times, *(at for at, _ in self._later[:1])], default=None)
+
+    def oldest_due(self) -> float | None:
+        """Since when the first message is due that is not dealt with, those under way included."""
+        waiting = [key for window in self.windows.values() if (key := window.first())]
+        due_ms = min((spot(key).due_ms for key in (*waiting, *self._busy)), default=None)
+        return None if due_ms is None else due_ms / 1000
 
     def wanting(self) -> Iterator[str]:
         """The bands of which more should be read."""

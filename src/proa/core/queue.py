@@ -25,6 +25,8 @@ DEAD = ":dead"
 """The table of messages that were given up."""
 OUTBOX = ":outbox"
 """The table of the global store in which messages of its units wait for the region that they go to."""
+FETCHED = ":fetched"
+"""The table of marks of messages that came out of the global store, by their keys there."""
 SEPARATOR = "\x1f"
 LAST = "~"
 """Sorts after every digit, so after every key that goes on from a prefix."""
@@ -33,6 +35,18 @@ SHARES = 64
 HISTORY_MAX = 20
 """How many failed attempts a message remembers; of more it keeps the first one and the latest."""
 SAID_MAX = 300
+
+
+SETTINGS = ":queues"
+"""The table of what people have set of queues, by name."""
+
+
+class Setting(msgspec.Struct, frozen=True, array_like=True):
+    """A queue is `paused` for this reason (empty: it is not), by whom, since when."""
+
+    paused: str
+    by: str
+    at: float
 
 
 class Attempt(msgspec.Struct, frozen=True, array_like=True):

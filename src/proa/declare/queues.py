@@ -15,12 +15,24 @@ import msgspec
 
 from proa.core.home import Place
 from proa.core.policy.retry import Retry
-from proa.core.queue import DEAD, MESSAGES, PRIORITIES, SEPARATOR, Attempt, Envelope, Spot, band_of, milliseconds
+from proa.core.queue import (
+    DEAD,
+    MESSAGES,
+    PRIORITIES,
+    SEPARATOR,
+    Attempt,
+    Dead,
+    Envelope,
+    Spot,
+    band_of,
+    milliseconds,
+)
 from proa.core.residency import part
 from proa.declare.codec import RowCodec
 from proa.declare.context import Context, current_unit
 from proa.declare.handlers import DeclaredUnit, Route
 from proa.errors import DeclarationError, MessageTooLarge, Unprocessable
+from proa.ports import Schema
 
 if TYPE_CHECKING:
     from proa.declare.context import UnitOfWork
@@ -34,6 +46,23 @@ PRIORITY = 5
 VISIBILITY_S = 30.0
 CONCURRENCY = 10
 RETRY = Retry(attempts=5, base_s=1.0, cap_s=300.0)
+
+
+BY_ERROR, BY_MESSAGE = "by_error", "by_message"
+"""The indexes by which dead letters are found: by fingerprint, and by id."""
+_decode_dead = msgspec.msgpack.Decoder(Dead).decode
+
+
+def _dead_entries(key: str, data: bytes) -> Mapping[str, str]:
+    try:
+        dead = _decode_dead(data)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"{key!r:.80}: {error}") from error
+    return {BY_ERROR: dead.fingerprint, BY_MESSAGE: dead.envelope.id}
+
+
+DEAD_SCHEMA = Schema("dead letters 1", (BY_ERROR, BY_MESSAGE), _dead_entries)
+"""What a store must know of dead letters."""
 
 
 class Hold(Protocol):
@@ -135,7 +164,8 @@ class ConsumerOptions(TypedDict, total=False):
     `concurrency` (10) is how many runs are under way at once in a region. With `batch` the handler takes a list of up
     to so many messages, which share one unit. A run that takes longer than `visibility_s` (30) without a heartbeat is
     ended, and its message handed out again. `unit` overrules the class that Proa infers from the handler's code.
-    `rate_max` bounds how many messages are begun in a second.
+    `rate_max` bounds how many messages are begun in a second. `brake` is asked before a run begins, and says for how
+    many seconds to begin none (0: go on): the place for a breaker of what the handler needs.
     """
 
     concurrency: int
@@ -143,6 +173,7 @@ class ConsumerOptions(TypedDict, total=False):
     visibility_s: float
     unit: DeclaredUnit | None
     rate_max: float | None
+    brake: Callable[[], float] | None
 
 
 class Consumer(msgspec.Struct):
@@ -156,6 +187,7 @@ class Consumer(msgspec.Struct):
     batched: bool
     whole: bool
     takes_context: bool
+    brake: Callable[[], float] | None
 
     @property
     def handler(self) -> Callable[..., Any]:
@@ -289,7 +321,15 @@ def consumer(name: str, handler: Callable[..., Any], options: ConsumerOptions) -
         raise DeclarationError(f"{where}: a handler that takes a list declares `batch`, and only such a one")
     route = unit_route("QUEUE", name, handler, visibility_s, options.get("unit"))
     return Consumer(
-        route, concurrency, batch, visibility_s, rate_max, "batch" in options, "Message" in kind, bool(rest)
+        route=route,
+        concurrency=concurrency,
+        batch=batch,
+        visibility_s=visibility_s,
+        rate_max=rate_max,
+        batched="batch" in options,
+        whole="Message" in kind,
+        takes_context=bool(rest),
+        brake=options.get("brake"),
     )
 
 

@@ -18,7 +18,8 @@ from proa.core.home import Place
 from proa.core.replicate.journal import Key, Write
 from proa.declare.context import CURRENT
 from proa.declare.handlers import Route
-from proa.ports import Batch, Clock, Committed, Entropy, Found, RegionStore, Result, Telemetry
+from proa.errors import BY_CODE, Unavailable
+from proa.ports import Batch, Clock, Committed, Entropy, Fenced, Found, RegionStore, Result, Telemetry
 from proa.runtime.authority import Authority
 from proa.runtime.unit import Frame, Unit
 
@@ -51,6 +52,18 @@ class Ends(msgspec.Struct, frozen=True):
         batch = Batch(self.unit_id(), dict(reads), list(writes), places=(place,))
         batch.epoch = self.authority.epoch if epoch is None else epoch
         return await self.store.commit(batch)
+
+    async def write(self, writes: Sequence[Write]) -> None:
+        """Commit rows of Proa's own that any region may write.
+
+        Raises:
+            ProaError: the region may commit nothing at the moment.
+        """
+        match await self.store.commit(Batch(self.unit_id(), {}, list(writes))):
+            case Fenced(code, detail):
+                raise BY_CODE.get(code, Unavailable)(detail)
+            case _:
+                return
 
 
 class Errand:

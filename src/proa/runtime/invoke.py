@@ -20,6 +20,7 @@ import msgspec
 from proa.app import App
 from proa.core.dedupe import KEY_LENGTH_MAX, Outcome, decide, fingerprint, valid_key
 from proa.core.home import Place
+from proa.core.queue import OUTBOX
 from proa.core.roles import ROLES, ROLES_KEY, Assignment
 from proa.declare.context import CURRENT
 from proa.declare.handlers import Route
@@ -477,7 +478,11 @@ class Invoker:
             return refused
         # The roles are part of what a global commit rests on: a region that was fenced since cannot commit.
         batch.reads = {**batch.reads, ROLES_ADDRESS: self._roles_version}
-        result = await self._global.commit(batch)
+        try:
+            result = await self._global.commit(batch)
+        finally:
+            if self.outbound and any(write.table == OUTBOX for write in batch.writes):
+                self.outbound.left()  # perhaps: the reply may be lost
         if isinstance(result, Conflict) and tuple(result.key) == ROLES_ADDRESS:
             return await self._recheck_roles(result)
         return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -11,6 +12,10 @@ from proa.observe.metrics import Registry
 from proa.runtime.events import (
     CommitsApplied,
     CommitsParked,
+    MessageDead,
+    MessageFailed,
+    MessageHandled,
+    MessagesAdopted,
     RowsDiverged,
     TablesCompared,
     UnitConfirmed,
@@ -26,23 +31,65 @@ def measured_events(metrics: Registry) -> Subscriber:
         kind = event.__class__
         if kind is UnitFinished:
             unit(event)
-        elif isinstance(event, CommitsApplied):
-            metrics.count("proa_commits_applied_total", ("peer", event.peer), by=event.count)
-            for lag in event.lags_s:
-                metrics.observe("proa_replication_lag_seconds", lag, ("peer", event.peer))
-        elif isinstance(event, UnitConfirmed):
-            metrics.observe("proa_peer_wait_seconds", event.waited_s, ("route", event.route))
-        elif isinstance(event, CommitsParked):
-            metrics.count("proa_commits_parked_total", by=event.count)
-        elif isinstance(event, TablesCompared):
-            metrics.count("proa_repair_rounds_total", ("peer", event.peer))
-            metrics.count("proa_repair_rows_compared_total", ("peer", event.peer), by=event.rows)
-            metrics.count("proa_repair_exchanged_bytes_total", ("peer", event.peer), by=event.exchanged)
-        elif isinstance(event, RowsDiverged):
-            metrics.count("proa_repair_rows_diverged_total", ("peer", event.peer), by=event.found)
-            metrics.count("proa_repair_rows_mended_total", ("peer", event.peer), by=event.mended)
+        elif measure := _MEASURES.get(kind):
+            measure(metrics, event)
 
     return on_event
+
+
+def _applied(metrics: Registry, event: CommitsApplied) -> None:
+    metrics.count("proa_commits_applied_total", ("peer", event.peer), by=event.count)
+    for lag in event.lags_s:
+        metrics.observe("proa_replication_lag_seconds", lag, ("peer", event.peer))
+
+
+def _compared(metrics: Registry, event: TablesCompared) -> None:
+    metrics.count("proa_repair_rounds_total", ("peer", event.peer))
+    metrics.count("proa_repair_rows_compared_total", ("peer", event.peer), by=event.rows)
+    metrics.count("proa_repair_exchanged_bytes_total", ("peer", event.peer), by=event.exchanged)
+
+
+def _diverged(metrics: Registry, event: RowsDiverged) -> None:
+    metrics.count("proa_repair_rows_diverged_total", ("peer", event.peer), by=event.found)
+    metrics.count("proa_repair_rows_mended_total", ("peer", event.peer), by=event.mended)
+
+
+def _confirmed(metrics: Registry, event: UnitConfirmed) -> None:
+    metrics.observe("proa_peer_wait_seconds", event.waited_s, ("route", event.route))
+
+
+def _parked(metrics: Registry, event: CommitsParked) -> None:
+    metrics.count("proa_commits_parked_total", by=event.count)
+
+
+def _handled(metrics: Registry, event: MessageHandled) -> None:
+    metrics.count("proa_messages_handled_total", ("queue", event.queue))
+    metrics.observe("proa_message_age_seconds", event.age_s, ("queue", event.queue))
+
+
+def _failed(metrics: Registry, event: MessageFailed) -> None:
+    metrics.count("proa_messages_failed_total", ("queue", event.queue), ("error", event.error))
+
+
+def _dead(metrics: Registry, event: MessageDead) -> None:
+    metrics.count("proa_messages_dead_total", ("queue", event.queue), ("error", event.error))
+
+
+def _adopted(metrics: Registry, event: MessagesAdopted) -> None:
+    metrics.count("proa_messages_adopted_total", ("queue", event.queue), ("home", event.region), by=event.count)
+
+
+_MEASURES: dict[type, Callable[[Registry, Any], None]] = {
+    CommitsApplied: _applied,
+    CommitsParked: _parked,
+    MessageDead: _dead,
+    MessageFailed: _failed,
+    MessageHandled: _handled,
+    MessagesAdopted: _adopted,
+    RowsDiverged: _diverged,
+    TablesCompared: _compared,
+    UnitConfirmed: _confirmed,
+}
 
 
 def _units(metrics: Registry) -> Subscriber:

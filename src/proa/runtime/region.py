@@ -116,6 +116,7 @@ class Region:
         self.invoker.resolve = self.forwarder.resolve
         self.confirmations = self._confirmations()
         self.monitor = HealthMonitor(app.checks.values(), self._check_unit, self._facts, ports.clock, ports.hub)
+        self.monitor.warnings = self._warnings
         self.metrics = Registry({"region": name})
         self.gateway = self._front_door()
         self.replicator.on_fork = self._begin_new_life
@@ -138,7 +139,7 @@ class Region:
 
     def _passage(self) -> Passage | None:
         """What watches over rows that only some regions may hold, where there are any."""
-        if not any(table.residency for table in self.app.tables.values()):
+        if not self._parts():
             return None
         from proa.runtime.passage import Passage  # an app without such rows never needs it
 
@@ -146,7 +147,7 @@ class Region:
 
     def _parts(self) -> list[str]:
         """The parts of tables that only some regions may hold."""
-        return [name for name in self.app.schemas(strong=False) if resident(name)]
+        return [name for name in self.app.kept() if resident(name)]
 
     def _confirmations(self) -> Confirmations | None:
         """Who waits for other regions, where any route does."""
@@ -203,8 +204,11 @@ class Region:
         if not self.app.queues:
             return None
         from proa.runtime.messages.dispatcher import Dispatcher
+        from proa.runtime.messages.relay import Relay
 
-        return Dispatcher(self.app.queues.values(), self.app.regions, self._errand_ends())
+        ends = self._errand_ends()
+        relay = Relay(self.app.regions, ends, self._ports.global_store, self.replicator.copied)
+        return Dispatcher(self.app.queues.values(), self.app.regions, ends, relay)
 
     def _errand_ends(self) -> Ends:
         from proa.runtime.errands import Ends
@@ -436,6 +440,10 @@ class Region:
         if self.authority.clock_off:
             facts["clock"] = "out of bound"
         return facts
+
+    def _warnings(self) -> dict[str, str]:
+        """What people should know of, although it makes the region unfit for nothing."""
+        return self.messages.alarms.warnings() if self.messages else {}
 
     def _check_unit(self) -> Unit:
         return self._unit(None, Frame(self.invoker.unit_id()))

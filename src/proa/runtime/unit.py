@@ -54,6 +54,10 @@ class Outbound(Protocol):
         """Raises QueueFull where as many messages wait as may."""
         ...
 
+    def left(self) -> None:
+        """A unit left messages in the global store, or may have."""
+        ...
+
 
 class Frame(msgspec.Struct, frozen=True):
     """What a unit knows of the invocation around it. `deadline` is on the region's monotonic clock.

@@ -40,7 +40,7 @@ from proa.errors import (
 )
 from proa.ports import Committed, Conflict, Result
 from proa.runtime.errands import Ends, Errand
-from proa.runtime.events import MessageDead, MessageFailed, MessageHandled, MessageMoved
+from proa.runtime.events import ConsumerStopped, MessageDead, MessageFailed, MessageHandled, MessageMoved
 from proa.runtime.messages.intake import UNFIT_S, Intake
 from proa.runtime.unit import Elsewhere
 
@@ -98,9 +98,12 @@ class Consuming:
             keys = await self._intake.take(self._batch)
             try:
                 await self._handle(keys)
-            except Unavailable:  # the store has no room, or is damaged
+            except Exception as error:  # noqa: BLE001 - the store has no room, or is damaged: nothing is lost by waiting
+                self._ends.telemetry.emit(ConsumerStopped(self._queue.name, f"{type(error).__name__}: {error}"))
                 for key in keys:
                     self._intake.put_back(key)
+            finally:
+                self._intake.ended()
 
     @property
     def _batch(self) -> int:
@@ -202,13 +205,15 @@ class Consuming:
             if not timeout.expired():
                 raise
             raise DeadlineExceeded(f"no heartbeat for {visibility_s:g} s") from None
-        took_s = self._ends.clock.monotonic() - began
+        handled_at = self._ends.clock.monotonic()
+        took_s = handled_at - began
         verdicts = [self._verdict(one, message, took_s) for one, message in zip(taken, messages, strict=True)]
         result = await errand.commit(
             {self._address(one.where.key): one.version for one in taken},
             [write for one, verdict in zip(taken, verdicts, strict=True) for write in self._settled(one, verdict)],
         )
         if isinstance(result, Committed):
+            self._intake.pace.committed((now := self._ends.clock.monotonic()) - handled_at, now)
             for one, verdict in zip(taken, verdicts, strict=True):
                 self._told(one, verdict, took_s)
         return result
@@ -264,6 +269,7 @@ class Consuming:
             self._intake.done(taken.where.key)
         match verdict:
             case None:
+                self._intake.handled.mark(self._ends.clock.monotonic())
                 self._ends.telemetry.emit(MessageHandled(queue, envelope.id, took_s, now - envelope.sent_at))
             case Again(told, at):
                 error = told.history[-1].error

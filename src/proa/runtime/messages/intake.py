@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from proa.core.backlog import WINDOW, Backlog
+from proa.core.pace import Meter, Pace
 from proa.core.queue import LAST, Spot, prefix, spot
 from proa.declare.keys import NEXT
 from proa.declare.queues import Queue
@@ -26,16 +27,20 @@ UNFIT_S = 1.0
 
 
 class Intake:
-    """What waits in a queue, by home."""
+    """What waits in a queue, by home. `paused` is why nothing is handed out, if so; `handled` how fast it goes."""
 
     def __init__(self, queue: Queue[Any], ends: Ends) -> None:
+        declared = queue.declared
         self.queue = queue
-        self.paused = False
+        self.paused = ""
+        self.pace = Pace(declared.concurrency, declared.rate_max) if declared else Pace(1)
+        self.handled = Meter()
+        self.runs = 0
+        self._brake = declared.brake if declared else None
         self._ends = ends
         self._backlogs: dict[str, Backlog] = {}
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._reading: set[tuple[str, str]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -46,35 +51,39 @@ class Intake:
     # Handing out.
 
     async def take(self, most: int) -> list[str]:
-        """The keys of the next messages of one home, at most so many; waits until there is one."""
+        """The keys of the next messages of one home, at most so many; waits until there is one. A run begins."""
         while True:
-            if keys := self._take(most):
+            wait_s = self._held_s()
+            if wait_s == 0 and (keys := self._take(most)):
+                self.runs += 1
+                self.pace.began(len(keys), self._ends.clock.monotonic())
                 return keys
-            await self._news()
+            await self._news(wait_s)
+
+    def _held_s(self) -> float | None:
+        """How long to hand out nothing; None: until somebody wakes those who wait."""
+        if self.paused or self.runs >= self.pace.allowed:
+            return None
+        return max(self.pace.wait_s(self._ends.clock.monotonic()), self._brake() if self._brake else 0.0)
 
     def _take(self, most: int) -> list[str]:
-        if self.paused:
-            return []
         now = self._ends.clock.now()
         for home, backlog in self._backlogs.items():
-            if not self._ends.may(self.queue.place(home)):
-                continue
-            keys: list[str] = []
-            while len(keys) < most and (key := backlog.take(now)) is not None:
-                keys.append(key)
-            self._read_on(home, backlog)
-            if keys:
-                return keys
+            if self._ends.may(self.queue.place(home)):
+                keys = backlog.take_some(most, now)
+                self._read_on(home, backlog)
+                if keys:
+                    return keys
         return []
 
-    async def _news(self) -> None:
-        self._set_timer()
+    async def _news(self, wait_s: float | None) -> None:
+        self._set_timer(wait_s)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         try:
             await future
         finally:
-            if not future.done() or future.cancelled():
+            if future in self._waiting:
                 self._waiting.remove(future)
 
     def wake(self, number: int = 1) -> None:
@@ -85,32 +94,41 @@ class Intake:
                 future.set_result(None)
                 number -= 1
 
-    def _set_timer(self) -> None:
+    def _set_timer(self, wait_s: float | None) -> None:
         """Ring when the next message is due. One that is due by now waits for a right: it is looked at later."""
-        times = [at for backlog in self._backlogs.values() if (at := backlog.due_at()) is not None]
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        if times and not self.paused:
-            wait_s = min(times) - self._ends.clock.now()
-            self._timer = asyncio.get_running_loop().call_later(wait_s if wait_s > 0 else UNFIT_S, self._time)
+        if wait_s == 0:
+            times = [at for backlog in self._backlogs.values() if (at := backlog.due_at()) is not None]
+            due_s = min(times) - self._ends.clock.now() if times else None
+            wait_s = UNFIT_S if due_s is not None and due_s <= 0 else due_s
+        if wait_s is not None:
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self._time)
 
     def _time(self) -> None:
         self._timer = None
-        self.wake(self.queue.declared.concurrency if self.queue.declared else 1)
+        self.wake(len(self._waiting))
+
+    def ended(self) -> None:
+        """A run has ended."""
+        self.runs -= 1
+        self.wake()
 
     def done(self, key: str) -> None:
         """A message is dealt with."""
         if backlog := self._backlogs.get(spot(key).home):
             backlog.done(key)
-            if self.queue.groups:
-                self.wake()
 
     def put_back(self, key: str, after_s: float = UNFIT_S) -> None:
         """Hand a message out again after a while."""
         if backlog := self._backlogs.get(spot(key).home):
             backlog.put_back(key, self._ends.clock.now() + after_s)
-            self.wake()
+
+    def pause(self, why: str) -> None:
+        """Hand nothing out, for this reason; where it is empty, go on."""
+        self.paused = why
+        self.wake(len(self._waiting))
 
     # Knowing what waits.
 
@@ -132,7 +150,12 @@ class Intake:
             if home not in self._backlogs:
                 self._backlogs[home] = Backlog(since)
                 await self._load(home)
+                self._tell_of(home)
         self.wake(len(self._waiting))
+
+    def _tell_of(self, home: str) -> None:
+        if home != self._ends.region and (depth := self._backlogs[home].depth):
+            self._ends.telemetry.emit(MessagesAdopted(self.queue.name, home, depth))
 
     async def reload(self) -> None:
         """Look at every row again: some may have come or gone otherwise than by a commit."""
@@ -150,8 +173,6 @@ class Intake:
                 backlog.window(band).beyond = await self._ends.store.count(self._behind(home, band))
             start = prefix(self.queue.name, home, band) + LAST
         backlog.looked = True
-        if home != self._ends.region and backlog.depth:
-            self._ends.telemetry.emit(MessagesAdopted(self.queue.name, home, backlog.depth))
 
     async def _next_band(self, home: str, start: str) -> str | None:
         end = prefix(self.queue.name, home) + LAST
