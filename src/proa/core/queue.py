@@ -96,9 +96,9 @@ class Spot(NamedTuple):
         """The key of its row."""
         return SEPARATOR.join((self.queue, self.home, self.band, f"{self.due_ms:013d}", self.id, self.group))
 
-    def due(self, at_ms: int) -> Spot:
-        """The same at another time."""
-        return self._replace(due_ms=at_ms)
+    def later(self, at: float) -> Spot:
+        """The same message's next place: due at a time, and never under the key that it leaves."""
+        return self._replace(due_ms=max(milliseconds(at), self.due_ms + 1))
 
 
 def spot(key: str) -> Spot:

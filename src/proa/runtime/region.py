@@ -207,7 +207,7 @@ class Region:
         from proa.runtime.messages.relay import Relay
 
         ends = self._errand_ends()
-        relay = Relay(self.app.regions, ends, self._ports.global_store, self.replicator.copied)
+        relay = Relay(self.app.regions, ends, self._ports.global_store, self._ports.link, self.replicator.copied)
         return Dispatcher(self.app.queues.values(), self.app.regions, ends, relay)
 
     def _errand_ends(self) -> Ends:
@@ -294,7 +294,8 @@ class Region:
     def methods(self) -> dict[str, Method]:
         """The link methods that this region serves."""
         passed_on = self.forwarder.methods(Router(self.app.routes), self.invoker.invoke, lambda: self.serving)
-        return self.replicator.methods() | self.repairer.methods() | passed_on
+        messages = self.messages.methods() if self.messages else {}
+        return self.replicator.methods() | self.repairer.methods() | messages | passed_on
 
     # `ports.RegionControl`.
 

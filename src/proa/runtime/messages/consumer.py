@@ -258,7 +258,7 @@ class Consuming:
             case Again(envelope, at) if where.group:
                 return [self._kept(where, msgspec.structs.replace(envelope, not_before=at))]
             case Again(envelope, at):
-                return [removed, self._kept(where.due(milliseconds(at)), envelope)]
+                return [removed, self._kept(where.later(at), envelope)]
 
     def _told(self, taken: Taken, verdict: Again | Dead | None, took_s: float) -> None:
         """The verdict is durable."""

@@ -15,11 +15,11 @@ import msgspec
 
 from proa.core.queue import MESSAGES, SETTINGS, Setting, Spot, spot
 from proa.core.replicate.journal import Write
-from proa.core.replicate.stamp import Versions
+from proa.core.replicate.stamp import Versions, covers
 from proa.core.residency import table_of
 from proa.declare.queues import Queue
 from proa.errors import QueueFull
-from proa.ports import Span
+from proa.ports import Method, Span
 from proa.runtime.errands import Ends
 from proa.runtime.events import QueuePaused
 from proa.runtime.messages.consumer import Consuming
@@ -100,6 +100,14 @@ class Dispatcher:
         for intake in self.intakes.values():
             intake.stop()
 
+    def methods(self) -> dict[str, Method]:
+        """The link methods that other regions call."""
+        return self._relay.methods()
+
+    def look_again(self) -> None:
+        """Look at once for messages that nobody told of."""
+        self._relay.look()
+
     # What arrives.
 
     async def _listen(self) -> None:
@@ -156,9 +164,9 @@ class Dispatcher:
         if authority.epoch != self._epoch or now - self._looked_at > LOOK_AGAIN_S:
             self._epoch, self._looked_at = authority.epoch, now
             self._relay.look()
-            await self._look_again()
+            await self._reload()
 
-    async def _look_again(self) -> None:
+    async def _reload(self) -> None:
         for intake in self.intakes.values():
             await intake.reload()
         await self._look_at_settings()
@@ -190,10 +198,26 @@ class Dispatcher:
         if (intake := self.intakes.get(queue)) and value is not None:
             intake.pause(_decode_setting(value).paused)
 
+    def acts_for(self, home: str) -> bool:
+        """Whether this region hands out the messages of a home, of every queue that it may at this moment."""
+        return all(home in intake.homes for intake in self.intakes.values() if self._ends.may(intake.queue.place(home)))
+
+    def due(self, within_s: float) -> str:
+        """What is still to be done of what is due within so many seconds, in a few words; empty where nothing is."""
+        if not covers(self._read, self._ends.store.cursors()) or not all(map(self.acts_for, self._regions)):
+            return "commits or homes to look at"
+        before = self._ends.clock.now() + within_s
+        for name, intake in self.intakes.items():
+            for home, backlog in intake.homes.items():
+                at = backlog.due_at()
+                if intake.queue.declared and not intake.paused and (backlog.out or (at is not None and at <= before)):
+                    return f"messages of queue {name} of {home}"
+        return "messages to fetch from the global store" if self._relay.busy else ""
+
     # What units say and ask.
 
     def left(self) -> None:
-        self._relay.look()
+        self._relay.left()
 
     def admit(self, queue: Queue[Any], where: Spot) -> None:
         if queue.depth_max is not None and (depth := self.depth(queue.name, where.home)) >= queue.depth_max:

@@ -10,20 +10,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 
 from proa.bell import Bell
 from proa.core.home import Place
 from proa.core.queue import FETCHED, LAST, MESSAGES, OUTBOX, SEPARATOR, prefix
 from proa.core.replicate.journal import Dot, Row, Write
 from proa.declare.keys import NEXT
-from proa.errors import GlobalStoreUnreachable, OutcomeUnknown, Unavailable
-from proa.ports import Batch, Committed, GlobalStore, Span
+from proa.errors import LinkDown, LinkRefused, LinkTimeout, Unavailable
+from proa.ports import Batch, Committed, GlobalStore, Link, Method, Span
 from proa.runtime.errands import Ends
 from proa.runtime.events import MessagesFetched
 
 PAGE = 200
-IDLE_S = 30.0
+IDLE_S = 10.0
 """Units that leave messages wake it; after this it looks whether one came that nobody told of."""
+NUDGE = "outbox"
+"""The link method by which a region tells the one that fetches its messages that there are some."""
+NUDGE_TIMEOUT_S = 0.5
 GONE = 1.0
 """Since when a message that was fetched is expired: the global store collects what is, and keeps what is deleted."""
 PENDING_S = 0.05
@@ -32,17 +36,28 @@ PENDING_S_MAX = 2.0
 
 
 class Relay:
-    """The relay of one region. `copied` says whether a second region has a commit, `regions` are all of the app."""
+    """The relay of one region. `copied` says whether a second region has a commit, `regions` are all of the app.
+
+    `busy`: something is left to fetch, or to tidy up, or may be.
+    """
 
     def __init__(
-        self, regions: Sequence[str], ends: Ends, global_store: GlobalStore, copied: Callable[[Dot], bool]
+        self,
+        regions: Sequence[str],
+        ends: Ends,
+        global_store: GlobalStore,
+        link: Link,
+        copied: Callable[[Dot], bool],
     ) -> None:
         self._regions = regions
         self._ends = ends
         self._global = global_store
+        self._link = link
         self._copied = copied
         self._news = Bell()
         self._told = False
+        self.busy = True
+        self._nudging: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -50,33 +65,55 @@ class Relay:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def stop(self) -> None:
-        if self._task:
-            self._task.cancel()
+        for task in (self._task, self._nudging):
+            if task:
+                task.cancel()
+
+    def left(self) -> None:
+        """A unit of this region left a message in the global store, or may have."""
+        self.look()
+        home = self._ends.authority.home_of(place_of(self._ends.region))
+        if home not in (None, self._ends.region) and (self._nudging is None or self._nudging.done()):
+            self._nudging = asyncio.get_running_loop().create_task(self._nudge(home))
+
+    async def _nudge(self, home: str) -> None:
+        with suppress(LinkDown, LinkTimeout, LinkRefused):  # it will look by itself
+            await self._link.call(home, NUDGE, None, timeout_s=NUDGE_TIMEOUT_S)
+
+    def methods(self) -> dict[str, Method]:
+        """The link methods that other regions call."""
+
+        async def nudged(_: str, __: object) -> None:
+            self.look()
+
+        return {NUDGE: nudged}
 
     def look(self) -> None:
-        """A message was left in the global store, or may have been."""
-        self._told = True
+        """Something may be left to fetch."""
+        self._told = self.busy = True
         self._news.ring()
 
     async def _run(self) -> None:
         pause_s = PENDING_S
         while True:
             self._told = False
-            left = await self._look_at_all()
+            self.busy = left = await self._look_at_all()
             pause_s = min(PENDING_S_MAX, pause_s * 2) if left else PENDING_S
             if not self._told:
                 await self._news.wait(pause_s if left else IDLE_S)
 
     async def _look_at_all(self) -> bool:
         """Whether anything is left to do for a home of this region's."""
-        left = False
-        for home in self._regions:
-            if self._ends.may(place_of(home)):
-                try:
-                    left |= await self.fetch(home)
-                except (GlobalStoreUnreachable, OutcomeUnknown, Unavailable):
-                    left = True
-        return left
+        return any([await self._looked_at(home) for home in self._regions])
+
+    async def _looked_at(self, home: str) -> bool:
+        place, left = place_of(home), False
+        if self._ends.may(place):
+            try:
+                left = await self.fetch(home)
+            except Unavailable:  # the global store is out of reach, or this one takes nothing
+                left = True
+        return left or (self._ends.authority.home_of(place) == self._ends.region and not self._ends.may(place))
 
     async def fetch(self, home: str) -> bool:
         """Fetch what waits for a home, and tidy up behind what was fetched before; whether something is left."""
