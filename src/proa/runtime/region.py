@@ -226,6 +226,11 @@ class Region:
             invoker.commit_globally,
         )
 
+    @property
+    def clock(self) -> Clock:
+        """The region's clock."""
+        return self._ports.clock
+
     def _unit(self, route: Route | None, frame: Frame) -> Unit:
         stores = (self.store, self._ports.global_store)
         known = msgspec.structs.replace(frame, levels=self.invoker.levels, outbound=self.invoker.outbound)

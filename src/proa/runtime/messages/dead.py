@@ -137,11 +137,11 @@ class DeadLetters:
                 return Page(found, row.key)
         return Page(found)
 
-    async def count(self, wanted: Wanted) -> int:
-        """How many letters are meant."""
-        number = 0
+    async def count(self, wanted: Wanted, *, mine: bool = False) -> int:
+        """How many letters are meant; only of homes that this region acts for where they are to be `mine`."""
+        number, queue = 0, self.queue(wanted.queue)
         async for _, dead in self._letters(wanted):
-            number += wanted.fits(dead)
+            number += wanted.fits(dead) and (not mine or self._ends.may(queue.place(spot(dead.key).home)))
         return number
 
     async def one(self, queue: str, message: str) -> Letter:

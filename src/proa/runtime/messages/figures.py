@@ -30,6 +30,7 @@ class QueueFigures(msgspec.Struct, frozen=True):
     paused: str
     allowed: int
     concurrency: int
+    slowed: bool
     per_s: float
 
 
@@ -50,6 +51,7 @@ def _of(intake: Intake, now: float, monotonic: float) -> Iterator[QueueFigures]:
             intake.paused,
             intake.pace.allowed,
             intake.pace.most,
+            intake.pace.allowed < intake.pace.most,
             round(intake.handled.per_s(monotonic), 1),
         )
 
