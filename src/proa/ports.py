@@ -248,7 +248,7 @@ class RegionStore(Protocol):
     def repairs(self) -> RepairStore: ...
 
     async def changed(self, after: Versions, timeout_s: float) -> bool:
-        """Wait until a durable commit lies beyond `after`, or this origin changed; False when the time ran out."""
+        """Wait until a durable commit lies beyond `after`, or there is a new origin; False when the time ran out."""
         ...
 
 

@@ -350,6 +350,7 @@ class SqliteRegionStore:
 
     def _apply(self, commit: Commit, entry: bytes, cuts: Sequence[Cut], version: int) -> None:
         self._writer.execute(SQL["put_entry"], (commit.origin, commit.seq, entry))
+        self._lives += commit.seq == 1  # nobody who waits has named a new origin
         self._cursors[commit.origin] = commit.seq
         self._stamps.observe(commit.stamp)
         if lacks(commit, self._region):

@@ -272,8 +272,8 @@ class Consuming:
                 self._intake.handled.mark(self._ends.clock.monotonic())
                 self._ends.telemetry.emit(MessageHandled(queue, envelope.id, took_s, now - envelope.sent_at))
             case Again(told, at):
-                error = told.history[-1].error
-                self._ends.telemetry.emit(MessageFailed(queue, envelope.id, told.receives, error, round(at - now, 3)))
+                error, again_in_s = told.history[-1].error, round(at - told.history[-1].at, 3)
+                self._ends.telemetry.emit(MessageFailed(queue, envelope.id, told.receives, error, again_in_s))
             case Dead(told, _, _, error, said, mark):
                 self._ends.telemetry.emit(MessageDead(queue, envelope.id, told.receives, error, said, mark))
 
