@@ -32,12 +32,11 @@ def test_at_least_one_run_is_allowed_and_never_more_than_declared(tooks):
 
 @given(st.floats(1, 1000), st.lists(st.floats(0, 0.5), min_size=1, max_size=200))
 def test_a_rate_is_kept_but_for_a_short_burst(rate, pauses):
-    pace, now, begun = Pace(5, rate), 0.0, 0
-    for pause in pauses:
+    pace, now = Pace(5, rate), 0.0
+    for begun, pause in enumerate(pauses, 1):
         now += pause
         now += pace.wait_s(now)
         pace.began(1, now)
-        begun += 1
         assert begun <= (now + BURST_S) * rate + 1 + 1e-6
 
 

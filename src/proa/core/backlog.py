@@ -65,17 +65,8 @@ class Window:
             self._meanwhile.append(key)
         return False
 
-    def gone(self, key: str) -> None:
-        """A row is no longer there."""
-        if key in self._known:
-            self._known.discard(key)  # the heap passes over it
-        elif self.horizon is not None and key >= self.horizon:
-            self.beyond = max(0, self.beyond - 1)
-
     def first(self) -> str | None:
         """The first key that waits."""
-        while self._heap and self._heap[0] not in self._known:
-            heapq.heappop(self._heap)
         return self._heap[0] if self._heap else None
 
     def take(self) -> str:
@@ -142,11 +133,6 @@ class Backlog:
         """A row was written; whether it may be handed out from memory."""
         key = where.key
         return key not in self._busy and self.window(where.band).arrived(key)
-
-    def gone(self, where: Spot) -> None:
-        """A row was removed."""
-        if where.key not in self._busy:
-            self.window(where.band).gone(where.key)
 
     def take_some(self, most: int, now: float) -> list[str]:
         """Hand out the next messages that are due, at most so many."""

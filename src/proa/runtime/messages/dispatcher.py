@@ -134,17 +134,17 @@ class Dispatcher:
         written = _decode(entry)
         self._read[written.origin] = written.seq
         for write in written.writes:
-            match table_of(write.table):
-                case name if name == MESSAGES:
-                    self._told(spot(write.key), write.value)
-                case name if name == SETTINGS:
-                    self._set(write.key, write.value)
-                case _:
-                    pass
+            self._told(write)
 
-    def _told(self, where: Spot, value: bytes | None) -> None:
-        if intake := self.intakes.get(where.queue):
-            (intake.gone if value is None else intake.arrived)(where)
+    def _told(self, write: Write) -> None:
+        """A row was written. That one was removed is found when it is read: the commit that did so may be parked."""
+        table = table_of(write.table)
+        if table == MESSAGES and write.value is not None:
+            where = spot(write.key)
+            if intake := self.intakes.get(where.queue):
+                intake.arrived(where)
+        elif table == SETTINGS:
+            self._set(write.key, write.value)
 
     # What this region acts for.
 

@@ -138,11 +138,6 @@ class Intake:
         if backlog and backlog.arrived(where):
             self.wake()
 
-    def gone(self, where: Spot) -> None:
-        """A message's row was removed."""
-        if backlog := self._backlogs.get(where.home):
-            backlog.gone(where)
-
     async def follow(self, homes: Collection[str], since: float) -> None:
         """Act for these homes from now on, and for no other."""
         self._backlogs = {home: backlog for home, backlog in self._backlogs.items() if home in homes}
