@@ -478,6 +478,7 @@ class Region:
             streams=[msgspec.to_builtins(one) for one in self.streams.status()] if self.streams else [],
             floors=self.store.floors(),
             joining=self.replicator.joiner.needed,
+            messages=self.messages.depth_of_all() if self.messages else 0,
             insync=list(self.confirmations.group.counted) if self.confirmations else None,
         )
 

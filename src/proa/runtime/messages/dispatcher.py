@@ -226,6 +226,11 @@ class Dispatcher:
                 headers={"retry-after": f"{self._retry_after_s(queue, depth)}"},
             )
 
+    def depth_of_all(self) -> int:
+        """How many messages are not dealt with, of all queues that have a consumer."""
+        consumed = [intake for intake in self.intakes.values() if intake.queue.declared]
+        return sum(backlog.depth for intake in consumed for backlog in intake.homes.values())
+
     def depth(self, queue: str, home: str) -> int:
         """How many messages wait for a home, as far as this region knows: nothing, where it does not act for it."""
         backlog = self.intakes[queue].homes.get(home)
