@@ -22,6 +22,7 @@ from proa.ports import Schema
 if TYPE_CHECKING:
     from proa.declare.queues import Queue, QueueOptions
     from proa.declare.residency import Declared
+    from proa.declare.schedules import Schedule, ScheduleOptions
 
 T = TypeVar("T")
 H = TypeVar("H", bound=Callable[..., Any])
@@ -123,6 +124,7 @@ class App:
         self.routes: list[Route] = []
         self.tables: dict[str, BaseTable[Any]] = {}
         self.queues: dict[str, Queue[Any]] = {}
+        self.schedules: dict[str, Schedule] = {}
         self.checks: dict[str, HealthCheck] = {}
         self._verify()
 
@@ -263,6 +265,37 @@ class App:
         if unknown := set(queue.residency) - set(self.regions):
             raise DeclarationError(f"queue {name}: residency names {', '.join(sorted(unknown))}, no region of the app")
         return queue
+
+    # Schedules.
+
+    def schedule(
+        self,
+        cron: str | None = None,
+        *,
+        every_s: float | None = None,
+        timezone: str = "UTC",
+        **options: Unpack[ScheduleOptions],
+    ) -> Callable[[H], H]:
+        """Declare a handler that is run at the times of a cron expression in a time zone, or every so many seconds.
+
+        It takes a `Tick`, a `Context`, both or nothing. See `ScheduleOptions`.
+        """
+        from proa.declare.schedules import Schedule, timing_of
+
+        timing, said = timing_of(cron, every_s, timezone)
+
+        def declare(handler: H) -> H:
+            schedule = Schedule(handler, timing, said, options, self.regions)
+            if schedule.name in self.schedules:
+                raise DeclarationError(f"schedule {schedule.name} is declared twice")
+            if schedule.once == "region" and self.topology == "active-passive":
+                raise DeclarationError(
+                    f"schedule {schedule.name}: once `region` needs topology active-active; a standby runs nothing"
+                )
+            self.schedules[schedule.name] = schedule
+            return handler
+
+        return declare
 
     # Health.
 

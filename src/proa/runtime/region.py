@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from proa.runtime.errands import Ends
     from proa.runtime.messages.dispatcher import Dispatcher
     from proa.runtime.passage import Passage
+    from proa.runtime.schedules.scheduler import Scheduler
     from proa.runtime.streams import Streams
 
 Register = Callable[[], Awaitable[Identity]]
@@ -128,6 +129,7 @@ class Region:
         if self.streams:
             self.compactor.needed = self.streams.needed
         self.messages = self.invoker.outbound = self._messages()
+        self.scheduler = self._scheduler()
         self.register: Register | None = None
         self.serving = False
         self.spoilt = ""
@@ -210,6 +212,13 @@ class Region:
         relay = Relay(self.app.regions, ends, self._ports.global_store, self._ports.link, self.replicator.copied)
         return Dispatcher(self.app.queues.values(), self.app.regions, ends, relay)
 
+    def _scheduler(self) -> Scheduler | None:
+        if not self.app.schedules:
+            return None
+        from proa.runtime.schedules.scheduler import Scheduler
+
+        return Scheduler(self.app.schedules.values(), self._errand_ends())
+
     def _errand_ends(self) -> Ends:
         from proa.runtime.errands import Ends
 
@@ -251,6 +260,8 @@ class Region:
             self.streams.start()
         if self.messages:
             self.messages.start()
+        if self.scheduler:
+            self.scheduler.start()
         loop = asyncio.get_running_loop()
         if joinable(self.app.regions, self._parts()):
             self._compacting = loop.create_task(self.compactor.run())
@@ -294,6 +305,8 @@ class Region:
             self.streams.stop()
         if self.messages:
             self.messages.stop()
+        if self.scheduler:
+            self.scheduler.stop()
         await self.store.close()
 
     def methods(self) -> dict[str, Method]:
