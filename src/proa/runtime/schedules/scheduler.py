@@ -152,13 +152,11 @@ class Scheduler:
         tenure = self._ends.authority.tenure
         if tenure is None or tenure is self._tenure:
             return
-        before, region = self._acting, self._ends.region
-        self._acting = {name: slot for name, slot in self._slots.items() if tenure.holds(region, slot.place)}
-        taken = [slot for name, slot in self._acting.items() if name not in before]
+        held = {name: slot for name, slot in self._slots.items() if tenure.holds(self._ends.region, slot.place)}
+        taken = [slot for name, slot in held.items() if name not in self._acting]
+        self._acting = {name: slot for name, slot in held.items() if name in self._acting}
         if await self._take_up(taken):
-            self._tenure = tenure
-        else:
-            self._acting = {name: slot for name, slot in self._acting.items() if name in before}
+            self._acting, self._tenure = held, tenure
 
     async def _take_up(self, slots: Sequence[Slot]) -> bool:
         """Learn where schedules stand; those that are new begin now. Whether that is known."""
