@@ -404,3 +404,10 @@ class TickGivenUp(msgspec.Struct, frozen=True):
     due: float
     attempts: int
     error: str
+
+
+class SchedulesUnknown(msgspec.Struct, frozen=True):
+    """The region could not learn where schedules stand that became its own; it tries again, and runs none of them."""
+
+    severity: ClassVar[Severity] = "error"
+    error: str

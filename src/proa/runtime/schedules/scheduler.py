@@ -22,6 +22,7 @@ from proa.declare.schedules import Schedule
 from proa.errors import Contended, NotFound, NotHome
 from proa.ports import Committed, Conflict
 from proa.runtime.errands import Ends
+from proa.runtime.events import SchedulesUnknown
 from proa.runtime.schedules.slot import Change, Rows, Slot
 from proa.runtime.schedules.ticking import AGAIN_S, RACES_MAX, Ticking
 
@@ -84,11 +85,14 @@ class Scheduler:
 
     async def _run(self) -> None:
         while True:
-            await self._follow()
+            try:
+                await self._follow()
+            except Exception as error:  # noqa: BLE001 - the store has no room, or is damaged: nothing is lost by waiting
+                self._ends.telemetry.emit(SchedulesUnknown(f"{type(error).__name__}: {error}"))
             now_ms = self._now_ms()
             while self._heap and self._heap[0][0] <= now_ms:
                 at_ms, _, slot = heapq.heappop(self._heap)
-                if slot.at_ms == at_ms and not slot.busy:
+                if slot.at_ms == at_ms and not slot.busy and slot.name in self._acting:
                     self._begin_if_may(slot)
             await self._bell.wait(self._wait_s(now_ms))
 
@@ -200,11 +204,7 @@ class Scheduler:
         return await self._change(name, lambda standing: resumed(standing, self._now_ms()))
 
     async def _change(self, name: str, change: Change) -> list[str]:
-        slots = self.named(name)
-        acting = [slot for slot in slots if slot.name in self._acting and self._ends.may(slot.place)]
-        if not acting:
-            home = self._ends.authority.home_of(slots[0].place)
-            raise NotHome(f"{self._ends.region} does not run schedule {name}; {home or 'no region'} does")
+        acting = self._own(name)
         for slot in acting:
             await self._changed(slot, change)
         return [slot.region for slot in acting]
@@ -223,12 +223,20 @@ class Scheduler:
                 raise NotHome(f"{self._ends.region} lost the right to run schedule {slot.schedule.name}")
         raise Contended(f"schedule {slot.schedule.name} changes too often; try again")
 
-    def named(self, name: str) -> list[Slot]:
-        """The slots of a schedule.
+    def check(self, name: str) -> None:
+        """Raise NotFound unless there is such a schedule, and NotHome unless it is run here."""
+        self._own(name)
 
-        Raises:
-            NotFound: there is no such schedule.
-        """
+    def _own(self, name: str) -> list[Slot]:
+        """The slots of a schedule that this region acts for."""
+        slots = self._named(name)
+        acting = [slot for slot in slots if slot.name in self._acting and self._ends.may(slot.place)]
+        if not acting:
+            home = self._ends.authority.home_of(slots[0].place)
+            raise NotHome(f"{self._ends.region} does not run schedule {name}; {home or 'no region'} does")
+        return acting
+
+    def _named(self, name: str) -> list[Slot]:
         found = [slot for (own, _), slot in self._slots.items() if own == name]
         if not found:
             raise NotFound(f"there is no schedule {name!r}; there are {sorted({own for own, _ in self._slots})}")
