@@ -20,6 +20,7 @@ from proa.errors import AppNotFound, DeclarationError
 from proa.ports import Schema
 
 if TYPE_CHECKING:
+    from proa.declare.events import Event, EventOptions
     from proa.declare.queues import Queue, QueueOptions
     from proa.declare.residency import Declared
     from proa.declare.schedules import Schedule, ScheduleOptions
@@ -124,6 +125,7 @@ class App:
         self.routes: list[Route] = []
         self.tables: dict[str, BaseTable[Any]] = {}
         self.queues: dict[str, Queue[Any]] = {}
+        self.events: dict[str, Event[Any]] = {}
         self.schedules: dict[str, Schedule] = {}
         self.checks: dict[str, HealthCheck] = {}
         self._verify()
@@ -259,12 +261,26 @@ class App:
         """Declare a queue of messages of `kind` (a dataclass, msgspec Struct or pydantic model). See `QueueOptions`."""
         from proa.declare.queues import Queue  # an app without messages never needs it
 
-        if name in self.queues:
-            raise DeclarationError(f"queue {name} is declared twice")
-        self.queues[name] = queue = Queue(name, kind, options)
+        queue = Queue(name, kind, options)
         if unknown := set(queue.residency) - set(self.regions):
             raise DeclarationError(f"queue {name}: residency names {', '.join(sorted(unknown))}, no region of the app")
+        self.add_queue(queue)
         return queue
+
+    def add_queue(self, queue: Queue[Any]) -> None:
+        """Take up a queue: one of the app's own, or that of a subscription."""
+        if queue.name in self.queues:
+            raise DeclarationError(f"queue {queue.name} is declared twice")
+        self.queues[queue.name] = queue
+
+    def event(self, name: str, kind: type[T], **options: Unpack[EventOptions]) -> Event[T]:
+        """Declare an event whose body is a `kind` (a dataclass, msgspec Struct or pydantic model). See `EventOptions`."""
+        from proa.declare.events import Event  # as a queue's
+
+        if name in self.events:
+            raise DeclarationError(f"event {name} is declared twice")
+        self.events[name] = event = Event(self, name, kind, options)
+        return event
 
     # Schedules.
 

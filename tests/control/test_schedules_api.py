@@ -71,9 +71,9 @@ def test_an_operator_runs_pauses_and_resumes_it_and_the_audit_log_tells(tmp_path
                 await asyncio.sleep(0.01)
         entries = [dated.entry for dated in (await read_log(desk.s.store))[0]]
         assert [(entry.by, entry.action, entry.detail) for entry in entries if "schedule" in entry.action] == [
-            ("operator", "schedule to be paused", {"schedule": "report", "why": "to pause"}),
-            ("operator", "schedule to be run now", {"schedule": "report", "why": "to run"}),
-            ("operator", "schedule to be resumed", {"schedule": "report", "why": "to resume"}),
+            ("operator", "schedule to be paused", {"schedule": "report", "why": "to pause", "region": home}),
+            ("operator", "schedule to be run now", {"schedule": "report", "why": "to run", "region": home}),
+            ("operator", "schedule to be resumed", {"schedule": "report", "why": "to resume", "region": home}),
         ]
 
     play(tmp_path, story)
