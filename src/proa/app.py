@@ -221,6 +221,8 @@ class App:
     def kept(self) -> list[str]:
         """The tables in which regions keep rows of their own: parts of those declared, and Proa's own."""
         own = {table for queue in self.queues.values() for table in (queue.table, SETTINGS, FETCHED)}
+        own.update(table for event in self.events.values() for table in event.tables)
+        own.update(schedule.table for schedule in self.schedules.values())
         return [*self.schemas(strong=False), HANDLED, *sorted(own)]
 
     # Routes.
@@ -274,7 +276,7 @@ class App:
         self.queues[queue.name] = queue
 
     def event(self, name: str, kind: type[T], **options: Unpack[EventOptions]) -> Event[T]:
-        """Declare an event whose body is a `kind` (a dataclass, msgspec Struct or pydantic model). See `EventOptions`."""
+        """Declare an event with a body of `kind` (a dataclass, Struct or pydantic model). See `EventOptions`."""
         from proa.declare.events import Event  # as a queue's
 
         if name in self.events:

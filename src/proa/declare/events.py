@@ -23,7 +23,7 @@ from typing import (
 
 import msgspec
 
-from proa.core.event import EVENTS, Filter, Logged, filter_of, log_key, passes, unreadable
+from proa.core.event import EVENTS, REPLAYS, SCHEMAS, Filter, Logged, filter_of, log_key, passes, unreadable
 from proa.core.home import Place
 from proa.core.policy.retry import Retry
 from proa.core.queue import Envelope, Spot, band_of, milliseconds
@@ -108,12 +108,14 @@ class Subscription(Queue[T]):
     """A queue of the events that one handler wants."""
 
     def __init__(self, event: Event[Any], name: str, kind: type[T], options: SubscriptionOptions) -> None:
-        queue: QueueOptions = {**_those_of(QueueOptions, options), "residency": event.residency}
+        queue: QueueOptions = _those_of(QueueOptions, options)
+        queue["residency"] = event.residency
         super().__init__(f"{event.name}.{name}", kind, queue)
         self._codec = EventCodec(kind, event.version, event.upgrade)
-        self.deliver: Deliver = options.get("deliver", "once")
-        if self.deliver not in ("once", "everywhere"):
-            raise DeclarationError(f"subscription {self.name}: deliver is once or everywhere, not {self.deliver!r}")
+        deliver = options.get("deliver", "once")
+        if deliver not in ("once", "everywhere"):
+            raise DeclarationError(f"subscription {self.name}: deliver is once or everywhere, not {deliver!r}")
+        self.everywhere = deliver == "everywhere"
         wanted = options.get("filter")
         self._wants: Callable[[Any], bool] | None = None
         self._rules: Filter = ()
@@ -124,7 +126,7 @@ class Subscription(Queue[T]):
 
     def place(self, home: str) -> Place:
         """What decides which region handles a message. Nobody stands in for a region that each has its own for."""
-        return super().place(home) if self.deliver == "once" else Place(self.name, home, (home,))
+        return Place(self.name, home, (home,)) if self.everywhere else super().place(home)
 
     def wants(self, body: Any) -> bool:
         """Whether an event is for this subscription. One on which a filter fails is: its handler will find out why."""
@@ -135,7 +137,7 @@ class Subscription(Queue[T]):
 
     def homes(self, region: str, regions: Sequence[str]) -> Sequence[str]:
         """Whose messages an event that was emitted in a region makes."""
-        return (region,) if self.deliver == "once" else self.residency or regions
+        return self.residency or regions if self.everywhere else (region,)
 
     def message(self, logged: Logged, home: str, at: float, id_: str = "") -> tuple[Spot, Envelope]:
         """The message that tells of an event."""
@@ -166,6 +168,11 @@ class Event(Generic[T]):
         self.table = part(EVENTS, self.residency) if self.residency else EVENTS
         self._codec = EventCodec(kind, self.version, self.upgrade)
         self.subscriptions: dict[str, Subscription[Any]] = {}
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables of what is kept of it."""
+        return (self.table, SCHEMAS, REPLAYS)
 
     @property
     def schema(self) -> dict[str, Any]:

@@ -110,6 +110,11 @@ class Schedule:
         """Where it stands what has been done."""
         return TICKS, key_of(self.name, region)
 
+    @property
+    def table(self) -> str:
+        """The table of its rows."""
+        return TICKS
+
     def offset_ms(self, region: str) -> int:
         """By how much it runs after its due times."""
         return offset_ms(self.name, region, int(self.jitter_s * 1000))

@@ -411,3 +411,12 @@ class SchedulesUnknown(msgspec.Struct, frozen=True):
 
     severity: ClassVar[Severity] = "error"
     error: str
+
+
+class EventsReplayed(msgspec.Struct, frozen=True):
+    """A page of a replay sent so many messages to a subscription."""
+
+    event: str
+    to: str
+    replay: str
+    count: int

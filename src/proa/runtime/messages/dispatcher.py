@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from proa.core.queue import MESSAGES, SETTINGS, Setting, Spot, spot
+from proa.core.queue import FETCHED, MESSAGES, SEPARATOR, SETTINGS, Setting, Spot, spot
 from proa.core.replicate.journal import Write
 from proa.core.replicate.stamp import Versions, covers
 from proa.core.residency import table_of
@@ -139,8 +139,16 @@ class Dispatcher:
                     self._told(spot(write.key), write.value)
                 case name if name == SETTINGS:
                     self._set(write.key, write.value)
+                case name if name == FETCHED and write.value is not None:
+                    self._fetched_elsewhere(write.key)
                 case _:
                     pass
+
+    def _fetched_elsewhere(self, key: str) -> None:
+        """Another region fetched a message of which each region has its own: one for this region may be there, too."""
+        home, name, *_ = key.split(SEPARATOR)
+        if home != self._ends.region and (queue := self.queues.get(name)) and queue.everywhere:
+            self._relay.look()
 
     def _told(self, where: Spot, value: bytes | None) -> None:
         if intake := self.intakes.get(where.queue):
