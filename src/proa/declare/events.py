@@ -116,7 +116,7 @@ class Subscription(Queue[T]):
         if deliver not in ("once", "everywhere"):
             raise DeclarationError(f"subscription {self.name}: deliver is once or everywhere, not {deliver!r}")
         self.everywhere = deliver == "everywhere"
-        wanted = options.get("filter")
+        self._filter = wanted = options.get("filter")
         self._wants: Callable[[Any], bool] | None = None
         self._rules: Filter = ()
         if callable(wanted):
@@ -127,6 +127,13 @@ class Subscription(Queue[T]):
     def place(self, home: str) -> Place:
         """What decides which region handles a message. Nobody stands in for a region that each has its own for."""
         return Place(self.name, home, (home,)) if self.everywhere else super().place(home)
+
+    @property
+    def shown(self) -> str:
+        """Its filter, for people; empty where it has none."""
+        if self._filter is None:
+            return ""
+        return getattr(self._filter, "__name__", "") or msgspec.json.encode(self._filter).decode()
 
     def wants(self, body: Any) -> bool:
         """Whether an event is for this subscription. One on which a filter fails is: its handler will find out why."""

@@ -14,6 +14,7 @@ from proa.control.member import Life
 from proa.control.parity import Parity
 from proa.control.parts import Parts
 from proa.control.queues import QueuesApi
+from proa.control.replays import ReplaysApi
 from proa.control.schedules import SchedulesApi
 from proa.control.settling import Settling
 from proa.control.tables import TablesApi
@@ -58,6 +59,7 @@ def parts_below(region: Region, shared: Parts) -> dict[str, Answers]:
         "tables": TablesApi(region, records, settling),
         "queues": QueuesApi(region, settling),
         "schedules": SchedulesApi(region, settling),
+        "replays": ReplaysApi(region, settling),
     }
 
 

@@ -125,6 +125,12 @@ class EventLog:
 
     # Replays.
 
+    async def begun(self, wanted: Wanted) -> bool:
+        """Whether a page of a replay was sent already; raises as `replay` does where none can be."""
+        self._named(wanted)
+        (row,) = await self._ends.store.read([(REPLAYS, wanted.replay)])
+        return row is not None
+
     async def replay(self, wanted: Wanted) -> Replayed:
         """Send the next page of a replay.
 
