@@ -36,6 +36,7 @@ BENCHMARKS = (
     "catch_up",
     "repair",
     "journal",
+    "schedules",
     "large_tables",
     "footprint",
     "drills",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from proa.declare.levels import bounded, strong
     from proa.declare.queries import Page
     from proa.declare.residency import by
+    from proa.declare.schedules import Tick
     from proa.declare.streams import Change
     from proa.declare.updates import add, append, assign, remove
 
@@ -44,6 +45,7 @@ __all__ = [
     "Response",
     "SortedTable",
     "Table",
+    "Tick",
     "by",
     "merge",
     # Changes of a row's fields
@@ -76,6 +78,7 @@ _WHEN_USED = {
     "Change": "proa.declare.streams",
     "Duplicate": "proa.declare.duplicates",
     "Page": "proa.declare.queries",
+    "Tick": "proa.declare.schedules",
     "by": "proa.declare.residency",
     **dict.fromkeys(("bounded", "strong"), "proa.declare.levels"),
     **dict.fromkeys(("add", "append", "assign", "remove"), "proa.declare.updates"),

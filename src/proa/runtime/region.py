@@ -49,8 +49,10 @@ if TYPE_CHECKING:
     from proa.runtime.confirm import Confirmations
     from proa.runtime.duplicates import DuplicateHandlers
     from proa.runtime.errands import Ends
+    from proa.runtime.event_log import EventLog
     from proa.runtime.messages.dispatcher import Dispatcher
     from proa.runtime.passage import Passage
+    from proa.runtime.schedules.scheduler import Scheduler
     from proa.runtime.streams import Streams
 
 Register = Callable[[], Awaitable[Identity]]
@@ -128,6 +130,8 @@ class Region:
         if self.streams:
             self.compactor.needed = self.streams.needed
         self.messages = self.invoker.outbound = self._messages()
+        self.scheduler = self._scheduler()
+        self.events = self._event_log()
         self.register: Register | None = None
         self.serving = False
         self.spoilt = ""
@@ -210,6 +214,20 @@ class Region:
         relay = Relay(self.app.regions, ends, self._ports.global_store, self._ports.link, self.replicator.copied)
         return Dispatcher(self.app.queues.values(), self.app.regions, ends, relay)
 
+    def _scheduler(self) -> Scheduler | None:
+        if not self.app.schedules:
+            return None
+        from proa.runtime.schedules.scheduler import Scheduler
+
+        return Scheduler(self.app.schedules.values(), self._errand_ends())
+
+    def _event_log(self) -> EventLog | None:
+        if not self.app.events:
+            return None
+        from proa.runtime.event_log import EventLog
+
+        return EventLog(self.app.events, self.app.regions, self._errand_ends(), self._ports.global_store)
+
     def _errand_ends(self) -> Ends:
         from proa.runtime.errands import Ends
 
@@ -242,7 +260,13 @@ class Region:
         """Begin to replicate and to check; serve once caught up. The store must have its identity.
 
         Returns when the region serves, or after a second: a long catch-up goes on behind it.
+
+        Raises:
+            EventIncompatible: an event is declared so that those that may still be around cannot be read.
         """
+        if self.events:
+            await self.events.verify()
+            self.events.start()
         self.replicator.start()
         self.monitor.start()
         if self.duplicates:
@@ -251,6 +275,8 @@ class Region:
             self.streams.start()
         if self.messages:
             self.messages.start()
+        if self.scheduler:
+            self.scheduler.start()
         loop = asyncio.get_running_loop()
         if joinable(self.app.regions, self._parts()):
             self._compacting = loop.create_task(self.compactor.run())
@@ -294,6 +320,10 @@ class Region:
             self.streams.stop()
         if self.messages:
             self.messages.stop()
+        if self.scheduler:
+            self.scheduler.stop()
+        if self.events:
+            self.events.stop()
         await self.store.close()
 
     def methods(self) -> dict[str, Method]:
