@@ -6,7 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 from proa.core.dedupe import HANDLED
 from proa.core.queue import FETCHED, SETTINGS
@@ -20,10 +20,13 @@ from proa.errors import AppNotFound, DeclarationError
 from proa.ports import Schema
 
 if TYPE_CHECKING:
+    from proa.declare.effects import Effect, EffectOptions
     from proa.declare.queues import Queue, QueueOptions
     from proa.declare.residency import Declared
 
 T = TypeVar("T")
+P = ParamSpec("P")
+R = TypeVar("R")
 H = TypeVar("H", bound=Callable[..., Any])
 C = TypeVar("C", bound=Callable[[], Awaitable[bool]])
 Failover = Literal["approval", "automatic"]
@@ -123,6 +126,7 @@ class App:
         self.routes: list[Route] = []
         self.tables: dict[str, BaseTable[Any]] = {}
         self.queues: dict[str, Queue[Any]] = {}
+        self.effects: dict[str, Effect[..., Any]] = {}
         self.checks: dict[str, HealthCheck] = {}
         self._verify()
 
@@ -263,6 +267,33 @@ class App:
         if unknown := set(queue.residency) - set(self.regions):
             raise DeclarationError(f"queue {name}: residency names {', '.join(sorted(unknown))}, no region of the app")
         return queue
+
+    # The outside world.
+
+    @overload
+    def effect(self, function: Callable[P, Awaitable[R]]) -> Effect[P, R]: ...
+    @overload
+    def effect(
+        self, function: None = None, **options: Unpack[EffectOptions]
+    ) -> Callable[[Callable[P, Awaitable[R]]], Effect[P, R]]: ...
+    def effect(
+        self, function: Callable[P, Awaitable[R]] | None = None, **options: Unpack[EffectOptions]
+    ) -> Effect[P, R] | Callable[[Callable[P, Awaitable[R]]], Effect[P, R]]:
+        """Declare a function that changes the world outside: a unit calls it once, however often it runs.
+
+        See `EffectOptions`.
+        """
+        from proa.declare.effects import Effect  # an app without effects never needs it
+
+        def declare(function: Callable[P, Awaitable[R]]) -> Effect[P, R]:
+            declared = Effect(function, options)
+            if declared.name in self.effects:
+                raise DeclarationError(f"effect {declared.name} is declared twice")
+            self._verify_acknowledge(f"effect {declared.name}", declared.acknowledge)
+            self.effects[declared.name] = declared
+            return declared
+
+        return declare(function) if function else declare
 
     # Health.
 

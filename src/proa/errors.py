@@ -295,6 +295,21 @@ class MessageUndecodable(ProaError):
     title = "Message cannot be read"
 
 
+# Effects (F).
+
+
+class NotDone(ProaError):
+    """An effect says that nothing was done outside: the unit may call it again.
+
+    Cause: the other side refused, or was not reached.
+    Fix: raise it from an effect where that is certain, and nowhere else; any other exception is an unknown outcome.
+    """
+
+    code = "PROA-F001"
+    status = 502
+    title = "Effect not done"
+
+
 # Units of work (U).
 
 
@@ -400,6 +415,53 @@ class OutcomeUnknown(Unavailable):
 
     code = "PROA-U006"
     title = "Outcome unknown"
+
+
+class EffectUnknown(Unavailable):
+    """An attempt at this unit may have called an effect, and nobody knows how that ended; the unit does not go on.
+
+    Cause: the process ended, the unit's time was over, or the effect raised, between the claim and the result.
+    Fix: find out on the other side, and say so with `proa effect resolve KEY --done RESULT` or `--not-done`; then
+        repeat the request with the same Idempotency-Key. A message waits, and goes on by itself.
+    """
+
+    code = "PROA-F002"
+    title = "Outcome of an effect unknown"
+
+
+class EffectInFlight(Unavailable):
+    """Another attempt at this unit is calling the effect, or has taken the call over; nothing was committed.
+
+    Cause: the unit was repeated while an attempt at it is under way, here or in another region.
+    Fix: repeat the request with the same Idempotency-Key after `Retry-After`.
+    """
+
+    code = "PROA-F003"
+    title = "Effect in flight"
+
+
+class EffectChanged(ProaError):
+    """An attempt at this unit called the effect with other arguments; nothing was committed.
+
+    Cause: the arguments rest on rows that changed between two runs of the handler, or on the time or on chance.
+    Fix: pass what stays the same in every run: values of the request, the message or the saga's journal.
+    """
+
+    code = "PROA-F004"
+    status = 409
+    title = "Effect called with other arguments"
+
+
+class EffectTooLarge(HttpError):
+    """The arguments of an effect are larger than a claim may be; nothing was called.
+
+    Cause: they exceed the limit that the detail names.
+    Fix: keep what is large in a table, and pass its key.
+    """
+
+    code = "PROA-F413"
+    status = 413
+    title = "Arguments of an effect too large"
 
 
 class Unconfirmed(Unavailable):

@@ -77,7 +77,8 @@ class Errand:
         self._key = key
         self._epoch = ends.authority.epoch
         deadline = ends.clock.monotonic() + limit_s
-        self.unit = ends.new_unit(route, Frame(ends.unit_id(), trace, key, deadline=deadline, authority=ends.authority))
+        frame = Frame(ends.unit_id(), trace, key, deadline=deadline, authority=ends.authority, ground=place)
+        self.unit = ends.new_unit(route, frame)
 
     async def run(self, work: Callable[[], Awaitable[Any]]) -> Any:
         """Run the author's code as this errand's unit."""

@@ -361,3 +361,33 @@ class MessagesAdopted(msgspec.Struct, frozen=True):
     queue: str
     region: str
     count: int
+
+
+class EffectDone(msgspec.Struct, frozen=True):
+    """An effect was called, in so many attempts, and its result is recorded."""
+
+    severity: ClassVar[Severity] = "debug"
+    effect: str
+    key: str
+    attempts: int
+    took_s: float
+
+
+class EffectParked(msgspec.Struct, frozen=True):
+    """Whether an effect was done is unknown: its unit waits for a person (`proa effect list`)."""
+
+    severity: ClassVar[Severity] = "error"
+    effect: str
+    key: str
+    unit: str
+    region: str
+    said: str
+
+
+class EffectOvertaken(msgspec.Struct, frozen=True):
+    """An attempt that called an effect found that another one, or a person, had taken the call over."""
+
+    severity: ClassVar[Severity] = "warning"
+    effect: str
+    key: str
+    unit: str

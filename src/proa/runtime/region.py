@@ -48,6 +48,7 @@ from proa.runtime.unit import Frame, Unit
 if TYPE_CHECKING:
     from proa.runtime.confirm import Confirmations
     from proa.runtime.duplicates import DuplicateHandlers
+    from proa.runtime.effects import Effects
     from proa.runtime.errands import Ends
     from proa.runtime.messages.dispatcher import Dispatcher
     from proa.runtime.passage import Passage
@@ -127,6 +128,7 @@ class Region:
         self.streams = self._change_streams()
         if self.streams:
             self.compactor.needed = self.streams.needed
+        self.effects = self.invoker.effects = self._effects()
         self.messages = self.invoker.outbound = self._messages()
         self.register: Register | None = None
         self.serving = False
@@ -150,8 +152,8 @@ class Region:
         return [name for name in self.app.kept() if resident(name)]
 
     def _confirmations(self) -> Confirmations | None:
-        """Who waits for other regions, where any route does."""
-        if all(route.acknowledge == "region" for route in self.app.routes):
+        """Who waits for other regions, where any route or effect does."""
+        if all(one.acknowledge == "region" for one in (*self.app.routes, *self.app.effects.values())):
             return None
         from proa.runtime.confirm import Confirmations  # a region whose routes answer on their own never needs it
 
@@ -210,6 +212,15 @@ class Region:
         relay = Relay(self.app.regions, ends, self._ports.global_store, self._ports.link, self.replicator.copied)
         return Dispatcher(self.app.queues.values(), self.app.regions, ends, relay)
 
+    def _effects(self) -> Effects | None:
+        if not self.app.effects:
+            return None
+        from proa.runtime.effects import Effects
+
+        made = Effects(self._errand_ends(), self._ports.global_store, self.app.tables)
+        made.confirmations = self.confirmations
+        return made
+
     def _errand_ends(self) -> Ends:
         from proa.runtime.errands import Ends
 
@@ -233,7 +244,10 @@ class Region:
 
     def _unit(self, route: Route | None, frame: Frame) -> Unit:
         stores = (self.store, self._ports.global_store)
-        known = msgspec.structs.replace(frame, levels=self.invoker.levels, outbound=self.invoker.outbound)
+        invoker = self.invoker
+        known = msgspec.structs.replace(
+            frame, levels=invoker.levels, outbound=invoker.outbound, effects=invoker.effects
+        )
         return Unit(self.name, route, stores, self._ports.clock, self._ports.entropy, known)
 
     # Life.

@@ -6,7 +6,7 @@ Reads are remembered with their versions, absence included; writes are buffered.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
@@ -20,13 +20,15 @@ from proa.core.replicate.resolve import dots_of
 from proa.core.residency import table_of
 from proa.declare.handlers import DeclaredUnit, Route
 from proa.declare.tables import BaseTable
-from proa.errors import MixedHome, MixedUnit, NotHome, NotResident, ReadOnlyUnit, UnitMisclassified
+from proa.errors import MixedHome, MixedUnit, NotHome, NoUnit, NotResident, ReadOnlyUnit, UnitMisclassified
 from proa.ports import Batch, Clock, Entropy, GlobalStore, Position, RegionStore, Span
 from proa.runtime.authority import Authority
 
 if TYPE_CHECKING:
+    from proa.declare.effects import Effect
     from proa.declare.levels import Level
     from proa.declare.queues import Queue
+    from proa.runtime.effects import Effects
     from proa.runtime.levels import Levels, Source
     from proa.runtime.resident import Resident
     from proa.runtime.session import Session
@@ -63,7 +65,8 @@ class Frame(msgspec.Struct, frozen=True):
     """What a unit knows of the invocation around it. `deadline` is on the region's monotonic clock.
 
     `levels` says what rows are read through where a level is asked for, or a `session` looks on. `again`: an earlier
-    run of the handler lost a race. `authority` says for which homes the region may act.
+    run of the handler lost a race. `authority` says for which homes the region may act. `first` is the unit of the
+    first run where this is a later one, `ground` the place for which an errand acts.
     """
 
     unit: str
@@ -76,6 +79,9 @@ class Frame(msgspec.Struct, frozen=True):
     session: Session | None = None
     again: bool = False
     outbound: Outbound | None = None
+    effects: Effects | None = None
+    first: str = ""
+    ground: Place | None = None
 
 
 class Unit:
@@ -88,9 +94,12 @@ class Unit:
     __slots__ = (
         "_again",
         "_authority",
+        "_calls",
         "_clock",
         "_deadline",
+        "_effects",
         "_entropy",
+        "_first",
         "_global",
         "_levels",
         "_outbound",
@@ -101,6 +110,7 @@ class Unit:
         "_snapshots",
         "elsewhere",
         "fenced_rows",
+        "ground",
         "headers",
         "idempotency_key",
         "places",
@@ -137,6 +147,10 @@ class Unit:
         self.session = frame.session
         self._again = frame.again
         self._outbound = frame.outbound
+        self._effects = frame.effects
+        self._first = frame.first or frame.unit
+        self.ground = frame.ground
+        self._calls: dict[str, int] | None = None
         self.sent: Sequence[tuple[Queue[Any], Spot]] = ()
         self._snapshots: set[Key] = set()
         self._authority = frame.authority
@@ -338,6 +352,27 @@ class Unit:
         if store != STORES[route.unit]:
             raise UnitMisclassified(f"{route.scope} is classified {route.unit} but wrote {what}")
         self.store = store
+
+    # Effects: what is done outside, at most once however often the unit runs.
+
+    async def effect(
+        self, effect: Effect[Any, Any], arguments: bytes, call: Callable[[str], Awaitable[bytes]]
+    ) -> bytes:
+        if self._effects is None:
+            raise NoUnit(f"effect {effect.name} is none of this app's")
+        return await self._effects.call(self, effect, arguments, call)
+
+    @property
+    def work(self) -> str:
+        """What all attempts at this unit share: its key, or else its first run's id."""
+        scope = self.route.scope if self.route else ""
+        return f"{scope}{SEPARATOR}{self.idempotency_key or self._first}"
+
+    def next_call(self, name: str) -> int:
+        """Which of this run's calls of an effect the next one is."""
+        calls = self._calls = self._calls or {}
+        calls[name] = calls.get(name, -1) + 1
+        return calls[name]
 
     # Messages: rows of the store that the unit commits in. Out of the global one a region fetches them.
 
