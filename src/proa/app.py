@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from proa.declare.effects import Effect, EffectOptions
     from proa.declare.queues import Queue, QueueOptions
     from proa.declare.residency import Declared
+    from proa.declare.sagas import DeclaredSaga, Saga, SagaOptions
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -127,6 +128,7 @@ class App:
         self.tables: dict[str, BaseTable[Any]] = {}
         self.queues: dict[str, Queue[Any]] = {}
         self.effects: dict[str, Effect[..., Any]] = {}
+        self.sagas: dict[str, DeclaredSaga[Any, Any]] = {}
         self.checks: dict[str, HealthCheck] = {}
         self._verify()
 
@@ -267,6 +269,20 @@ class App:
         if unknown := set(queue.residency) - set(self.regions):
             raise DeclarationError(f"queue {name}: residency names {', '.join(sorted(unknown))}, no region of the app")
         return queue
+
+    def saga(self, **options: Unpack[SagaOptions]) -> Callable[[Callable[[Saga, T], Awaitable[R]]], DeclaredSaga[T, R]]:
+        """Declare a saga: a function whose steps are each done once, and undone if it fails. See `SagaOptions`."""
+        from proa.declare.sagas import DeclaredSaga  # an app without sagas never needs it
+
+        def declare(function: Callable[[Saga, T], Awaitable[R]]) -> DeclaredSaga[T, R]:
+            declared = DeclaredSaga(function, options, self.regions)
+            if declared.name in self.sagas:
+                raise DeclarationError(f"saga {declared.name} is declared twice")
+            self.sagas[declared.name] = declared
+            self.queues[declared.queue.name] = declared.queue
+            return declared
+
+        return declare
 
     # The outside world.
 

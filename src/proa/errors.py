@@ -310,6 +310,73 @@ class NotDone(ProaError):
     title = "Effect not done"
 
 
+# Sagas (G).
+
+
+class StepFailed(ProaError):
+    """A step of a saga failed in every attempt, or its child did; unless the saga catches this, it undoes what it did.
+
+    Cause: see `error` (a code, or the exception's name) and `said`.
+    Fix: `proa saga show` tells of each step; `proa saga retry --from STEP` goes on once the cause is mended.
+    """
+
+    code = "PROA-G001"
+    title = "Step failed"
+
+    def __init__(self, step: str = "", error: str = "", said: str = "") -> None:
+        super().__init__(f"{step}: {said or error}" if step else "")
+        self.step = step
+        self.error = error
+        self.said = said
+
+
+class SagaCancelled(StepFailed):
+    """A person cancelled the saga, which undoes what it did.
+
+    Cause: `proa saga cancel`.
+    Fix: none needed.
+    """
+
+    code = "PROA-G002"
+    title = "Saga cancelled"
+
+
+class SignalTimedOut(StepFailed):
+    """The signal that a saga waited for did not come in time; unless the saga catches this, it undoes what it did.
+
+    Cause: nobody sent it, or under another name or id.
+    Fix: catch it where the saga should go on another way; send signals with `SAGA.signal(id, name, value)`.
+    """
+
+    code = "PROA-G003"
+    title = "Signal timed out"
+
+
+class SagaMismatch(ProaError):
+    """The code of a saga does not do what its journal says that it did; the saga is stuck.
+
+    Cause: steps were added, removed, renamed or moved while sagas were under way; or the function does not do the same
+        each time: it asks the clock, chance or a table by itself.
+    Fix: keep the old order for sagas that began under it (`if saga.version < 2:` and raise `version`), deploy, and
+        `proa saga retry`. Time and chance are `saga.now()` and `saga.token()`; everything else belongs in a step.
+    """
+
+    code = "PROA-G004"
+    title = "Saga does not fit its journal"
+
+
+class SagaRefused(ProaError):
+    """This cannot be done with the saga as it stands.
+
+    Cause: it has ended, goes on, or has undone steps that it would need; the detail says which.
+    Fix: see `proa saga show`.
+    """
+
+    code = "PROA-G409"
+    status = 409
+    title = "Not possible with this saga"
+
+
 # Units of work (U).
 
 

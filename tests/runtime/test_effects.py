@@ -9,7 +9,7 @@ import pytest
 from proa import App
 from proa.core.effect import EFFECTS, PARKED
 from proa.core.roles import Assignment
-from proa.declare.effects import EffectKey
+from proa.declare.effects import EffectKey, effect_key
 from proa.errors import NotDone
 from support.inproc import system
 
@@ -53,7 +53,7 @@ def shop(bank, **options):
     mails = app.queue("mails", Order)
 
     @app.effect(**options)
-    async def charge(order: Order, key: EffectKey = EffectKey()) -> Receipt:
+    async def charge(order: Order, key: EffectKey = effect_key) -> Receipt:
         return await bank.charge(order, key)
 
     def handler(table):

@@ -29,10 +29,14 @@ RESULT_BYTES_MAX = 256_000
 class EffectKey(str):
     """The idempotency key of one call of an effect, for the other side: visible ASCII, the same in every attempt.
 
-    An effect that declares a parameter of this type is given it: `key: EffectKey = EffectKey()`.
+    An effect that declares a parameter of this type is given it: `key: EffectKey = effect_key`.
     """
 
     __slots__ = ()
+
+
+effect_key = EffectKey()
+"""The default of such a parameter, so that callers need not name it."""
 
 
 class EffectOptions(TypedDict, total=False):

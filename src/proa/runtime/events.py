@@ -391,3 +391,36 @@ class EffectOvertaken(msgspec.Struct, frozen=True):
     effect: str
     key: str
     unit: str
+
+
+class SagaStepFailed(msgspec.Struct, frozen=True):
+    """An attempt at a step of a saga, or at its undo, failed; it runs again in `again_in_s` (None: not any more)."""
+
+    severity: ClassVar[Severity] = "warning"
+    saga: str
+    id: str
+    step: str
+    attempt: int
+    said: str
+    again_in_s: float | None
+
+
+class SagaEnded(msgspec.Struct, frozen=True):
+    """A saga is done, or failed and has undone what it did, so long after it was started."""
+
+    severity: ClassVar[Severity] = "info"
+    saga: str
+    id: str
+    status: str
+    error: str
+    took_s: float
+
+
+class SagaStuck(msgspec.Struct, frozen=True):
+    """A saga waits for a person: an undo failed for good, or its code does not fit its journal (`proa saga list`)."""
+
+    severity: ClassVar[Severity] = "error"
+    saga: str
+    id: str
+    error: str
+    said: str

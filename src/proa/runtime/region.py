@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from proa.runtime.errands import Ends
     from proa.runtime.messages.dispatcher import Dispatcher
     from proa.runtime.passage import Passage
+    from proa.runtime.sagas.engine import Sagas
     from proa.runtime.streams import Streams
 
 Register = Callable[[], Awaitable[Identity]]
@@ -129,6 +130,7 @@ class Region:
         if self.streams:
             self.compactor.needed = self.streams.needed
         self.effects = self.invoker.effects = self._effects()
+        self.sagas = self._sagas()
         self.messages = self.invoker.outbound = self._messages()
         self.register: Register | None = None
         self.serving = False
@@ -221,6 +223,13 @@ class Region:
         made.confirmations = self.confirmations
         return made
 
+    def _sagas(self) -> Sagas | None:
+        if not self.app.sagas:
+            return None
+        from proa.runtime.sagas.engine import Sagas
+
+        return Sagas(self.app.sagas, self._errand_ends())
+
     def _errand_ends(self) -> Ends:
         from proa.runtime.errands import Ends
 
@@ -235,6 +244,7 @@ class Region:
             self._unit,
             invoker.unit_id,
             invoker.commit_globally,
+            self._ports.global_store.outcome,
         )
 
     @property
@@ -246,7 +256,7 @@ class Region:
         stores = (self.store, self._ports.global_store)
         invoker = self.invoker
         known = msgspec.structs.replace(
-            frame, levels=invoker.levels, outbound=invoker.outbound, effects=invoker.effects
+            frame, levels=invoker.levels, outbound=invoker.outbound, effects=invoker.effects, sagas=self.sagas
         )
         return Unit(self.name, route, stores, self._ports.clock, self._ports.entropy, known)
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from proa.runtime.effects import Effects
     from proa.runtime.levels import Levels, Source
     from proa.runtime.resident import Resident
+    from proa.runtime.sagas.engine import Sagas
     from proa.runtime.session import Session
 
 Store = Literal["regional", "global"]
@@ -80,6 +81,7 @@ class Frame(msgspec.Struct, frozen=True):
     again: bool = False
     outbound: Outbound | None = None
     effects: Effects | None = None
+    sagas: Sagas | None = None
     first: str = ""
     ground: Place | None = None
 
@@ -116,6 +118,7 @@ class Unit:
         "places",
         "region",
         "route",
+        "sagas",
         "sent",
         "session",
         "store",
@@ -148,6 +151,7 @@ class Unit:
         self._again = frame.again
         self._outbound = frame.outbound
         self._effects = frame.effects
+        self.sagas = frame.sagas
         self._first = frame.first or frame.unit
         self.ground = frame.ground
         self._calls: dict[str, int] | None = None
@@ -393,6 +397,12 @@ class Unit:
         write = _outgoing(where, envelope) if store == "global" else _message(queue, where, envelope)
         self.writes[write.table, write.key] = write
         self.sent = [*self.sent, (queue, where)]
+
+    def keep(self, write: Write) -> None:
+        """Let the commit write a row of Proa's own in the region's store."""
+        if self.store != "regional":
+            self._choose("regional", f"a row of {write.table}")
+        self.writes[write.table, write.key] = write
 
     def _check_sent(self) -> None:
         """What tells of rows that only some regions may hold is sent to no other ones."""
