@@ -28,6 +28,8 @@ COMMANDS: Mapping[str, str] = {
     "table": "Show what regions hold and where they differ, and settle what a fail-over lost.",
     "queue": "Show what waits in queues; pause and resume them.",
     "dlq": "Show, send back, edit and purge the messages that were given up.",
+    "effect": "Show the calls to the outside whose outcome is unknown, and say what became of them.",
+    "saga": "Show sagas that go on, are stuck or failed; retry, signal or cancel one.",
     "operator": "Add, list and remove the people who may operate a system.",
     "drill": "Take a region away under load, and measure what it costs.",
     "sim": "Run an app through thousands of simulated outages; replay and shrink a failing one.",

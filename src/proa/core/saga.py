@@ -41,7 +41,8 @@ class Record(msgspec.Struct, frozen=True):
 
     `version` is that of the code under which it began, `seed` what its tokens are made of. `attempts` counts those of
     the step in progress, `waits` says what that is; `said` is what went wrong last, `error` its code or name. `stuck`
-    is the status to which it returns when a person lets it go on.
+    is the status to which it returns when a person lets it go on. `rounds` counts for a step how often it was undone
+    and then done anew: that is another piece of work than the first time.
     """
 
     name: str
@@ -64,6 +65,11 @@ class Record(msgspec.Struct, frozen=True):
     result: bytes = b""
     ended_at: float = 0.0
     parent: Parent | None = None
+    rounds: dict[int, int] = {}
+
+    def task(self, step: int) -> str:
+        """What all attempts at a step share, in this saga alone."""
+        return f"{self.id}#{step}" + (f".{self.rounds[step]}" if step in self.rounds else "")
 
     @property
     def ended(self) -> bool:
@@ -113,9 +119,10 @@ def home_of(id_: str, regions: Sequence[str]) -> str:
     return acting(Place(id_), tuple(regions)) or ""
 
 
-def child_id(home: str, name: str, id_: str, step: int) -> str:
+def child_id(parent: Record, step: int) -> str:
     """The id of the child that a step starts: of the same home."""
-    return f"{home}{HOME_MARK}{name}.{id_.removeprefix(home + HOME_MARK)}.{step}"
+    home = parent.home + HOME_MARK
+    return f"{home}{parent.name}.{parent.task(step).removeprefix(home)}"
 
 
 def saga_key(name: str, home: str, id_: str) -> str:
@@ -170,3 +177,9 @@ def retry_from(record: Record, entries: Mapping[int, Entry], step: int | None) -
     if undone:
         return f"step {undone[0]} ({entries[undone[0]].name}) was undone; retry from it, or from an earlier one"
     return step
+
+
+def anew(record: Record, dropped: Mapping[int, Entry]) -> dict[int, int]:
+    """The rounds of a saga that forgets these entries: what was undone, and a child that ended, are begun anew."""
+    again = [number for number, entry in dropped.items() if entry.undone or entry.kind == "child"]
+    return {**record.rounds, **{number: record.rounds.get(number, 0) + 1 for number in again}}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypedDict, TypeVar, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, Generic, NewType, ParamSpec, TypedDict, TypeVar, cast, get_type_hints
 
 from proa.declare.codec import RowCodec, to_json
 from proa.declare.context import current_unit
@@ -26,16 +26,12 @@ ARGUMENTS_BYTES_MAX = 64_000
 RESULT_BYTES_MAX = 256_000
 
 
-class EffectKey(str):
-    """The idempotency key of one call of an effect, for the other side: visible ASCII, the same in every attempt.
+EffectKey = NewType("EffectKey", str)
+"""The idempotency key of one call of an effect, for the other side: visible ASCII, the same in every attempt.
 
-    An effect that declares a parameter of this type is given it: `key: EffectKey = effect_key`.
-    """
-
-    __slots__ = ()
-
-
-effect_key = EffectKey()
+An effect that declares a parameter of this type is given it: `key: EffectKey = effect_key`.
+"""
+effect_key = EffectKey("")
 """The default of such a parameter, so that callers need not name it."""
 
 
@@ -73,7 +69,8 @@ class Effect(Generic[P, R]):
             raise DeclarationError(f"effect {self.name}: claim_s must be positive, got {self.claim_s:g}")
         hints = get_type_hints(function)
         self.key_parameter = next((name for name, hint in hints.items() if hint is EffectKey), "")
-        self._codec: RowCodec[R] = RowCodec(cast("type[R]", hints.get("return", Any)))
+        self.kind = cast("type[R]", hints.get("return", Any))
+        self._codec: RowCodec[R] = RowCodec(self.kind)
         self._signature = inspect.signature(function)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:

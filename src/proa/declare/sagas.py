@@ -2,7 +2,7 @@
 
 A step is a unit of work: what it writes and sends, and that it was done, are one commit. Between steps the function
 holds nothing: where it waits it is put away, and runs again from its start when something happens, with what was done
-answered from its journal. So it must do the same each time: it reads, writes and calls nothing by itself, only steps do.
+answered from its journal. So it must do the same each time: only its steps read, write and call.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class DeclaredSaga(Generic[I, R]):
                 f"saga {self.name}: version, concurrency and kept_s must be positive, "
                 f"got {self.version}, {concurrency} and {self.kept_s:g}"
             )
-        if not inspect.iscoroutinefunction(function) or len(inspect.signature(function).parameters) != 2:  # noqa: PLR2004
+        if not inspect.iscoroutinefunction(function) or len(inspect.signature(function).parameters) != 2:
             raise DeclarationError(f"saga {self.name}: it is an `async def` of a Saga and of what it is started with")
         _, given = inspect.signature(function).parameters
         hints = get_type_hints(function)
@@ -169,7 +169,7 @@ class DeclaredSaga(Generic[I, R]):
             self._routes[work] = unit_route("STEP", self.queue.name, work, STEP_TIMEOUT_S)
         return self._routes[work]
 
-    async def start(self, given: I, *, id: str | None = None) -> str:  # noqa: A002 - as routes and tables call it
+    async def start(self, given: I, *, id: str | None = None) -> str:
         """Start one with the present unit; its id. Where there is one of this id already, nothing more happens.
 
         Its home is the region that the id names before a colon (`eu-west-1:42`), else one that the id decides; without
@@ -183,7 +183,7 @@ class DeclaredSaga(Generic[I, R]):
         self._post(Wake(self._checked(name), "start", self.input.encode(given)))
         return name
 
-    async def signal(self, id: str, signal: str, value: Any = None) -> None:  # noqa: A002
+    async def signal(self, id: str, signal: str, value: Any = None) -> None:
         """Let the present unit send a saga a signal. One that it does not wait for yet is kept until it does."""
         if not signal.isidentifier():
             raise Unprocessable(f"saga {self.name}: a signal's name is an identifier, not {signal!r}")

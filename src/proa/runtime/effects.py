@@ -140,10 +140,10 @@ class Effects:
     def _verdict(self, claim: Claim | None, effect: Effect[Any, Any], arguments: bytes) -> str:
         if claim and claim.owner in self._never_called:
             return "call" if claim.arguments == arguments else "changed"
-        at_work = claim is not None and self._may_be_at_work(claim)
+        at_work = claim is not None and self.may_be_at_work(claim)
         return decide(claim, arguments, at_work=at_work, idempotent=effect.idempotent)
 
-    def _may_be_at_work(self, claim: Claim) -> bool:
+    def may_be_at_work(self, claim: Claim) -> bool:
         """Of this region's own attempts one knows; of another's, only when its time is over."""
         if claim.region == self.ends.region:
             return claim.owner in self._at_work

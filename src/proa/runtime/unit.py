@@ -20,7 +20,7 @@ from proa.core.replicate.resolve import dots_of
 from proa.core.residency import table_of
 from proa.declare.handlers import DeclaredUnit, Route
 from proa.declare.tables import BaseTable
-from proa.errors import MixedHome, MixedUnit, NotHome, NoUnit, NotResident, ReadOnlyUnit, UnitMisclassified
+from proa.errors import MixedHome, MixedUnit, NotHome, NotResident, NoUnit, ReadOnlyUnit, UnitMisclassified
 from proa.ports import Batch, Clock, Entropy, GlobalStore, Position, RegionStore, Span
 from proa.runtime.authority import Authority
 

@@ -261,7 +261,7 @@ def test_a_child_gives_its_parent_its_result_or_its_failure(tmp_path, fails):
             await start(s)
             end = await until(lambda: ended(s))
             assert end.status == ("failed" if fails else "done")
-            assert ended(s, "eu:travel.1.0").status == end.status
+            assert ended(s, "eu:travel.1#0").status == end.status
 
     asyncio.run(main())
 

@@ -161,9 +161,7 @@ class Sagas:
         except Suspended:
             await self._suspended(course, journey)
             return
-        await self._end(
-            course, replace(course.record, status="failed", error=code_of(error), said=said_of(error))
-        )
+        await self._end(course, replace(course.record, status="failed", error=code_of(error), said=said_of(error)))
 
     async def _undo(self, course: Course, journey: Journey, undo: Undo) -> None:
         """Undo one step; where that fails for good the saga is stuck.
@@ -174,7 +172,7 @@ class Sagas:
         entry = course.entries[undo.number]
         try:
             await journey.perform(undo.task, undo.number, lambda _: replace(entry, undone=True))
-        except Exception as error:  # noqa: BLE001 - the author's code; whatever it raises is a failed attempt
+        except Exception as error:
             await journey.failed(undo.task, error)
             await self._stuck(course, error)
             raise Suspended from error

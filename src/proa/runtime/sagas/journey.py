@@ -114,7 +114,9 @@ class Journey:
             entry = self._recorded(number, "step", named)
             self._can_undo(number, entry, undo, args)
             if (value := self._passed(entry)) is None:
-                task = Task(f"{self.id}#{number}", named, work, args, retry or self._course.saga.retry, timeout_s)
+                task = Task(
+                    self._course.record.task(number), named, work, args, retry or self._course.saga.retry, timeout_s
+                )
                 value = await self._live(number, entry, task, name_of(undo) if undo else "")
             return decoder(work)(value)
 
@@ -193,7 +195,7 @@ class Journey:
         """Remember how to undo a step, before anything is known of how it ended."""
         if undo and not (entry and entry.kind == "cancelled"):
             retry = self._course.saga.undo_retry
-            task = Task(f"{self.id}#{number}u", name_of(undo), undo, args, retry, STEP_TIMEOUT_S)
+            task = Task(self._course.record.task(number) + "u", name_of(undo), undo, args, retry, STEP_TIMEOUT_S)
             self.undos.append(Undo(number, task))
 
     def _stop(self, reason: Exception | None = None) -> NoReturn:
@@ -232,7 +234,7 @@ class Journey:
     def _started(self, number: int, saga: DeclaredSaga[Any, Any], given: Any) -> Write:
         """What starts a child."""
         course, record = self._course, self._course.record
-        id_ = child_id(record.home, record.name, record.id, number)
+        id_ = child_id(record, number)
         wake = Wake(id_, "start", saga.input.encode(given), parent=Parent(record.name, record.id, number))
         return woken(course.ends, saga.queue, record.home, wake)
 
@@ -246,7 +248,7 @@ class Journey:
             await course.commit(replace(course.record, waits=f"step {task.name}", attempts=0), {number: begun})
         try:
             value = await self.perform(task, number, lambda value: self._done(begun, value))
-        except Exception as error:  # noqa: BLE001 - the author's code; whatever it raises is a failed attempt
+        except Exception as error:
             await self.failed(task, error)
             failed = replace(begun, state="failed", at=course.now(), error=code_of(error), said=said_of(error))
             await course.commit(replace(course.record, waits="", attempts=0), {number: failed})
