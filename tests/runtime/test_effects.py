@@ -10,7 +10,8 @@ from proa import App
 from proa.core.effect import EFFECTS, PARKED
 from proa.core.roles import Assignment
 from proa.declare.effects import EffectKey, effect_key
-from proa.errors import NotDone
+from proa.errors import EffectInFlight, NotDone, NotFound, StoreFull, Unprocessable
+from proa.runtime.parked import Parked
 from support.inproc import system
 
 REGIONS = ["eu", "us"]
@@ -207,5 +208,138 @@ def test_a_message_whose_effect_is_unknown_waits_without_an_attempt(tmp_path):
         await asyncio.sleep(0.05)
         assert len(bank.calls) == 1
         assert not any("Failed" in type(event).__name__ or "Dead" in type(event).__name__ for event in s.events)
+
+    run(tmp_path, scenario)
+
+
+# What people say.
+
+
+async def unknown(s, bank):
+    """A request whose effect raised; the effect's key."""
+    bank.failures = [TimeoutError("no answer")]
+    await s.request("eu", "POST", "/any", Order("a"), key="k")
+    return bank.calls[0][2]
+
+
+def parked(s, region="eu"):
+    return Parked(s.app.effects, s[region].effects)
+
+
+def test_an_effect_that_waits_for_a_person_is_listed_with_all_that_is_known(tmp_path):
+    async def scenario(s, bank):
+        key = await unknown(s, bank)
+        (told,) = await parked(s).listed()
+        assert (told.key, told.effect, told.state, told.region, told.store) == (
+            key,
+            "charge",
+            "unknown",
+            "eu",
+            "regional",
+        )
+        assert (told.work, told.arguments) == ("POST /any k", {"order": {"id": "a", "qty": 1}})
+        assert "no answer" in told.said
+
+    run(tmp_path, scenario)
+
+
+def test_what_a_person_says_was_done_is_the_result_of_the_next_attempt(tmp_path):
+    async def scenario(s, bank):
+        key = await unknown(s, bank)
+        await parked(s).resolve(key, "ada", b'{"id": "a", "number": 77}')
+        answer = await s.request("eu", "POST", "/any", Order("a"), key="k")
+        assert msgspec.json.decode(answer.body) == {"id": "a", "number": 77}
+        assert len(bank.calls) == 1
+        assert await parked(s).listed() == []
+        (told,) = await parked(s).listed(every=True)
+        assert (told.state, told.resolved_by) == ("done", "ada")
+        with pytest.raises(EffectInFlight):
+            await parked(s).resolve(key, "ada", None)
+
+    run(tmp_path, scenario)
+
+
+def test_what_a_person_says_was_not_done_is_called_again(tmp_path):
+    async def scenario(s, bank):
+        key = await unknown(s, bank)
+        await parked(s).resolve(key, "ada", None)
+        assert (await s.request("eu", "POST", "/any", Order("a"), key="k")).status == 200
+        assert len(bank.calls) == 2
+
+    run(tmp_path, scenario)
+
+
+def test_a_result_that_the_effect_cannot_have_is_refused(tmp_path):
+    async def scenario(s, bank):
+        key = await unknown(s, bank)
+        with pytest.raises(Unprocessable):
+            await parked(s).resolve(key, "ada", b'{"id": "a"}')
+        with pytest.raises(NotFound):
+            await parked(s).resolve("charge-0", "ada", None)
+
+    run(tmp_path, scenario)
+
+
+# Two attempts at one unit.
+
+
+def test_an_attempt_that_stood_still_does_not_overwrite_what_the_next_one_recorded(tmp_path):
+    async def scenario(s, bank):
+        bank.gate = asyncio.Event()
+        first = asyncio.create_task(s.request("eu", "POST", "/strong", Order("a"), key="k"))
+        await until(lambda: bank.calls)
+        gate, bank.gate = bank.gate, None
+        refused = await s.request("us", "POST", "/strong", Order("a"), key="k")
+        assert msgspec.json.decode(refused.body)["code"] == "PROA-F003"
+        await asyncio.sleep(0.1)
+        second = await s.request("us", "POST", "/strong", Order("a"), key="k")
+        gate.set()
+        assert [call[2] for call in bank.calls] == [bank.calls[0][2]] * 2
+        assert msgspec.json.decode(second.body)["number"] == 2
+        assert (await first).body == second.body  # it was overtaken, and the key is finished
+        (told,) = await parked(s).listed(every=True)
+        assert (told.region, told.attempts, told.result) == ("us", 2, {"id": "a", "number": 2})
+
+    run(tmp_path, scenario, idempotent=True, claim_s=0.1)
+
+
+def test_an_attempt_that_stood_still_may_say_how_its_own_call_ended(tmp_path):
+    async def scenario(s, bank):
+        bank.gate = asyncio.Event()
+        first = asyncio.create_task(s.request("eu", "POST", "/strong", Order("a"), key="k"))
+        await until(lambda: bank.calls)
+        await asyncio.sleep(0.1)
+        second = await s.request("us", "POST", "/strong", Order("a"), key="k")
+        assert msgspec.json.decode(second.body)["code"] == "PROA-F002"
+        bank.gate.set()
+        assert (await first).status == 200
+        assert await parked(s, "us").listed() == []
+        assert (await s.request("us", "POST", "/strong", Order("a"), key="k")).body == (await first).body
+        assert len(bank.calls) == 1
+
+    run(tmp_path, scenario, claim_s=0.1)
+
+
+@pytest.mark.parametrize("acted", [False, True])
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_a_store_that_fails_between_claim_and_result_makes_no_second_call(tmp_path, nth, acted):
+    async def scenario(s, bank):
+        store, commits = s["eu"].store, []
+        commit = store.commit
+
+        async def failing(batch):
+            commits.append(batch)
+            if len(commits) == nth:
+                if acted:
+                    await commit(batch)
+                raise StoreFull("no room")
+            return await commit(batch)
+
+        store.commit = failing
+        answers = [await s.request("eu", "POST", "/any", Order("a"), key="k") for _ in range(3)]
+        assert len(bank.calls) == 1
+        assert answers[0].status == 507
+        after_call = nth == 2 and not acted  # the result was not recorded: nobody knows
+        assert [answer.status for answer in answers[1:]] == [503 if after_call else 200] * 2
 
     run(tmp_path, scenario)

@@ -1,6 +1,7 @@
 """Effects and sagas where regions are lost and processes die in the middle of a step."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
@@ -10,6 +11,7 @@ from proa.core.policy.retry import Retry
 from proa.core.saga import SAGAS
 from proa.declare.effects import EffectKey, effect_key
 from proa.declare.sagas import Saga
+from proa.runtime.parked import Parked
 from proa.runtime.sagas.course import decode_record
 from proa.simulation import World, simulated
 
@@ -101,11 +103,23 @@ def ended(world, id_, region=US):
     return record is not None and record.ended
 
 
-async def resolve(world, bank):
-    """A person looks on the other side, and says what became of every effect that waits."""
+async def person(world, bank):
+    """Somebody who looks at the effects that wait, and on the other side, and says what became of them; how many."""
+    settled = 0
     for name in (EU, US, AP):
-        region = world.machines[name].running.region if False else None
-    return region
+        region, life = world.region(name), world.nodes[name].life
+        if region is not None and life is not None and not life.halted:
+            parked = Parked(world.app.effects, region.effects)
+            settled += await life.run(life.spawn, said(parked, bank, name))
+    return settled
+
+
+async def said(parked, bank, name):
+    waits = [one for one in await parked.listed() if one.here and (one.region == name or "saga" in one.work)]
+    for one in waits:
+        done = any(key == one.key for _, key in bank.charged)
+        await parked.resolve(one.key, "ada", b'{"key": "%s"}' % one.key.encode() if done else None)
+    return len(waits)
 
 
 @simulated
@@ -135,3 +149,36 @@ async def test_an_idempotent_effect_is_charged_under_one_key_wherever_its_region
         await world.until(lambda: ended(world, f"{EU}:1"), within_s=120)
         assert sagas(world, US)[f"{EU}:1"].status == "done"
         assert len(set(bank.charged)) == 1
+
+
+@pytest.mark.parametrize("nth", range(1, 60, 3))
+@simulated
+async def test_an_effect_is_never_charged_twice_wherever_its_region_dies(nth):
+    bank, waited = Bank(), 0
+    async with World(payments(bank), seed=nth) as world:
+        await world[EU].post("/payments", Order(f"{EU}:1"), key="k")
+        world.at_port(EU, nth, "kill")
+        for _ in range(60):
+            await asyncio.sleep(1)
+            waited += await person(world, bank)
+            if ended(world, f"{EU}:1"):
+                break
+        assert sagas(world, US)[f"{EU}:1"].status == "done"
+        assert len(bank.charged) == 1
+
+
+@pytest.mark.parametrize("nth", range(1, 25))
+@simulated
+async def test_a_request_repeated_after_a_crash_at_any_port_call_charges_once(nth):
+    bank = Bank()
+    async with World(payments(bank), seed=nth) as world:
+        world.at_port(EU, nth, "kill")
+        for _ in range(10):
+            with suppress(ConnectionError, TimeoutError):
+                answer = await world[EU].post("/charges", Order("a"), key="k", timeout_s=2)
+                if answer.status == 200:
+                    break
+            await asyncio.sleep(1)
+            await person(world, bank)
+        assert answer.json() == {"key": bank.charged[0][1]}
+        assert len(bank.charged) == 1
