@@ -99,11 +99,11 @@ class Wake(msgspec.Struct, frozen=True):
     """What happens to a saga: a message of its queue.
 
     `start` it with `body`; `signal` it, which keeps `body` under `name`; a `timer` of a step, or the child of one,
-    `ended`; or simply `go` on.
+    `ended`; `cancel` it; or simply `go` on.
     """
 
     id: str
-    what: Literal["start", "go", "timer", "signal", "ended"]
+    what: Literal["start", "go", "timer", "signal", "ended", "cancel"]
     body: bytes = b""
     name: str = ""
     step: int = 0
@@ -156,6 +156,13 @@ def mismatch(step: int, recorded: Entry | None, kind: str, name: str) -> str | N
 def token(seed: str, number: int) -> str:
     """The identifier that a saga draws as its so many-th: the same whenever it runs again."""
     return blake2b(f"{seed}#{number}".encode(), digest_size=16).hexdigest()
+
+
+def cancelled(entries: Mapping[int, Entry], error: str, said: str, at: float) -> tuple[int, Entry]:
+    """The step in progress as one that failed because somebody cancelled the saga, with its number."""
+    number = in_progress(entries)
+    begun = entries.get(number) or Entry("cancelled", "", at)
+    return number, msgspec.structs.replace(begun, state="failed", at=at, error=error, said=said)
 
 
 def in_progress(entries: Mapping[int, Entry]) -> int:

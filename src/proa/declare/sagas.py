@@ -189,6 +189,13 @@ class DeclaredSaga(Generic[I, R]):
             raise Unprocessable(f"saga {self.name}: a signal's name is an identifier, not {signal!r}")
         self._post(Wake(self._checked(id), "signal", encode(value), signal))
 
+    async def cancel(self, id: str) -> None:
+        """Let the present unit end a saga at the step that is in progress then; it undoes what it did.
+
+        One that has ended, or is undoing, or was cancelled before, goes on as it does.
+        """
+        self._post(Wake(self._checked(id), "cancel"))
+
     def _post(self, wake: Wake) -> None:
         body = self.queue.encoded(wake)
         self.queue.post(current_unit(), body, self.home_of(wake.id))

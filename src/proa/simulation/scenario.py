@@ -134,6 +134,8 @@ class _Scenario:
         world.note("world", "everything is healed")
         world.heal()
         await world.settle(SETTLE_S)
+        for each in self._workloads:
+            await each.attend(world)
         if any(fault.kind == ROT for fault in self._case.faults or ()):
             await world.repaired()
         final = world.final()

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from proa.core.queue import LAST, prefix
 from proa.core.replicate.journal import Write
-from proa.core.saga import SAGAS, Entry, Record, Wake, anew, in_progress, retry_from
+from proa.core.saga import SAGAS, Entry, Record, Wake, anew, cancelled, retry_from
 from proa.declare.sagas import DeclaredSaga
 from proa.errors import NotFound, NotHome, SagaCancelled, SagaRefused, Unprocessable
 from proa.ports import Span
@@ -171,10 +171,7 @@ class SagasDesk:
             record = course.record
             if record.ended or record.status == "undoing" or record.stuck == "undoing":
                 raise SagaRefused(f"{id_} is {record.status}")
-            number, now = in_progress(course.entries), course.now()
-            begun = course.entries.get(number) or Entry("cancelled", "", now)
-            said = "a person cancelled it"
-            ended = replace(begun, state="failed", at=now, error=SagaCancelled.code, said=said)
+            number, ended = cancelled(course.entries, SagaCancelled.code, "a person cancelled it", course.now())
             running = replace(record, status="running", attempts=0, due=0.0)
             return await self._go(course, running, [], {number: ended})
 

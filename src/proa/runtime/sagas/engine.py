@@ -16,11 +16,11 @@ from msgspec.structs import replace
 
 from proa.core.effect import SEPARATOR
 from proa.core.replicate.journal import Write
-from proa.core.saga import SAGAS, SIGNALS, Entry, Record, Wake, saga_key, signal_key
+from proa.core.saga import SAGAS, SIGNALS, Entry, Record, Wake, cancelled, saga_key, signal_key
 from proa.declare.context import CURRENT, NoUnitHere
 from proa.declare.queues import Message
 from proa.declare.sagas import DeclaredSaga
-from proa.errors import SagaMismatch
+from proa.errors import SagaCancelled, SagaMismatch
 from proa.runtime.errands import Ends
 from proa.runtime.events import SagaEnded, SagaStuck
 from proa.runtime.sagas.course import Course, record_of, woken
@@ -91,6 +91,8 @@ class Sagas:
             course.fired = wake.step
         if wake.what == "ended":
             _note_child(course, wake)
+        if wake.what == "cancel":
+            await _cancel(course)
         return course
 
     async def _keep(self, saga: DeclaredSaga[Any, Any], message: Message[Wake], unit: Unit) -> None:
@@ -198,6 +200,14 @@ class Sagas:
         await course.commit(ended, course.entries, writes, expires_at=now + course.saga.kept_s)
         took_s = now - record.started_at
         self.ends.telemetry.emit(SagaEnded(record.name, record.id, record.status, ended.error, round(took_s, 3)))
+
+
+async def _cancel(course: Course) -> None:
+    """Somebody cancelled this saga, once."""
+    record, before = course.record, [entry.error for entry in course.entries.values()]
+    if record.status == "running" and SagaCancelled.code not in before:
+        number, ended = cancelled(course.entries, SagaCancelled.code, "a unit cancelled it", course.now())
+        await course.commit(replace(record, attempts=0, due=0.0), {number: ended})
 
 
 def _note_child(course: Course, wake: Wake) -> None:

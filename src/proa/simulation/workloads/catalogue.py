@@ -22,6 +22,7 @@ from proa.simulation.workloads.bounds import Bounds
 from proa.simulation.workloads.confirmed import Confirmed
 from proa.simulation.workloads.counter import Counters
 from proa.simulation.workloads.effects import Charges
+from proa.simulation.workloads.errands import errands
 from proa.simulation.workloads.guests import Guests
 from proa.simulation.workloads.letters import Letters
 from proa.simulation.workloads.register import Registers
@@ -29,6 +30,7 @@ from proa.simulation.workloads.sessions import Sessions
 from proa.simulation.workloads.sets import Sets
 from proa.simulation.workloads.shelves import Shelves
 from proa.simulation.workloads.standard import Held
+from proa.simulation.workloads.trips import Calls, Trips
 from proa.simulation.workloads.workload import Workload
 
 HELD = (Bank, Counters, Lists, Sets, Charges, Shelves, Sessions, Bounds)
@@ -48,6 +50,8 @@ def all_for(app: App, authors: workload.Workload | None = None) -> list[Workload
         return [*_held(app, "strong"), *_merged(app), Confirmed("any"), *_at_home(app)]
     if app in (messaging.active_active, messaging.active_passive):
         return [Letters(kind, app.objectives.rpo_s) for kind in messaging.KINDS]
+    if app is errands:
+        return [Trips(), Calls()]
     return [Confirmed("active")] if app is standard.confirmed_pair else []
 
 
