@@ -7,7 +7,10 @@ import msgspec
 
 APPS = ("active_passive", "active_active", "confirmed_pair")
 PROFILES = ("everything", "outage", "partition", "clock", "disk", "rot")
-PLACES = tuple((f"proa.simulation.workloads.standard:{app}", profile) for profile, app in product(PROFILES, APPS))
+PLACES = (
+    *((f"proa.simulation.workloads.standard:{app}", profile) for profile, app in product(PROFILES, APPS)),
+    *(("proa.simulation.workloads.errands:errands", profile) for profile in PROFILES),
+)
 """The standard apps and profiles, in the order in which a search goes through them."""
 FILE = Path(__file__).parent / "found.json"
 
