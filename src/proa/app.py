@@ -223,6 +223,14 @@ class App:
     def kept(self) -> list[str]:
         """The tables in which regions keep rows of their own: parts of those declared, and Proa's own."""
         own = {table for queue in self.queues.values() for table in (queue.table, SETTINGS, FETCHED)}
+        if self.effects:
+            from proa.core.effect import EFFECTS, PARKED
+
+            own |= {EFFECTS, PARKED}
+        if self.sagas:
+            from proa.core.saga import SAGAS, SIGNALS, STEPS
+
+            own |= {SAGAS, STEPS, SIGNALS}
         return [*self.schemas(strong=False), HANDLED, *sorted(own)]
 
     # Routes.

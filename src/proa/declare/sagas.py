@@ -158,6 +158,7 @@ class DeclaredSaga(Generic[I, R]):
             batch=1,
             visibility_s=2 * STEP_TIMEOUT_S,
             rate_max=None,
+            brake=None,
             batched=False,
             whole=True,
             takes_context=True,

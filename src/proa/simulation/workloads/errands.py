@@ -7,6 +7,8 @@ a child, is cancelled or fails at the end. Rows count how often each was done an
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Literal
 
 import msgspec
@@ -16,7 +18,7 @@ from proa.core.policy.retry import Retry
 from proa.declare.context import Context
 from proa.declare.effects import Effect, EffectKey, effect_key
 from proa.declare.objectives import Objectives
-from proa.declare.sagas import Saga
+from proa.declare.sagas import DeclaredSaga, Saga
 from proa.declare.tables import Table
 from proa.errors import SignalTimedOut
 from proa.simulation.workloads.outside import Outside
@@ -64,69 +66,23 @@ def errands_app() -> App:
     return app
 
 
+Work = Callable[[Trip], Awaitable[None]]
+
+
+class Steps(msgspec.Struct, frozen=True):
+    """What a trip consists of, and what undoes it."""
+
+    book: Work
+    unbook: Work
+    pay: Callable[[Trip], Awaitable[int]]
+    unpay: Work
+    sit: Work
+    stand: Work
+
+
 def _trips(app: App) -> None:
     bookings = app.table("bookings", Tally, key="id")
-    seats = app.table("seats", Tally, key="id", mode="strong")
-
-    @app.effect(acknowledge="peer", claim_s=CLAIM_S)
-    async def charge(id: str) -> int:
-        return await OUTSIDE.call("charge", id, "")
-
-    @app.effect(idempotent=True, claim_s=CLAIM_S)
-    async def refund(id: str, key: EffectKey = effect_key) -> int:
-        return await OUTSIDE.call("refund", id, key)
-
-    async def book(trip: Trip) -> None:
-        await _did(bookings, trip.id)
-
-    async def unbook(trip: Trip) -> None:
-        await _undid(bookings, trip.id)
-
-    async def pay(trip: Trip) -> int:
-        await _did(bookings, f"{trip.id}/paid")
-        return await charge(trip.id)
-
-    async def unpay(trip: Trip) -> None:
-        await _undid(bookings, f"{trip.id}/paid")
-        await refund(trip.id)
-
-    async def sit(trip: Trip) -> int:
-        seat = await seats.get(trip.id, Tally(trip.id))
-        await seats.put(Tally(trip.id, seat.done + 1, seat.undone))
-        return seat.done
-
-    async def stand(trip: Trip) -> None:
-        seat = await seats.get(trip.id, Tally(trip.id))
-        await seats.put(Tally(trip.id, seat.done, seat.done))
-
-    async def refuse(trip: Trip) -> None:
-        raise ValueError(trip.id)
-
-    @app.saga(retry=PATIENT, undo_retry=PATIENT)
-    async def visa(saga: Saga, trip: Trip) -> str:
-        await saga.step(book, trip)
-        return saga.id
-
-    @app.saga(retry=PATIENT, undo_retry=PATIENT)
-    async def travel(saga: Saga, trip: Trip) -> int:
-        await saga.step(book, trip, undo=unbook)
-        number = await saga.step(pay, trip, undo=unpay)
-        match trip.kind:
-            case "sleeps":
-                await saga.sleep(0.5)
-            case "waits" | "cancelled":
-                try:
-                    number += await saga.wait("go", int, timeout_s=2)
-                except SignalTimedOut:
-                    pass
-            case "parent":
-                await saga.child(visa, Trip(f"{trip.id}/visa", "plain"))
-            case _:
-                pass
-        await saga.step(sit, trip, undo=stand)
-        if trip.kind == "fails":
-            await saga.step(refuse, trip, retry=Retry(attempts=2, base_s=0.05))
-        return number
+    travel = _travel(app, Steps(*_booking(bookings), *_paying(app, bookings), *_sitting(app)))
 
     @app.post("/trips", idempotent=True, timeout_s=TIMEOUT_S)
     async def start(trip: Trip) -> str:
@@ -139,6 +95,79 @@ def _trips(app: App) -> None:
     @app.post("/trips/cancel", idempotent=True, timeout_s=TIMEOUT_S)
     async def cancel(trip: Trip) -> None:
         await travel.cancel(trip.id)
+
+
+def _booking(bookings: Table[Tally]) -> tuple[Work, Work]:
+    async def book(trip: Trip) -> None:
+        await _did(bookings, trip.id)
+
+    async def unbook(trip: Trip) -> None:
+        await _undid(bookings, trip.id)
+
+    return book, unbook
+
+
+def _paying(app: App, bookings: Table[Tally]) -> tuple[Callable[[Trip], Awaitable[int]], Work]:
+    @app.effect(acknowledge="peer", claim_s=CLAIM_S)
+    async def charge(id: str) -> int:
+        return await OUTSIDE.call("charge", id, "")
+
+    @app.effect(idempotent=True, claim_s=CLAIM_S)
+    async def refund(id: str, key: EffectKey = effect_key) -> int:
+        return await OUTSIDE.call("refund", id, key)
+
+    async def pay(trip: Trip) -> int:
+        await _did(bookings, f"{trip.id}/paid")
+        return await charge(trip.id)
+
+    async def unpay(trip: Trip) -> None:
+        await _undid(bookings, f"{trip.id}/paid")
+        await refund(trip.id)
+
+    return pay, unpay
+
+
+def _sitting(app: App) -> tuple[Work, Work]:
+    seats = app.table("seats", Tally, key="id", mode="strong")
+
+    async def sit(trip: Trip) -> None:
+        seat = await seats.get(trip.id, Tally(trip.id))
+        await seats.put(Tally(trip.id, seat.done + 1, seat.undone))
+
+    async def stand(trip: Trip) -> None:
+        seat = await seats.get(trip.id, Tally(trip.id))
+        await seats.put(Tally(trip.id, seat.done, seat.done))
+
+    return sit, stand
+
+
+def _travel(app: App, steps: Steps) -> DeclaredSaga[Trip, int]:
+    @app.saga(retry=PATIENT, undo_retry=PATIENT)
+    async def visa(saga: Saga, trip: Trip) -> str:
+        await saga.step(steps.book, trip)
+        return saga.id
+
+    @app.saga(retry=PATIENT, undo_retry=PATIENT)
+    async def travel(saga: Saga, trip: Trip) -> int:
+        await saga.step(steps.book, trip, undo=steps.unbook)
+        number = await saga.step(steps.pay, trip, undo=steps.unpay)
+        if trip.kind == "sleeps":
+            await saga.sleep(0.5)
+        if trip.kind in ("waits", "cancelled"):
+            with suppress(SignalTimedOut):
+                number += await saga.wait("go", int, timeout_s=2)
+        if trip.kind == "parent":
+            await saga.child(visa, Trip(f"{trip.id}/visa", "plain"))
+        await saga.step(steps.sit, trip, undo=steps.stand)
+        if trip.kind == "fails":
+            await saga.step(_refuse, trip, retry=Retry(attempts=2, base_s=0.05))
+        return number
+
+    return travel
+
+
+async def _refuse(trip: Trip) -> None:
+    raise ValueError(trip.id)
 
 
 async def _did(table: Table[Tally], id_: str) -> None:

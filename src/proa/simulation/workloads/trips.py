@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from proa.simulation.world import World
 
 ENDS_WITHIN_S = 150
+ARRIVED_S = 5
 LOOKS = 3
 """So often in a row nothing must be left before it is believed."""
 NOTHING = Tally("")
@@ -50,15 +51,15 @@ class Errands(Workload):
         return OUTSIDE.begun()
 
     async def attend(self, world: World) -> None:
-        """Settle the effects that wait, until no saga goes on."""
+        """Settle the effects that wait, until no saga goes on. What is under way outside has arrived by then."""
         quiet = 0
+        await asyncio.sleep(ARRIVED_S)
         for _ in range(ENDS_WITHIN_S):
             left = sum(await asyncio.gather(*(_at(world, region) for region in world.app.regions)))
             quiet = quiet + 1 if left == 0 else 0
             if quiet == LOOKS:
                 break
             await asyncio.sleep(1)
-        await world.settle()
 
     def collisions(self, history: Sequence[Operation]) -> int:
         """Attempts that repeated a key."""
