@@ -166,9 +166,10 @@ class DeclaredSaga(Generic[I, R]):
 
     def route_of(self, work: Callable[..., Any]) -> Route:
         """What units of one of this saga's steps must know."""
-        if work not in self._routes:
-            self._routes[work] = unit_route("STEP", self.queue.name, work, STEP_TIMEOUT_S)
-        return self._routes[work]
+        code = getattr(work, "__code__", work)  # a function that is defined anew in each run is the same one
+        if code not in self._routes:
+            self._routes[code] = unit_route("STEP", self.queue.name, work, STEP_TIMEOUT_S)
+        return self._routes[code]
 
     async def start(self, given: I, *, id: str | None = None) -> str:
         """Start one with the present unit; its id. Where there is one of this id already, nothing more happens.
@@ -213,17 +214,17 @@ class DeclaredSaga(Generic[I, R]):
 
 def encode(value: Any) -> bytes:
     """Any value as stores keep it."""
-    return RowCodec[Any](cast("type[Any]", Any)).encode(value)
+    return RowCodec[Any](cast("type[Any]", type(value))).encode(value)
 
 
-def decoder(work: Callable[..., Any]) -> Callable[[bytes], Any]:
-    """What reads results of a step: values of the type that its function returns."""
+def codec_of(work: Callable[..., Any]) -> RowCodec[Any]:
+    """What keeps and reads results of a step: values of the type that its function returns."""
     function = work.function if isinstance(work, Effect) else work
     try:
         hints = get_type_hints(inspect.unwrap(function))
     except TypeError:  # no function: an object that is called
         hints = {}
-    return RowCodec[Any](hints.get("return", Any)).decode
+    return RowCodec[Any](hints.get("return", Any))
 
 
 def name_of(work: Callable[..., Any]) -> str:

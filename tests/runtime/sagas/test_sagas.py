@@ -11,8 +11,9 @@ from proa import App
 from proa.core.policy.retry import Retry
 from proa.core.roles import Assignment
 from proa.core.saga import SAGAS, STEPS
+from proa.declare.effects import EffectKey, effect_key
 from proa.declare.sagas import Saga
-from proa.errors import SignalTimedOut, StepFailed, StoreFull
+from proa.errors import SagaCancelled, SignalTimedOut, StepFailed, StoreFull
 from proa.runtime.events import SagaEnded, SagaStuck
 from support.inproc import system
 
@@ -340,5 +341,85 @@ def test_a_sagas_function_reads_nothing_by_itself(tmp_path):
         async with running(shop, tmp_path) as s:
             await start(s)
             assert (await until(lambda: ended(s))).error == "PROA-U007"
+
+    asyncio.run(main())
+
+
+def test_sagas_that_wait_hold_no_task(tmp_path):
+    shop = Shop()
+    asked = []
+
+    @shop.app.saga()
+    async def travel(saga: Saga, order: Order) -> None:
+        asked.append(saga.id)
+        await saga.wait("approved", Order, timeout_s=3600)
+
+    async def main():
+        shop.saga = travel
+        async with running(shop, tmp_path) as s:
+            await start(s, "eu:0")
+            await until(lambda: len(asked) == 1)
+            before = len(asyncio.all_tasks())
+            for number in range(1, 100):
+                await start(s, f"eu:{number}")
+            await until(lambda: len(asked) == 100)
+            await asyncio.sleep(0.05)
+            assert len(asyncio.all_tasks()) <= before + 2
+            assert s["eu"].sagas._turns == {}
+
+    asyncio.run(main())
+
+
+def test_an_effect_may_be_a_step_by_itself(tmp_path):
+    shop = Shop()
+    keys = []
+
+    @shop.app.effect
+    async def charge(order: Order, key: EffectKey = effect_key) -> Held:
+        keys.append(key)
+        return Held(order.id, "bank")
+
+    @shop.app.saga()
+    async def travel(saga: Saga, order: Order) -> str:
+        return (await saga.step(charge, order)).by + (await saga.step(charge, order)).by
+
+    async def main():
+        shop.saga = travel
+        async with running(shop, tmp_path) as s:
+            await start(s)
+            assert (await until(lambda: ended(s))).status == "done"
+            assert len(set(keys)) == 2
+
+    asyncio.run(main())
+
+
+def test_a_unit_may_cancel_a_saga_once(tmp_path):
+    shop = Shop()
+    one = shop.step("one")
+
+    @shop.app.saga()
+    async def travel(saga: Saga, order: Order) -> str:
+        await saga.step(one, order, undo=shop.undo("one"))
+        try:
+            await saga.wait("approved", Order)
+        except SagaCancelled:
+            return (await saga.wait("approved", Order)).id
+        return ""
+
+    @shop.app.post("/cancel")
+    async def cancel(order: Order) -> None:
+        await travel.cancel(order.id)
+
+    async def main():
+        shop.saga = travel
+        async with running(shop, tmp_path) as s:
+            await start(s)
+            await until(lambda: shop.told.calls)
+            for _ in range(2):
+                await s.request("us", "POST", "/cancel", Order("eu:1"))
+            await s.settled()
+            await s.request("us", "POST", "/signal", Order("eu:1"))
+            assert (await until(lambda: ended(s))).status == "done"
+            assert shop.told.calls == ["one"]
 
     asyncio.run(main())

@@ -20,7 +20,7 @@ from proa.core.replicate.journal import Write
 from proa.core.saga import SIGNALS, Entry, Kind, Parent, Record, Wake, child_id, mismatch, token
 from proa.declare.codec import RowCodec
 from proa.declare.effects import RESULT_BYTES_MAX
-from proa.declare.sagas import STEP_TIMEOUT_S, DeclaredSaga, decoder, encode, name_of
+from proa.declare.sagas import STEP_TIMEOUT_S, DeclaredSaga, codec_of, name_of
 from proa.errors import (
     Contended,
     DeadlineExceeded,
@@ -118,7 +118,7 @@ class Journey:
                     self._course.record.task(number), named, work, args, retry or self._course.saga.retry, timeout_s
                 )
                 value = await self._live(number, entry, task, name_of(undo) if undo else "")
-            return decoder(work)(value)
+            return codec_of(work).decode(value)
 
     async def sleep(self, seconds: float) -> None:
         number, course = self._number(), self._course
@@ -296,7 +296,7 @@ class Journey:
         timeout = asyncio.timeout(task.timeout_s)
         try:
             async with timeout:
-                value = encode(await errand.run(lambda: task.work(*task.args)))
+                value = codec_of(task.work).encode(await errand.run(lambda: task.work(*task.args)))
         except Elsewhere as elsewhere:
             raise Unavailable(
                 f"{task.name} writes a row whose home is another region ({elsewhere.place.key}); "
