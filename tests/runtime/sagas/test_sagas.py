@@ -15,6 +15,7 @@ from proa.declare.effects import EffectKey, effect_key
 from proa.declare.sagas import Saga
 from proa.errors import SagaCancelled, SignalTimedOut, StepFailed, StoreFull
 from proa.runtime.events import SagaEnded, SagaStuck
+from proa.runtime.sagas import journey
 from support.inproc import system
 
 REGIONS = ["eu", "us"]
@@ -421,5 +422,25 @@ def test_a_unit_may_cancel_a_saga_once(tmp_path):
             await s.request("us", "POST", "/signal", Order("eu:1"))
             assert (await until(lambda: ended(s))).status == "done"
             assert shop.told.calls == ["one"]
+
+    asyncio.run(main())
+
+
+def test_a_saga_with_too_many_steps_is_stuck(tmp_path, monkeypatch):
+    monkeypatch.setattr(journey, "STEPS_MAX", 3)
+    shop = Shop()
+    one = shop.step("one")
+
+    @shop.app.saga()
+    async def travel(saga: Saga, order: Order) -> None:
+        while True:
+            await saga.step(one, order)
+
+    async def main():
+        shop.saga = travel
+        async with running(shop, tmp_path) as s:
+            await start(s)
+            assert "3 steps at most" in (await until(lambda: stuck(s))).said
+            assert shop.told.calls == ["one"] * 3
 
     asyncio.run(main())

@@ -20,7 +20,7 @@ from proa.core.saga import SAGAS, SIGNALS, Entry, Record, Wake, cancelled, saga_
 from proa.declare.context import CURRENT, NoUnitHere
 from proa.declare.queues import Message
 from proa.declare.sagas import DeclaredSaga
-from proa.errors import SagaCancelled, SagaMismatch
+from proa.errors import SagaCancelled, SagaMismatch, SagaRefused
 from proa.runtime.errands import Ends
 from proa.runtime.events import SagaEnded, SagaStuck
 from proa.runtime.sagas.course import Course, record_of, woken
@@ -139,7 +139,7 @@ class Sagas:
 
     async def _suspended(self, course: Course, journey: Journey) -> None:
         """Its function is put away: it waits, does not fit its journal, or cannot go on for now."""
-        if isinstance(journey.reason, SagaMismatch):
+        if isinstance(journey.reason, SagaMismatch | SagaRefused):
             await self._stuck(course, journey.reason)
         elif journey.reason:
             raise journey.reason

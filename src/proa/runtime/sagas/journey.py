@@ -29,6 +29,7 @@ from proa.errors import (
     Rejected,
     SagaCancelled,
     SagaMismatch,
+    SagaRefused,
     SignalTimedOut,
     StepFailed,
     Unavailable,
@@ -36,7 +37,7 @@ from proa.errors import (
 from proa.ports import Committed
 from proa.runtime.errands import Errand
 from proa.runtime.events import SagaStepFailed
-from proa.runtime.sagas.course import Course, woken
+from proa.runtime.sagas.course import STEPS_MAX, Course, woken
 from proa.runtime.unit import Elsewhere
 
 T = TypeVar("T")
@@ -175,6 +176,8 @@ class Journey:
         """The entry of this number, if the journal has one; it must be the one that the code asks for."""
         if self.stopped:
             raise Suspended
+        if number >= STEPS_MAX:
+            self._stop(SagaRefused(f"a saga has {STEPS_MAX:,} steps at most; let a child do the rest"))
         entry = self._course.entries.get(number)
         if said := mismatch(number, entry, kind, name):
             self._stop(SagaMismatch(said))
