@@ -14,8 +14,11 @@ from proa.errors import (
     ConditionFailed,
     Forbidden,
     HttpError,
+    NotDone,
     NotFound,
     ProaError,
+    SignalTimedOut,
+    StepFailed,
     TooManyRequests,
     Unauthorized,
     Unavailable,
@@ -26,9 +29,11 @@ if TYPE_CHECKING:
     from proa.core.policy.retry import Retry
     from proa.core.replicate import merge
     from proa.declare.duplicates import Duplicate
+    from proa.declare.effects import EffectKey, effect_key
     from proa.declare.levels import bounded, strong
     from proa.declare.queries import Page
     from proa.declare.residency import by
+    from proa.declare.sagas import Saga
     from proa.declare.schedules import Tick
     from proa.declare.streams import Change
     from proa.declare.updates import add, append, assign, remove
@@ -48,6 +53,13 @@ __all__ = [
     "Tick",
     "by",
     "merge",
+    # The outside world, and what takes its time
+    "EffectKey",
+    "NotDone",
+    "Saga",
+    "SignalTimedOut",
+    "StepFailed",
+    "effect_key",
     # Changes of a row's fields
     "add",
     "append",
@@ -77,6 +89,8 @@ _WHEN_USED = {
     "merge": "proa.core.replicate.merge",
     "Change": "proa.declare.streams",
     "Duplicate": "proa.declare.duplicates",
+    "Saga": "proa.declare.sagas",
+    **dict.fromkeys(("EffectKey", "effect_key"), "proa.declare.effects"),
     "Page": "proa.declare.queries",
     "Tick": "proa.declare.schedules",
     "by": "proa.declare.residency",

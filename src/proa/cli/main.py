@@ -30,6 +30,8 @@ COMMANDS: Mapping[str, str] = {
     "dlq": "Show, send back, edit and purge the messages that were given up.",
     "event": "Show events and their subscriptions, and replay events.",
     "schedule": "Show, run, pause and resume schedules.",
+    "effect": "Show the calls to the outside whose outcome is unknown, and say what became of them.",
+    "saga": "Show sagas that go on, are stuck or failed; retry, signal or cancel one.",
     "operator": "Add, list and remove the people who may operate a system.",
     "drill": "Take a region away under load, and measure what it costs.",
     "sim": "Run an app through thousands of simulated outages; replay and shrink a failing one.",

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from proa.control.api import Answers, ControlApi
 from proa.control.bootstrap import bootstrap
 from proa.control.controller import Controller
+from proa.control.errands import EffectsApi, SagasApi
 from proa.control.incarnation import register
 from proa.control.insync import Keeper
 from proa.control.member import Life
@@ -60,6 +61,8 @@ def parts_below(region: Region, shared: Parts) -> dict[str, Answers]:
         "queues": QueuesApi(region, settling),
         "schedules": SchedulesApi(region, settling),
         "replays": ReplaysApi(region, settling),
+        "effects": EffectsApi(region, settling),
+        "sagas": SagasApi(region, settling),
     }
 
 

@@ -147,7 +147,8 @@ class DuplicateHandlers:
         raise DeadlineExceeded(f"lost {RACES_MAX} races for its rows")
 
     async def _attempt(self, pair: Pair, route: Route, name: str) -> Committed | Conflict | Fenced | None:
-        unit = self._new_unit(route, Frame(name, deadline=self._clock.monotonic() + route.timeout_s))
+        deadline, first = self._clock.monotonic() + route.timeout_s, f"duplicate {pair.other.unit}"
+        unit = self._new_unit(route, Frame(name, deadline=deadline, first=first, ground=place_of(pair)))
         epoch = self._authority.epoch
         await self._run_handler(route, duplicate_of(pair), unit)
         batch = unit.batch("regional", None, epoch, keep_writes=True)

@@ -133,8 +133,9 @@ class Machines:
                 host.life = None
         self._left += [task for task in asyncio.all_tasks(self.loop) if (life := _owner(task)) and life.dead]
         for task in self._left:
-            with suppress(BaseException):
-                task.get_coro().close()  # pyright: ignore[reportOptionalMemberAccess]
+            if (life := _owner(task)) is not None:
+                with suppress(BaseException):  # whatever its code does about that, it does as who is dead
+                    life.run(task.get_coro().close)  # pyright: ignore[reportOptionalMemberAccess]
         for life in self._ended:
             for steps in life.unfinished:
                 with suppress(BaseException):

@@ -133,6 +133,8 @@ class _Scenario:
         world = self._world
         world.note("world", "everything is healed")
         world.heal()
+        for each in self._workloads:
+            await each.attend(world)
         await world.settle(SETTLE_S)
         if any(fault.kind == ROT for fault in self._case.faults or ()):
             await world.repaired()

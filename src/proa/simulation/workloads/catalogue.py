@@ -6,7 +6,7 @@ all would rarely meet, while those of two or three collide. Which ones is drawn 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from random import Random
 
@@ -22,6 +22,7 @@ from proa.simulation.workloads.bounds import Bounds
 from proa.simulation.workloads.confirmed import Confirmed
 from proa.simulation.workloads.counter import Counters
 from proa.simulation.workloads.effects import Charges
+from proa.simulation.workloads.errands import errands
 from proa.simulation.workloads.guests import Guests
 from proa.simulation.workloads.letters import Letters
 from proa.simulation.workloads.register import Registers
@@ -30,6 +31,7 @@ from proa.simulation.workloads.sets import Sets
 from proa.simulation.workloads.shelves import Shelves
 from proa.simulation.workloads.standard import Held
 from proa.simulation.workloads.ticks import Ticks
+from proa.simulation.workloads.trips import Calls, Trips
 from proa.simulation.workloads.workload import Workload
 
 HELD = (Bank, Counters, Lists, Sets, Charges, Shelves, Sessions, Bounds)
@@ -43,15 +45,7 @@ def all_for(app: App, authors: workload.Workload | None = None) -> list[Workload
     """Every workload that fits an app: those of a standard app, or the author's own."""
     if authors is not None:
         return [Authored(app, authors)]
-    if app is standard.active_passive:
-        return [*_held(app, "active"), *_held(app, "strong"), *_merged(app), Confirmed("active")]
-    if app is standard.active_active:
-        return [*_held(app, "strong"), *_merged(app), Confirmed("any"), *_at_home(app)]
-    if app in (messaging.active_active, messaging.active_passive):
-        return [Letters(kind, app.objectives.rpo_s) for kind in messaging.KINDS]
-    if app is scheduled.scheduled:
-        return [Ticks()]
-    return [Confirmed("active")] if app is standard.confirmed_pair else []
+    return next((fitting() for known, fitting in _OF if app is known), [])
 
 
 def drawn(workloads: Sequence[Workload], rng: Random) -> list[Workload]:
@@ -110,3 +104,35 @@ def _at_home(app: App) -> list[Workload]:
     """What writes one row at a time: rows of a home each."""
     rpo_s = app.objectives.rpo_s
     return [Registers("home", rpo_s), *(kind("home", rpo_s) for kind in (Counters, Lists, Sessions, Bounds))]
+
+
+def _letters(app: App) -> list[Workload]:
+    return [Letters(kind, app.objectives.rpo_s) for kind in messaging.KINDS]
+
+
+_OF: Sequence[tuple[App, Callable[[], list[Workload]]]] = (
+    (
+        standard.active_passive,
+        lambda: [
+            *_held(standard.active_passive, "active"),
+            *_held(standard.active_passive, "strong"),
+            *_merged(standard.active_passive),
+            Confirmed("active"),
+        ],
+    ),
+    (
+        standard.active_active,
+        lambda: [
+            *_held(standard.active_active, "strong"),
+            *_merged(standard.active_active),
+            Confirmed("any"),
+            *_at_home(standard.active_active),
+        ],
+    ),
+    (standard.confirmed_pair, lambda: [Confirmed("active")]),
+    (messaging.active_active, lambda: _letters(messaging.active_active)),
+    (messaging.active_passive, lambda: _letters(messaging.active_passive)),
+    (scheduled.scheduled, lambda: [Ticks()]),
+    (errands, lambda: [Trips(), Calls()]),
+)
+"""The workloads of each standard app."""

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from random import Random
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -21,6 +21,9 @@ from proa.simulation.checkers import loss
 from proa.simulation.checkers.evidence import losses
 from proa.simulation.client import Call, Client
 from proa.simulation.history import NEVER, Final, Operation, Violation
+
+if TYPE_CHECKING:
+    from proa.simulation.world import World
 
 TRIES = 40
 PAUSE_S = 0.1
@@ -44,6 +47,9 @@ class Workload(Protocol):
     async def act(self, client: Client, rng: Random) -> None:
         """One operation, with all its attempts."""
         ...
+
+    async def attend(self, world: World) -> None:
+        """What people do once everything is healed, before the end is looked at."""
 
     async def finish(self, client: Client, final: Final) -> None:
         """Ask the healed system what only it can answer, after everything has settled."""
