@@ -28,10 +28,12 @@ from proa.errors import (
 if TYPE_CHECKING:
     from proa.core.policy.retry import Retry
     from proa.core.replicate import merge
+    from proa.declare import cloudevents
     from proa.declare.duplicates import Duplicate
     from proa.declare.effects import EffectKey, effect_key
     from proa.declare.levels import bounded, strong
     from proa.declare.queries import Page
+    from proa.declare.queues import Message
     from proa.declare.residency import by
     from proa.declare.sagas import Saga
     from proa.declare.schedules import Tick
@@ -45,6 +47,7 @@ __all__ = [
     "Context",
     "Duplicate",
     "Header",
+    "Message",
     "Objectives",
     "Page",
     "Response",
@@ -52,6 +55,7 @@ __all__ = [
     "Table",
     "Tick",
     "by",
+    "cloudevents",
     "merge",
     # The outside world, and what takes its time
     "EffectKey",
@@ -92,6 +96,8 @@ _WHEN_USED = {
     "Saga": "proa.declare.sagas",
     **dict.fromkeys(("EffectKey", "effect_key"), "proa.declare.effects"),
     "Page": "proa.declare.queries",
+    "Message": "proa.declare.queues",
+    "cloudevents": "proa.declare.cloudevents",
     "Tick": "proa.declare.schedules",
     "by": "proa.declare.residency",
     **dict.fromkeys(("bounded", "strong"), "proa.declare.levels"),
