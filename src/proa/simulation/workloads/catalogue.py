@@ -45,7 +45,10 @@ def all_for(app: App, authors: workload.Workload | None = None) -> list[Workload
     """Every workload that fits an app: those of a standard app, or the author's own."""
     if authors is not None:
         return [Authored(app, authors)]
-    return next((fitting() for known, fitting in _OF if app is known), [])
+    for known, all_of_it in _OF:
+        if app is known:
+            return all_of_it()
+    return []
 
 
 def drawn(workloads: Sequence[Workload], rng: Random) -> list[Workload]:
