@@ -1,7 +1,7 @@
 """Which workloads fit an app, and the verdict on a run: what each of them finds, and what holds for every app.
 
 The standard apps are put under all workloads of their modes. Few of them act in one run: a hundred requests spread over
-all would rarely meet, while those of two or three collide. Which ones is drawn from the run's seed.
+all would rarely meet, while those of one to three collide. How many and which ones is drawn from the run's seed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from proa.simulation.workloads.workload import Workload
 
 HELD = (Bank, Counters, Lists, Sets, Charges, Shelves, Sessions, Bounds)
 MERGED = (Lists, Sets, Charges, Shelves, Sessions, Bounds, Guests)
-AT_ONCE = 3
+AT_ONCE_MAX = 3
+ENDANGERED_SHARE = 0.6
 RETAINED_SHARE = 0.4
 """How many of the runs keep their journals for seconds only."""
 
@@ -52,11 +53,12 @@ def all_for(app: App, authors: workload.Workload | None = None) -> list[Workload
 
 
 def drawn(workloads: Sequence[Workload], rng: Random) -> list[Workload]:
-    """Those that act in one run; one of them on `active` or `home` rows: they suffer most when roles move."""
+    """Those that act in one run; often one of them on `active` or `home` rows: they suffer most when roles move."""
     endangered = [workload for workload in workloads if workload.name.startswith(("active ", "home "))]
-    first = rng.sample(endangered, min(1, len(endangered)))
+    count = min(rng.randint(1, AT_ONCE_MAX), len(workloads))
+    first = rng.sample(endangered, 1) if endangered and rng.random() < ENDANGERED_SHARE else []
     others = [workload for workload in workloads if workload not in first]
-    return first + rng.sample(others, min(AT_ONCE - len(first), len(others)))
+    return first + rng.sample(others, count - len(first))
 
 
 def fitting(workloads: Sequence[Workload], app: App) -> list[Workload]:
@@ -71,7 +73,7 @@ def retained(app: App, seed: int) -> App:
     Without its resident tables: no region could give another one all of them, so nothing would be compacted.
     """
     rng = Random(f"{seed}/retention")  # noqa: S311 - to be repeated
-    if app not in (standard.active_active, standard.active_passive) or rng.random() > RETAINED_SHARE:
+    if app not in standard.APPS or rng.random() > RETAINED_SHARE:
         return app
     short = copy(app)
     short.tables = {name: table for name, table in app.tables.items() if not table.residency}

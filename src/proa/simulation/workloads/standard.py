@@ -453,3 +453,4 @@ def _guests(app: App, mode: Mode) -> None:
 active_active = active_active_app()
 active_passive = active_passive_app()
 confirmed_pair = confirmed_pair_app()
+APPS = (active_active, active_passive, confirmed_pair)
