@@ -142,6 +142,11 @@ class Streams:
         for task in self._tasks:
             task.cancel()
 
+    @property
+    def names(self) -> list[str]:
+        """The streams that there are."""
+        return [stream.name for stream in self._streams]
+
     def needed(self) -> Versions:
         """Up to where each origin's entries are done with, by every stream of which this region knows."""
         needed: Versions = {}
@@ -353,7 +358,7 @@ class Streams:
         for stream in self._streams:
             if stream.name == name:
                 return stream
-        raise NotFound(f"there is no stream {name!r}; there are {', '.join(one.name for one in self._streams)}")
+        raise NotFound(f"there is no stream {name!r}; there are {', '.join(self.names)}")
 
     async def rebuild(self, name: str) -> list[str]:
         """Start over with every region for which this one acts: reset and beginning are one commit for each.

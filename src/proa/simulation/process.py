@@ -38,7 +38,7 @@ class HostClock:
         return self._local_s + (true_s - self._true_s) * self.rate
 
     def true_of(self, local_s: float) -> float:
-        """The true time at which it shows `local_s`, never earlier: who waits for that time would wait again, for ever."""
+        """The true time at which it shows `local_s`, never earlier, else who waits would wait again, for ever."""
         true_s = self._true_s + (local_s - self._local_s) / self.rate
         while self.monotonic(true_s) < local_s:
             true_s = nextafter(true_s, inf)

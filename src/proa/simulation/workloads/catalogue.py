@@ -29,10 +29,11 @@ from proa.simulation.workloads.sessions import Sessions
 from proa.simulation.workloads.sets import Sets
 from proa.simulation.workloads.shelves import Shelves
 from proa.simulation.workloads.standard import Held
+from proa.simulation.workloads.streams import Streams
 from proa.simulation.workloads.workload import Workload
 
 HELD = (Bank, Counters, Lists, Sets, Charges, Shelves, Sessions, Bounds)
-MERGED = (Lists, Sets, Charges, Shelves, Sessions, Bounds, Guests)
+MERGED = (Lists, Sets, Charges, Shelves, Sessions, Bounds, Guests, Streams)
 AT_ONCE_MAX = 3
 ENDANGERED_SHARE = 0.6
 RETAINED_SHARE = 0.4
@@ -82,6 +83,16 @@ def retained(app: App, seed: int) -> App:
     return short
 
 
+def without_idle_streams(app: App, workloads: Sequence[Workload]) -> App:
+    """A standard app without the streams of which none of these workloads has news: they would look at each commit."""
+    if app.name not in {one.name for one in standard.APPS}:
+        return app
+    used = {workload.table for workload in workloads if isinstance(workload, Streams)}
+    lean = copy(app)
+    lean.tables = {name: table for name, table in app.tables.items() if not table.streams or name in used}
+    return lean
+
+
 def verdict(app: App, workloads: Sequence[Workload], history: Sequence[Operation], final: Final) -> list[Violation]:
     """Everything that contradicts a guarantee, the particular before the general."""
     particular = [found for workload in workloads for found in workload.check(history, final)]
@@ -97,7 +108,7 @@ def collisions(workloads: Sequence[Workload], history: Sequence[Operation]) -> d
 
 def _held(app: App, mode: Held) -> list[Workload]:
     rpo_s = app.objectives.rpo_s
-    kinds = (*HELD, Guests) if mode == "active" else HELD
+    kinds = (*HELD, Guests, Streams) if mode == "active" else HELD
     return [Registers(mode, rpo_s), *(kind(mode, rpo_s) for kind in kinds)]
 
 
