@@ -14,6 +14,7 @@ from proa.control.member import Life
 from proa.control.parity import Parity
 from proa.control.parts import Parts
 from proa.control.queues import QueuesApi
+from proa.control.releases import Releases
 from proa.control.settling import Settling
 from proa.control.tables import TablesApi
 from proa.core.incarnation import Disk
@@ -54,6 +55,7 @@ def parts_below(region: Region, shared: Parts) -> dict[str, Answers]:
     records = Records(region.app, region.name, region.store)
     settling = Settling(region.name, shared, Reapply(region, records, shared.clock))
     return {
+        "insync": Releases(shared),
         "tables": TablesApi(region, records, settling),
         "queues": QueuesApi(region, settling),
     }
