@@ -24,7 +24,7 @@ from proa.core.time import wall_of
 from proa.declare.context import CURRENT
 from proa.declare.handlers import Route
 from proa.declare.streams import Change, Stream
-from proa.errors import DeadlineExceeded, NotFound, ProaError, Unavailable, Unprocessable
+from proa.errors import DeadlineExceeded, NotFound, ProaError, StoreCorrupt, Unavailable, Unprocessable
 from proa.ports import Clock, Committed, Conflict, Entropy, RegionStore, Result, Span, Telemetry
 from proa.runtime.authority import Authority
 from proa.runtime.events import StreamFailed, StreamGap
@@ -175,7 +175,7 @@ class Streams:
     async def _run(self, stream: Stream[Any]) -> None:
         while True:
             before = self._store.cursors()
-            more = [await self._go_on(stream, origin) for origin in sorted(before) if self._due(stream, origin)]
+            more = [await self._turn(stream, origin) for origin in sorted(before) if self._due(stream, origin)]
             if not any(more):
                 await self._store.changed(before, self._idle_s(stream))
 
@@ -190,6 +190,15 @@ class Streams:
         return max(0.01, min([IDLE_S, *again]))
 
     # One origin.
+
+    async def _turn(self, stream: Stream[Any], origin: str) -> bool:
+        """Go on with an origin; where something of it cannot be read the stream waits there, and says so."""
+        try:
+            return await self._go_on(stream, origin)
+        except (msgspec.MsgspecError, ProaError) as error:
+            self._noted.setdefault((stream.name, origin), 0)
+            self._failed((stream.name, origin), error)
+            return False
 
     async def _go_on(self, stream: Stream[Any], origin: str) -> bool:
         """Hand over the next changes of an origin; whether there may be more."""
@@ -206,11 +215,7 @@ class Streams:
         return await self._hand_over_next(place)
 
     async def _hand_over_next(self, place: Place) -> bool:
-        try:
-            told = await self._next(place)
-        except msgspec.MsgspecError as error:  # a row that its type does not read: the stream waits, and says so
-            self._failed(place.name, error)
-            return False
+        told = await self._next(place)
         if told is None:
             return await self._begin_again(place)
         if told.changes or isinstance(place.position, Walk) or seq_of(told.end) - place.position >= NOTED_EVERY:
@@ -219,19 +224,22 @@ class Streams:
         self._seen[place.name] = (place.position, seq_of(told.end))
         return seq_of(told.end) > before
 
-    async def _next(self, place: Place) -> Told | None:
-        """The next changes; None where the base over which the stream walks is not the one that it began with."""
+    async def _next(self, place: Place, *, blind: bool = False) -> Told | None:
+        """The next changes; None where the base over which the stream walks is not the one that it began with.
+
+        What cannot be read is an error, or, `blind`, a change without its row.
+        """
         stream, origin, position = place.stream, place.origin, place.position
         if not isinstance(position, Walk):
             begin = self._looked_at(place.name, position)
-            return await self._changes(stream, begin, await self._store.journal({origin: begin}, ENTRIES))
+            return await self._changes(place, begin, await self._store.journal({origin: begin}, ENTRIES), blind)
         if position.region != self._region:
             return None
         found = await walked(self._store, origin, position, list(stream.table.parts), self._batch(stream, origin))
         if found is None:
             return None
         end, rows = found
-        changes = [_change_of(stream, origin, row) for row in rows]
+        changes = [_change_of(stream, origin, row, blind) for row in rows]
         return Told(end, changes, [dot for row in rows for dot in dots_of(row)])
 
     def _looked_at(self, name: tuple[str, str], position: int) -> int:
@@ -256,16 +264,22 @@ class Streams:
     def _first(self, origin: str) -> Position:
         return beginning(self._region, self._store.floors().get(origin, 0))
 
-    async def _changes(self, stream: Stream[Any], begin: int, entries: Sequence[bytes]) -> Told:
-        """The next batch of changes, without what is set aside."""
+    async def _changes(self, place: Place, begin: int, entries: Sequence[bytes], blind: bool) -> Told:  # noqa: FBT001
+        """The next batch of changes, without what is set aside. What comes before something unreadable goes first."""
         end, changes, dots = begin, list[Change[Any]](), list[Dot]()
         aside = await self._set_aside()
-        for commit in map(_decode_commit, entries):
-            if (commit.origin, commit.seq) not in aside and (found := list(_changes_in(stream, commit))):
+        for entry in entries:
+            try:
+                dot, found = _told_by(place.stream, entry, (place.origin, end + 1), blind)
+            except (msgspec.MsgspecError, StoreCorrupt):
+                if changes:
+                    break
+                raise
+            end = dot[1]
+            if found and dot not in aside:
                 changes += found
-                dots.append((commit.origin, commit.seq))
-            end = commit.seq
-            if len(changes) >= self._batch(stream, commit.origin):
+                dots.append(dot)
+            if len(changes) >= self._batch(place.stream, place.origin):
                 break
         return Told(end, changes, dots)
 
@@ -396,7 +410,9 @@ class Streams:
         raise Unavailable(f"stream {stream.name} was not started over for {region}; try again")
 
     async def skip(self, name: str, origin: str, position: int, walking: str) -> list[str]:
-        """Pass over what the handler fails on, which is what comes after the place named; the keys of the rows.
+        """Pass over what the handler fails on, or what cannot be read, after the place named; the keys of the rows.
+
+        A commit that cannot be read itself stands for the keys that it may have had.
 
         Raises:
             NotFound: there is no such stream.
@@ -408,7 +424,7 @@ class Streams:
         at = self._status(place.name, place.position, 0)
         if not at.failing or (at.position, at.walking) != (position, walking):
             raise Unprocessable(f"stream {name} fails at no change of {origin} after {position} {walking}".rstrip())
-        told = await self._next(place)
+        told = await self._next(place, blind=True)
         if told is None or not told.changes:
             raise Unprocessable(f"stream {name} has no change of {origin} to skip")
         if not isinstance(await self._commit([place], [told.end], _nothing, ()), Committed):
@@ -433,18 +449,43 @@ async def _reset(stream: Stream[Any], region: str) -> None:
     await stream.reset_handler(region)
 
 
-def _change_of(stream: Stream[Any], origin: str, row: Row) -> Change[Any]:
+def _change_of(stream: Stream[Any], origin: str, row: Row, blind: bool) -> Change[Any]:  # noqa: FBT001
     """A row of the base as a change; which unit wrote it is not known any more."""
     assert row.value is not None
-    return Change(row.key, stream.table.decode(row.value), region_of(origin), "", wall_of(row.stamp))
+    return Change(row.key, _read(stream, row.value, blind), region_of(origin), "", wall_of(row.stamp))
 
 
-def _changes_in(stream: Stream[Any], commit: Commit) -> Iterator[Change[Any]]:
+def _told_by(stream: Stream[Any], entry: bytes, dot: Dot, blind: bool) -> tuple[Dot, list[Change[Any]]]:  # noqa: FBT001
+    """An entry's place and its changes; `dot` is where it should be.
+
+    Raises:
+        StoreCorrupt: the entry is damaged.
+    """
+    try:
+        commit = _decode_commit(entry)
+    except msgspec.MsgspecError as error:
+        named = f"{dot[0]}:{dot[1]}"
+        if blind:
+            return dot, [Change(named, None, region_of(dot[0]), "", 0.0)]
+        raise StoreCorrupt(f"the journal's entry {named} does not decode: {error}") from error
+    return (commit.origin, commit.seq), list(_changes_in(stream, commit, blind))
+
+
+def _changes_in(stream: Stream[Any], commit: Commit, blind: bool) -> Iterator[Change[Any]]:  # noqa: FBT001
     at = wall_of(commit.stamp)
     for write in commit.writes:
         if write.table in stream.table.parts:
-            row = None if write.value is None else stream.table.decode(write.value)
+            row = None if write.value is None else _read(stream, write.value, blind)
             yield Change(write.key, row, region_of(commit.origin), commit.unit, at)
+
+
+def _read(stream: Stream[Any], value: bytes, blind: bool) -> Any:  # noqa: FBT001
+    try:
+        return stream.table.decode(value)
+    except msgspec.MsgspecError:
+        if blind:
+            return None
+        raise
 
 
 def _route(stream: Stream[Any]) -> Route:
