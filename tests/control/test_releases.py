@@ -44,8 +44,8 @@ class Story:
 
     async def status(self, region):
         """What a new order is answered with."""
-        id = f"{self.world.now}"
-        return (await self.world[region].post("/orders", {"id": id}, key=id)).status
+        name = f"{self.world.now}"
+        return (await self.world[region].post("/orders", {"id": name}, key=name)).status
 
     async def together(self):
         """Each region confirms the other."""

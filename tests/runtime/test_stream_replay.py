@@ -3,12 +3,15 @@
 import asyncio
 from dataclasses import dataclass
 
+import msgspec
 import pytest
 
 from proa import App, Change
+from proa.core.replicate.journal import Commit, Write
 from proa.core.replicate.snapshot import START
 from proa.core.roles import Assignment
-from proa.errors import DeclarationError, NotFound, Unprocessable
+from proa.errors import DeclarationError, NotFound, StoreCorrupt, Unprocessable
+from proa.ports import Batch
 from support.inproc import system
 
 ROLES = Assignment(1, "active-active", {"eu": "active", "us": "active"})
@@ -35,8 +38,8 @@ class Told:
         self.resets = []
 
 
-def shop(told=None, *, batch=3, reset=True):
-    app = App("shop", regions=["eu", "us"], journal_retention_s=0.001)
+def shop(told=None, *, batch=3, reset=True, retention_s=0.001):
+    app = App("shop", regions=["eu", "us"], journal_retention_s=retention_s)
     orders = app.table("orders", Order, key="id")
     totals = app.table("totals", Total, key="id")
 
@@ -279,6 +282,73 @@ def test_what_a_handler_refuses_is_skipped_once(tmp_path):
         assert keys(told)[-1] == "last"
 
     play(tmp_path, story, shop(told))
+
+
+async def skipped(s):
+    """Pass over what a stream fails on now; the change's keys, and why it failed."""
+    await until(lambda: any(one["failing"] for one in s["eu"].status().streams))
+    (one,) = [one for one in s["eu"].status().streams if one["failing"]]
+    place = (one["origin"], one["position"], one["walking"])
+    return await s["eu"].streams.skip("totals", *place), one["failing"]
+
+
+def test_a_row_that_its_type_cannot_read_waits_visibly_and_is_skipped(tmp_path):
+    told = Told()
+
+    async def story(s):
+        await write(s, "first")
+        await s["eu"].store.commit(Batch("other", {}, [Write("orders", "odd", b"\x93\x01\x02\x03")]))
+        await write(s, "last")
+        assert await skipped(s) == (["odd"], "ValidationError")
+        await until(lambda: caught_up(s))
+        assert [change.key for change in told.changes] == ["first", "last"]
+
+    play(tmp_path, story, shop(told))
+
+
+def test_an_odd_row_of_the_base_is_skipped_on_the_walk(tmp_path):
+    told = Told()
+
+    async def story(s):
+        await write(s, "first")
+        await s["eu"].store.commit(Batch("other", {}, [Write("orders", "odd", b"\x93\x01\x02\x03")]))
+        await write(s, "last")
+        await compacted(s, 3)
+        await with_streams(s, shop(told))
+        assert await skipped(s) == (["odd"], "ValidationError")
+        await until(lambda: caught_up(s))
+        assert set(keys(told)) == {"first", "last"}
+
+    play(tmp_path, story, shop())
+
+
+def test_a_damaged_entry_of_the_journal_stops_a_rebuild_visibly_and_is_skipped(tmp_path):
+    told = Told()
+
+    async def story(s):
+        await write(s, "first", "damaged", "last")
+        await until(lambda: caught_up(s) and len(told.changes) == 3)
+        await keep_entries(s["eu"])
+        origin, (spoilt,) = s["eu"].store.origin, [change.unit for change in told.changes if change.key == "damaged"]
+        seq = await seq_of_unit(s, spoilt)
+        writer = s["eu"].store._writer
+        writer.execute("UPDATE journal SET entry = x'c1' WHERE origin = ? AND seq = ?", (origin, seq))
+        writer.commit()
+        told.changes.clear()
+        await s["eu"].streams.rebuild("totals")
+        assert await skipped(s) == ([f"{origin}:{seq}"], StoreCorrupt.code)
+        await until(lambda: caught_up(s))
+        assert keys(told) == ["first", "last"]
+
+    play(tmp_path, story, shop(told, retention_s=600.0))
+
+
+async def seq_of_unit(s, unit):
+    """The place in the journal of a unit's commit."""
+    origin = s["eu"].store.origin
+    entries = await s["eu"].store.journal({origin: 0}, 100)
+    (found,) = [one for one in map(msgspec.msgpack.Decoder(Commit).decode, entries) if one.unit == unit]
+    return found.seq
 
 
 def test_a_reset_that_raises_changes_nothing(tmp_path):

@@ -235,11 +235,23 @@ class Streams:
             return await self._changes(place, begin, await self._store.journal({origin: begin}, ENTRIES), blind)
         if position.region != self._region:
             return None
-        found = await walked(self._store, origin, position, list(stream.table.parts), self._batch(stream, origin))
+        return await self._walked(place, position, self._batch(stream, origin), blind)
+
+    async def _walked(self, place: Place, walk: Walk, limit: int, blind: bool) -> Told | None:  # noqa: FBT001
+        """The next rows of the base. What comes before something unreadable goes first."""
+        stream, origin = place.stream, place.origin
+        found = await walked(self._store, origin, walk, list(stream.table.parts), limit)
         if found is None:
             return None
         end, rows = found
-        changes = [_change_of(stream, origin, row, blind) for row in rows]
+        changes: list[Change[Any]] = []
+        for row in rows:
+            try:
+                changes.append(_change_of(stream, origin, row, blind))
+            except msgspec.MsgspecError:
+                if changes:
+                    return await self._walked(place, walk, len(changes), blind)
+                raise
         return Told(end, changes, [dot for row in rows for dot in dots_of(row)])
 
     def _looked_at(self, name: tuple[str, str], position: int) -> int:
