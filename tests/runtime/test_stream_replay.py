@@ -200,9 +200,13 @@ def test_a_walk_goes_on_after_a_start_and_tells_no_row_twice(tmp_path):
         told.refused = {"f"}
         await s["eu"].streams.rebuild("totals")
         await until(lambda: any(one["walking"] == "orders/e" for one in s["eu"].status().streams))
+        await s.stop("eu")
         told.changes.clear()
         told.refused = set()
-        await with_streams(s, s.app)
+        started = await s.start("eu")
+        await keep_entries(started)
+        take(started)
+        await write(s, "tick", qty=0)
         await until(lambda: caught_up(s))
         assert (keys(told), told.resets) == (list("fgh"), ["eu"])
 

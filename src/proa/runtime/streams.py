@@ -51,20 +51,22 @@ _encode = msgspec.msgpack.Encoder().encode
 class Failing(msgspec.Struct, frozen=True):
     """A handler that failed on an origin's changes: how often, why last, since when, and when it runs again.
 
-    Both times are monotonic.
+    Both times are monotonic. `alone`: it was one commit, or one row; of several together nobody knows which it was.
     """
 
     attempts: int
     error: str
     since: float
     again_at: float
+    alone: bool = True
 
 
 class StreamStatus(msgspec.Struct, frozen=True):
     """How far a stream has come with an origin that this region acts for: `lag` entries are still to be looked at.
 
-    `failing` is why its handler failed last, `attempts` how often in a row, `failing_s` for how long. `walking` is the
-    last row told, while it reads what the journal has no longer.
+    `failing` is why its handler failed last, `attempts` how often in a row, `failing_s` for how long; what failed
+    together with others is tried alone first. `walking` is the last row told, while it reads what the journal has no
+    longer.
     """
 
     stream: str
@@ -167,7 +169,7 @@ class Streams:
         seq, walking = seq_of(position), position.shown if isinstance(position, Walk) else ""
         lag = max(0, cursor - self._looked_at(name, seq))
         failing = self._failing.get(name)
-        if failing is None:
+        if failing is None or not failing.alone:
             return StreamStatus(*name, seq, lag, walking=walking)
         failing_s = round(self._clock.monotonic() - failing.since, 3)
         return StreamStatus(*name, seq, lag, failing.error, failing.attempts, failing_s, walking)
@@ -330,7 +332,8 @@ class Streams:
             result = await self._commit(places, ends, work, dots)
         except Exception as error:  # noqa: BLE001 - the author's code; whatever it raises is tried again later
             for place in places:
-                self._failed(place.name, error)
+                alone = len(dots) <= 1 or self._batch(place.stream, place.origin) == 1
+                self._failed(place.name, error, alone=alone)
             return False
         return isinstance(result, Committed | Conflict)  # a lost race is run again, a lost right is not
 
@@ -364,12 +367,12 @@ class Streams:
         finally:
             CURRENT.reset(token)
 
-    def _failed(self, name: tuple[str, str], error: Exception) -> None:
+    def _failed(self, name: tuple[str, str], error: Exception, *, alone: bool = True) -> None:
         now, before = self._clock.monotonic(), self._failing.get(name)
         attempts, since = (before.attempts + 1, before.since) if before else (1, now)
         pause_s = min(BACKOFF_MAX_S, BACKOFF_S * 2**attempts) * (0.5 + self._entropy.random() / 2)
         said = error.code if isinstance(error, ProaError) else type(error).__name__
-        self._failing[name] = Failing(attempts, said, since, now + pause_s)
+        self._failing[name] = Failing(attempts, said, since, now + pause_s, alone)
         told = "".join(traceback.format_exception(error))
         self._telemetry.emit(StreamFailed(*name, attempts, said, round(pause_s, 3), told))
 
