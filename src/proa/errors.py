@@ -765,7 +765,8 @@ class NoPeer(Unavailable):
     """No other region could confirm this unit, so it was not started.
 
     Cause: the route acknowledges by peer, and the region's in-sync set has no member, or none that was heard of lately.
-    Fix: send the request through the edge, which tries another region; `proa status` shows each region's set.
+    Fix: send the request through the edge, which tries another region; `proa insync status` shows each region's set
+    and whether members are gone for good.
     """
 
     code = "PROA-R020"

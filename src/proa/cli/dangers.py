@@ -14,6 +14,7 @@ import msgspec
 from proa.app import App
 from proa.cli.habits import calls_home, counted, walks
 from proa.cli.laws import judged
+from proa.core.replicate.snapshot import joinable_from
 from proa.core.residency import holders, resident
 from proa.declare.classify import written_tables
 from proa.declare.handlers import Route
@@ -95,6 +96,14 @@ def _no_second(setting: Setting) -> Iterator[str]:
         ]
         if alone and route.acknowledge == "peer":
             yield f"{route.scope} waits for a second region, but rows of {', '.join(alone)} may be held in one alone"
+
+
+def _endless_journal(setting: Setting) -> Iterator[str]:
+    app = setting.app
+    parts = {part for table in app.tables.values() for part in table.parts if resident(part)}
+    for region in app.regions:
+        if not joinable_from(region, app.regions, parts):
+            yield f"no other region may hold all that {region} may, so no journal is ever compacted"
 
 
 def _mixed(setting: Setting) -> Iterator[str]:
@@ -306,6 +315,15 @@ RULES = (
         "residency keeps the rows in one region, so no other one can have them durable; the answer would never come",
         "name a second region in the table's residency, or acknowledge by the region itself",
         _no_second,
+    ),
+    Rule(
+        "PROA-K016",
+        "warned",
+        "Journals that only grow",
+        "a region that needs a snapshot takes it from one other region, which must hold all that it may; where sets of "
+        "regions overlap so that there is none, entries are kept for ever, and disks fill",
+        "let the sets of residency contain one another, or give each region another one that is in all of its sets",
+        _endless_journal,
     ),
 )
 """Every rule, by code."""

@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "dev": "Run an app as a whole multi-region system on this machine.",
     "status": "Show a running system's regions, roles, lag and plan.",
     "failover": "Ask for, approve, abort and watch fail-overs and fail-backs.",
+    "insync": "Show who confirms each region's commits, and release a region from members that are gone.",
     "table": "Show what regions hold and where they differ, and settle what a fail-over lost.",
     "queue": "Show what waits in queues; pause and resume them.",
     "dlq": "Show, send back, edit and purge the messages that were given up.",

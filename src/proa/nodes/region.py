@@ -15,6 +15,7 @@ from proa.control.member import Life
 from proa.control.parity import Parity
 from proa.control.parts import Parts
 from proa.control.queues import QueuesApi
+from proa.control.releases import Releases
 from proa.control.replays import ReplaysApi
 from proa.control.schedules import SchedulesApi
 from proa.control.settling import Settling
@@ -57,6 +58,7 @@ def parts_below(region: Region, shared: Parts) -> dict[str, Answers]:
     records = Records(region.app, region.name, region.store)
     settling = Settling(region.name, shared, Reapply(region, records, shared.clock))
     return {
+        "insync": Releases(shared),
         "tables": TablesApi(region, records, settling),
         "queues": QueuesApi(region, settling),
         "schedules": SchedulesApi(region, settling),

@@ -166,7 +166,8 @@ class Region:
         made = Confirmations(
             self.name, self.store, self._life, self.authority, self._ports.clock, lambda: self.sessions.epoch
         )
-        self.replicator.confirming = self.invoker.confirmations = made
+        made.on_wait = self.replicator.push_for(made).look
+        self.invoker.confirmations = made
         return made
 
     def _life(self) -> tuple[str, str]:

@@ -95,7 +95,7 @@ class Machines:
 
     def stream(self, purpose: str) -> Random:
         """The seed's random stream for one purpose."""
-        return Random(f"{self.seed}/{purpose}")  # noqa: S311 - to be repeated, never a secret
+        return stream(self.seed, purpose)
 
     def region(self, name: str) -> Region | None:
         """The runtime of a region that serves; None while it does not."""
@@ -281,6 +281,11 @@ class Machines:
         if getattr(event, "severity", "info") != "debug":
             said = ", ".join(f"{name}={value}" for name, value in msgspec.structs.asdict(event).items())
             self.note(who, f"{type(event).__name__}: {said}")
+
+
+def stream(seed: int, purpose: str) -> Random:
+    """A seed's random stream for one purpose."""
+    return Random(f"{seed}/{purpose}")  # noqa: S311 - to be repeated, never a secret
 
 
 def _owner(task: asyncio.Task[Any]) -> Any:

@@ -504,10 +504,18 @@ class SqliteRegionStore:
     def _history(self, keys: set[Key], version: int) -> Iterator[tuple[Row, Versions]]:
         for origin, seq, entry in self._writer.execute(SQL["all_entries"]):
             if (origin, seq) not in self._parked and seq > self._base.floor_of(origin):
-                commit = _decode_commit(entry)
+                commit = self._entry(origin, seq, entry)
                 for write in commit.writes:
                     if (write.table, write.key) in keys:
                         yield incoming(commit, write, version), commit.seen
+
+    def _entry(self, origin: str, seq: int, entry: bytes) -> Commit:
+        """A journal entry as a commit; a damaged one is remembered: without it rows would be wrong."""
+        try:
+            return _decode_commit(entry)
+        except msgspec.MsgspecError as error:
+            self._group.damaged = f"the journal's entry {origin}:{seq} does not decode: {error}"
+            raise StoreCorrupt(self._group.damaged) from error
 
     # Forgetting deleted rows.
 

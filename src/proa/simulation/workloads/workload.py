@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 TRIES = 40
 PAUSE_S = 0.1
+ANYWHERE = 0.5
+"""So many requests for rows with a home go to any region."""
 Method = Literal["GET", "PUT", "POST"]
 _encode = msgspec.json.Encoder().encode
 
@@ -76,6 +78,10 @@ class Standard(Workload):
     @property
     def name(self) -> str:
         return self._name
+
+    def door(self, client: Client, rng: Random) -> str:
+        """Whom to ask (empty: the client's choice). Of rows with a home every region, since each must find the home."""
+        return rng.choice(client.regions) if self.mode == "home" and rng.random() < ANYWHERE else ""
 
     def check(self, history: Sequence[Operation], final: Final) -> list[Violation]:
         attempts = own(history, self._name)
