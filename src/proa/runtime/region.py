@@ -22,7 +22,7 @@ from proa.core.residency import resident
 from proa.core.roles import Assignment
 from proa.declare.handlers import Route
 from proa.declare.http import Answer
-from proa.engines.sqlite.group import RunBlocking
+from proa.engines.sqlite.log import RunBlocking
 from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
 from proa.errors import CutBelowFloor, StoreFull
 from proa.observe.hub import Hub

@@ -17,7 +17,9 @@ HERE = Path(__file__).parent
 SCHEMA_VERSION = 3
 BUSY_TIMEOUT_S = 5.0
 CACHE_KB = 16_000
-CHECKPOINT_PAGES = 4_000
+PAGE_BYTES = 4_096
+LOG_PAGES_MAX = 16_000
+"""Longer than this the log is not left: SQLite copies it within a commit, and cuts its file. See `log`."""
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
@@ -63,7 +65,8 @@ def connect(path: Path | str) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA temp_store=MEMORY")
     connection.execute(f"PRAGMA cache_size=-{CACHE_KB}")
-    connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+    connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES_MAX}")
+    connection.execute(f"PRAGMA journal_size_limit={LOG_PAGES_MAX * PAGE_BYTES}")
     return connection
 
 

@@ -30,7 +30,8 @@ from proa.core.time import HybridClock
 from proa.engines.sqlite import duplicates
 from proa.engines.sqlite.base import Base
 from proa.engines.sqlite.files import SQL, get_meta, open_file, translated
-from proa.engines.sqlite.group import GroupCommit, RunBlocking
+from proa.engines.sqlite.group import GroupCommit
+from proa.engines.sqlite.log import Log, RunBlocking
 from proa.engines.sqlite.records import conflicts_dropped, log_conflict, read_commits, read_conflicts, read_parked
 from proa.engines.sqlite.residency import Census, prepare_keys
 from proa.engines.sqlite.rows import (
@@ -114,7 +115,8 @@ class SqliteRegionStore:
         host = Host(lambda: self._cursors, self._version, self._merge_outcome, self._park_told, self._adopt)
         self._joining = Joining((self._writer, self._reader), self._base, self._tables, self._merges, host)
         self._load()
-        self._group = GroupCommit(self._writer, self, run_blocking)
+        self._log = Log(path, self._writer, run_blocking) if isinstance(path, Path) else None
+        self._group = GroupCommit(self._writer, self, run_blocking, self._log)
         self._repairs: RepairStore | None = None
 
     def _load(self) -> None:
@@ -611,6 +613,8 @@ class SqliteRegionStore:
 
     def abandon(self) -> None:
         """Close the file as it is, finishing nothing: what the end of the process would do."""
+        if self._log:
+            self._log.close()
         self._reader.close()
         self._writer.close()
 
