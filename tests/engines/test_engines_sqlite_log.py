@@ -12,7 +12,7 @@ import pytest
 
 from engines.conformance import batch, put
 from proa.engines.sqlite import log
-from proa.engines.sqlite.files import PAGE_BYTES, translated
+from proa.engines.sqlite.files import translated
 from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
 from proa.errors import StoreFull
 from proa.ports import Committed
@@ -76,7 +76,7 @@ async def load(store, units, clients=20):
 
 
 def log_pages(folder):
-    return (folder / "region.db-wal").stat().st_size // PAGE_BYTES
+    return (folder / "region.db-wal").stat().st_size // 4096
 
 
 @pytest.mark.usefixtures("often")

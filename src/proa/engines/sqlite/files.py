@@ -17,9 +17,10 @@ HERE = Path(__file__).parent
 SCHEMA_VERSION = 3
 BUSY_TIMEOUT_S = 5.0
 CACHE_KB = 16_000
-PAGE_BYTES = 4_096
 LOG_PAGES_MAX = 16_000
-"""Longer than this the log is not left: SQLite copies it within a commit, and cuts its file. See `log`."""
+"""Where the log is longer than this, which `log` does not let it become, SQLite copies it within each commit."""
+LOG_BYTES_KEPT = 16_000_000
+"""To this length the log's file is cut where it had been longer."""
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
@@ -66,7 +67,7 @@ def connect(path: Path | str) -> sqlite3.Connection:
     connection.execute("PRAGMA temp_store=MEMORY")
     connection.execute(f"PRAGMA cache_size=-{CACHE_KB}")
     connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES_MAX}")
-    connection.execute(f"PRAGMA journal_size_limit={LOG_PAGES_MAX * PAGE_BYTES}")
+    connection.execute(f"PRAGMA journal_size_limit={LOG_BYTES_KEPT}")
     return connection
 
 

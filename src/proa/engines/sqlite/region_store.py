@@ -43,7 +43,6 @@ from proa.engines.sqlite.rows import (
     put_row,
     read_outcome,
     read_row,
-    read_rows,
     versions_of,
 )
 from proa.engines.sqlite.snapshot import Host, Joining, read_page
@@ -117,6 +116,8 @@ class SqliteRegionStore:
         self._load()
         self._log = Log(path, self._writer, run_blocking) if isinstance(path, Path) else None
         self._group = GroupCommit(self._writer, self, run_blocking, self._log)
+        if self._log:
+            self._log.emptied = self._end_snapshot
         self._repairs: RepairStore | None = None
 
     def _load(self) -> None:
@@ -177,21 +178,35 @@ class SqliteRegionStore:
 
     async def read(self, keys: Sequence[Key]) -> list[Row | None]:
         try:
-            return read_rows(self._reader, keys)
+            reader = self._snapshot()
+            return [read_row(reader, key) for key in keys]
         except sqlite3.DatabaseError as error:
             raise self._told(error) from error
 
     async def query(self, span: Span) -> list[Row]:
         try:
-            return query_rows(self._reader, span)
+            return query_rows(self._snapshot(), span)
         except sqlite3.DatabaseError as error:
             raise self._told(error) from error
 
     async def count(self, span: Span) -> int:
         try:
-            return count_rows(self._reader, span)
+            return count_rows(self._snapshot(), span)
         except sqlite3.DatabaseError as error:
             raise self._told(error) from error
+
+    def _snapshot(self) -> sqlite3.Connection:
+        """The reader in a transaction that lasts until more is durable: to begin one costs what reading a row does.
+
+        In memory a reader's transaction would keep the writer's from ending.
+        """
+        if self._log and not self._reader.in_transaction:
+            self._reader.execute("BEGIN")
+        return self._reader
+
+    def _end_snapshot(self) -> None:
+        if self._reader.in_transaction:
+            self._reader.execute("COMMIT")
 
     def _told(self, error: sqlite3.DatabaseError) -> BaseException:
         """What SQLite says, as an error of Proa's; a damaged file is remembered."""
@@ -549,6 +564,7 @@ class SqliteRegionStore:
         return self._stamps.last
 
     async def snapshot(self, after: Place, size: int) -> Page:
+        self._end_snapshot()  # a page is a transaction of its own
         return read_page(self._reader, after, size, self._clock.now())
 
     @property
@@ -629,6 +645,7 @@ class SqliteRegionStore:
             self._unjournaled = False
 
     def publish(self) -> None:
+        self._end_snapshot()
         self._durable_cursors = dict(self._cursors)
         if self._base.floors:
             self._durable_floors = self._base.reach
@@ -648,6 +665,7 @@ class SqliteRegionStore:
                 self.on_merge_raised(record)
 
     def reset(self) -> None:
+        self._end_snapshot()
         self._raised = []
         self._doubled = []
         self._load()

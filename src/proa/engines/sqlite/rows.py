@@ -35,7 +35,8 @@ def stored_versions(origin: str, seq: int, versions: Mapping[str, int]) -> bytes
 def row_of(table: str, key: str, found: Sequence[Any]) -> Row:
     """A `Row` from the columns value, stamp, origin, seq, versions, version, expires_at."""
     value, stamp, origin, seq, versions, version, expires_at = found
-    return Row(table, key, value, stamp, origin, seq, versions_of(origin, seq, versions), version, expires_at)
+    vector = {origin: seq} if versions is None else _decode_versions(versions)
+    return Row(table, key, value, stamp, origin, seq, vector, version, expires_at)
 
 
 def read_row(connection: sqlite3.Connection, key: Key) -> Row | None:
