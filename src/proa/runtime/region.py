@@ -112,6 +112,7 @@ class Region:
         stores = (self.store, ports.global_store)
         freshness = Freshness(name, peers, stores, ports.link, ports.clock, self.authority)
         self.replicator.on_pulled = freshness.heard
+        self.replicator.clock_sound = lambda: not self.authority.clock_off
         self.sessions = Sessions(name, stores, self.replicator, self.authority, ports.link, ports.clock)
         levels = Levels(stores, self.authority, freshness, self.sessions, ports.clock)
         reachable = self.replicator.reachable

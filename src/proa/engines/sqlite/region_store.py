@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 
 import msgspec
@@ -526,29 +527,38 @@ class SqliteRegionStore:
                     if (write.table, write.key) in keys:
                         yield incoming(commit, write, version), commit.seen
 
-    # Forgetting deleted rows.
+    # Forgetting rows that are gone.
 
-    async def forget(self, peers: Collection[Passed], limit: int) -> int:
-        """Drop those of the `limit` oldest tombstones that every peer has passed; how many were.
+    async def forget(self, peers: Collection[Passed], limit: int, ended: float = 0.0) -> int:
+        """Drop what all peers have passed of the `limit` oldest tombstones, and of as many rows expired by `ended`.
 
-        Should a write turn up all the same that had not seen one of them (the commits of a disk that was thought lost),
-        the journal still tells what to make of it.
+        How many there were. Should a write turn up all the same that had not seen one of them (the commits of a disk
+        that was thought lost), the journal still tells what to make of it.
         """
-        found = [
-            (table, key, version, versions_of(origin, seq, versions))
-            for table, key, version, origin, seq, versions in self._reader.execute(SQL["tombstones"], (limit,))
+        rows = [*self._reader.execute(SQL["tombstones"], (limit,))]
+        rows += self._reader.execute(SQL["expired_rows"], (ended, limit))
+        gone = [
+            ((table, key), version, vector)
+            for table, key, version, origin, seq, versions in rows
+            if passed_by_all(vector := versions_of(origin, seq, versions), peers)
         ]
-        passed = [tombstone for tombstone in found if passed_by_all(tombstone[-1], peers)]
-        return await self._group.submit(lambda: self._forget(passed)) if passed else 0
+        return await self._group.submit(lambda: self._forget(gone)) if gone else 0
 
-    def _forget(self, tombstones: Sequence[tuple[str, str, int, Versions]]) -> int:
-        dropped = 0
-        for *tombstone, versions in tombstones:
-            if self._writer.execute(SQL["drop_tombstone"], tombstone).rowcount:
-                self._forgotten = join(self._forgotten, versions)
-                dropped += 1
+    def _forget(self, gone: Sequence[tuple[Key, int, Versions]]) -> int:
+        dropped = [versions for key, version, versions in gone if self._drop(key, version)]
+        self._forgotten = reduce(join, dropped, self._forgotten)
         self._writer.execute(SQL["put_meta"], (FORGOTTEN, encode(self._forgotten)))
-        return dropped
+        self._version()  # what is written here from now on is stamped after the end of what expired
+        return len(dropped)
+
+    def _drop(self, key: Key, version: int) -> bool:
+        """Drop a row with its entries, unless it was written again."""
+        found = self._writer.execute(SQL["row_version"], key).fetchone()
+        if not found or found[0] != version:
+            return False
+        self._tables.move(*key, None)
+        self._writer.execute(SQL["drop_row"], key)
+        return True
 
     # Compaction, and snapshots for those who come too late for the journal.
 
