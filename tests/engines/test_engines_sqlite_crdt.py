@@ -232,7 +232,7 @@ def test_a_row_made_anew_where_its_tombstone_is_gone_replaces_it_where_it_is_not
 @pytest.mark.parametrize("table", POLICIES)
 def test_a_row_made_anew_where_an_expired_one_is_gone_replaces_it_where_it_is_not(table):
     async def scenario(town):
-        await town.change("eu", table, "a", joins("x"), lasts_s=0.001)
+        await town.change("us", table, "a", joins("x"), lasts_s=0.001)
         for _ in range(3):
             await town.converge()
         town.clock.time += 0.002
