@@ -30,7 +30,7 @@ from proa.observe.metrics import Registry
 from proa.ports import Clock, Entropy, GlobalStore, HealthReport, Link, Method
 from proa.runtime.authority import Authority
 from proa.runtime.compactor import Compactor, Keep
-from proa.runtime.events import ClockJudged, CommitsParked, DuplicateFound, MergeRaised, SuffixCompacted
+from proa.runtime.events import ClockJudged, CommitsParked, DuplicateFound, MergeRaised, SuffixCompacted, TableRead
 from proa.runtime.forward import Forwarder
 from proa.runtime.freshness import Freshness
 from proa.runtime.gateway import Gateway, Router, json_page
@@ -93,6 +93,7 @@ class Region:
             permit=self.authority.permit,
             merges=app.merges(),
             schemas=app.schemas(strong=False),
+            progress=lambda table, rows: ports.hub.emit(TableRead(table, rows)),
         )
         peers = [region for region in app.regions if region != name]
         self.replicator = Replicator(

@@ -32,7 +32,7 @@ from proa.engines.sqlite.rows import (
     read_rows,
     row_of,
 )
-from proa.engines.sqlite.tables import NONE, Tables, query_rows
+from proa.engines.sqlite.tables import NONE, Progress, Tables, query_rows, unwatched
 from proa.errors import GlobalStoreUnreachable
 from proa.ports import Batch, Changes, Clock, Committed, Result, Schema, Span, View
 
@@ -52,10 +52,15 @@ class SqliteGlobalStore:
     """`ports.GlobalStore` on one file."""
 
     def __init__(
-        self, path: Path | str, clock: Clock, run_blocking: RunBlocking, schemas: Mapping[str, Schema] = NONE
+        self,
+        path: Path | str,
+        clock: Clock,
+        run_blocking: RunBlocking,
+        schemas: Mapping[str, Schema] = NONE,
+        progress: Progress = unwatched,
     ) -> None:
         self._writer, self._reader = open_file(path)
-        self._tables = Tables(self._writer, schemas)
+        self._tables = Tables(self._writer, schemas, progress)
         self._tables.prepare()
         self._clock = clock
         self._sweep = Sweep()

@@ -47,7 +47,7 @@ from proa.engines.sqlite.rows import (
     versions_of,
 )
 from proa.engines.sqlite.snapshot import Host, Joining, read_page
-from proa.engines.sqlite.tables import NONE, Tables, count_rows, query_rows
+from proa.engines.sqlite.tables import NONE, Progress, Tables, count_rows, query_rows, unwatched
 from proa.errors import CutBelowFloor, RegionJoining, StoreCorrupt
 from proa.ports import (
     ENTRIES_BYTES,
@@ -90,9 +90,10 @@ class SqliteRegionStore:
         permit: Permit | None = None,
         merges: Mapping[str, Merge] | None = None,
         schemas: Mapping[str, Schema] = NONE,
+        progress: Progress = unwatched,
     ) -> None:
         self._writer, self._reader = open_file(path)
-        self._tables = Tables(self._writer, schemas)
+        self._tables = Tables(self._writer, schemas, progress)
         self._tables.prepare()
         self._address = prepare_keys(self._writer, schemas)
         self._clock = clock
