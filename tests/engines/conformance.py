@@ -627,19 +627,6 @@ class Conformance:
 
         self.run(backend, scenario)
 
-    def test_an_expired_row_that_is_written_again_meanwhile_is_not_forgotten(self, backend):
-        async def scenario(backend):
-            now = backend.clock.time
-            async with backend.open("region") as store:
-                await store.commit(batch("u1", put("a", expires_at=now - 1)))
-                written, forgotten = await asyncio.gather(
-                    store.commit(batch("u2", put("a", b"anew"))), store.forget([], 10, now)
-                )
-                assert (isinstance(written, Committed), forgotten) == (True, 0)
-                assert [row.value for row in await store.read([("t", "a")])] == [b"anew"]
-
-        self.run(backend, scenario)
-
     def test_so_many_expired_rows_are_forgotten_at_a_time(self, backend):
         async def scenario(backend):
             async with backend.open("region") as store:

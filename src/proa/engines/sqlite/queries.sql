@@ -142,12 +142,13 @@ WHERE outcomes.expires_at <= ?;
 -- Only where it is still the one that this unit recorded.
 DELETE FROM outcomes WHERE scope = ? AND key = ? AND unit = ?;
 
--- name: outcomes_from
--- The next records in key order, for the sweep.
-SELECT scope, key, expires_at FROM outcomes WHERE (scope, key) > (?, ?) ORDER BY scope, key LIMIT ?;
+-- name: outcome_further_on
+-- The record that is so many behind another one in key order.
+SELECT scope, key FROM outcomes WHERE (scope, key) > (?, ?) ORDER BY scope, key LIMIT 1 OFFSET ?;
 
--- name: expire_outcome
-DELETE FROM outcomes WHERE scope = ? AND key = ? AND expires_at <= ?;
+-- name: expire_outcomes
+-- Those after one record and before another one that have expired.
+DELETE FROM outcomes WHERE (scope, key) > (?, ?) AND (scope, key) < (?, ?) AND expires_at <= ?;
 
 -- name: readdress_outcome
 UPDATE outcomes SET key = ? WHERE scope = ? AND key = ?;

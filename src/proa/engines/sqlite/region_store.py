@@ -293,8 +293,8 @@ class SqliteRegionStore:
 
     # A unit's commit.
 
-    async def commit(self, batch: Batch) -> Result:
-        return await self._group.submit(lambda: self._commit(batch))
+    def commit(self, batch: Batch) -> asyncio.Future[Result]:
+        return self._group.submit(lambda: self._commit(batch))
 
     async def flush(self) -> int:
         """Wait until everything admitted so far is durable; the head then."""
@@ -315,7 +315,8 @@ class SqliteRegionStore:
         origin, seq = self.origin, self._cursors[self.origin] + 1
         stamp = self._stamps.tick(now)
         self._cursors[origin] = seq
-        writes = [self._put(self._committed(write, stamp, seq), stamp, seq) for write in batch.writes]
+        stamped = [self._committed(write, stamp, seq) for write in batch.writes] if self._stamping else batch.writes
+        writes = [self._put(write, stamp, seq) for write in stamped]
         deps = {name: cursor for name, cursor in self._cursors.items() if name != origin}
         commit = Commit(origin, seq, stamp, batch.epoch, deps, writes, batch.dots, batch.outcome, batch.id, batch.trace)
         self._writer.execute(SQL["put_entry"], (origin, seq, encode(commit)))
@@ -333,13 +334,14 @@ class SqliteRegionStore:
 
     def _put(self, write: Write, stamp: int, seq: int) -> Write:
         """Write one row over what is there; the write as the journal tells it, with what it had seen."""
-        dot = {self.origin: seq}
-        row = Row(write.table, write.key, write.value, stamp, self.origin, seq, dot, stamp, write.expires_at)
-        self._tables.move(write.table, write.key, write.value)
-        if put_next_row(self._writer, row):
+        table, key, value, origin = write.table, write.key, write.value, self.origin
+        if table in self._tables.indexed:
+            self._tables.move(table, key, value)
+        columns = (table, key, value, stamp, origin, seq, stamp, write.expires_at)
+        if self._writer.execute(SQL["put_next_row"], columns).rowcount:
             return write
-        versions = self._seen(write) | dot
-        put_row(self._writer, msgspec.structs.replace(row, versions=versions))
+        versions = self._seen(write) | {origin: seq}
+        put_row(self._writer, Row(table, key, value, stamp, origin, seq, versions, stamp, write.expires_at))
         return msgspec.structs.replace(write, versions=versions)
 
     def _seen(self, write: Write) -> Versions:
