@@ -38,6 +38,7 @@ BENCHMARKS = (
     "journal",
     "schedules",
     "large_tables",
+    "growing_tables",
     "footprint",
     "drills",
     "scenarios",

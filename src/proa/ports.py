@@ -158,7 +158,7 @@ class RegionStore(Protocol):
         """Whether looking the key up before the handler runs is worth it; the commit decides in any case."""
         ...
 
-    async def commit(self, batch: Batch) -> Result: ...
+    def commit(self, batch: Batch) -> Awaitable[Result]: ...
     async def journal(self, after: Versions, limit: int, size: int = ENTRIES_BYTES) -> list[bytes]:
         """Durable commits (encoded) after the given cursor of each origin named, in each origin's order.
 
@@ -210,8 +210,11 @@ class RegionStore(Protocol):
         """Merge a bounded part of it; False when all is merged and the cursors have reached its floors."""
         ...
 
-    async def forget(self, peers: Collection[Passed], limit: int) -> int:
-        """Drop those of the `limit` oldest tombstones that every peer has passed; how many were."""
+    async def forget(self, peers: Collection[Passed], limit: int, ended: float = 0.0) -> int:
+        """Drop what all peers have passed of the `limit` oldest tombstones, and of as many rows expired by `ended`.
+
+        How many there were.
+        """
         ...
 
     async def apply(self, entries: Sequence[bytes], terms: Terms) -> Versions:

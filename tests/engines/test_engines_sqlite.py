@@ -195,6 +195,26 @@ def test_strong_rows_that_expired_are_collected_while_units_commit_with_their_in
     asyncio.run(scenario())
 
 
+def test_an_expired_row_that_is_written_again_before_it_is_dropped_stays(backend):
+    async def scenario():
+        now = backend.clock.time
+        async with backend.open("region") as store:
+            await store.commit(batch("u1", put("a", expires_at=now - 1)))
+            submit = store._group.submit
+            commits = []
+
+            def after_another(work):
+                store._group.submit = submit
+                commits.append(store.commit(batch("u2", put("a", b"anew"))))
+                return submit(work)
+
+            store._group.submit = after_another
+            assert (await store.forget([], 10, now), await commits[0]) == (0, Committed(2, now, "eu/1"))
+            assert [row.value for row in await store.read([("t", "a")])] == [b"anew"]
+
+    asyncio.run(scenario())
+
+
 def test_a_full_disk_fails_the_unit_keeps_the_rest_and_recovers(backend):
     async def scenario():
         async with backend.open("region") as store:

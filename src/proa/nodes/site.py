@@ -13,7 +13,7 @@ from proa.app import App
 from proa.control.observer import Probe
 from proa.control.parts import Parts, parts
 from proa.core.situation import Rules
-from proa.engines.sqlite.group import RunBlocking
+from proa.engines.sqlite.log import RunBlocking
 from proa.observe.hub import Hub
 from proa.ports import Clock, Entropy, GlobalStore, Link, Method
 from proa.runtime.gateway import Asgi

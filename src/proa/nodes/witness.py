@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from proa.engines.sqlite.global_store import SqliteGlobalStore
 from proa.nodes.plane import background, eyes_and_beat, life_of
 from proa.nodes.site import Running, Site, shared_parts
+from proa.runtime.events import TableRead
 from proa.runtime.global_client import serve_global
 
 STORE = "global.db"
@@ -17,7 +18,13 @@ STORE = "global.db"
 async def serve(site: Site) -> AsyncGenerator[Running]:
     """Serve the global store over the link; yields once it answers."""
     async with site.blocking() as run_blocking:
-        store = SqliteGlobalStore(site.data_dir / STORE, site.clock, run_blocking, site.app.schemas(strong=True))
+        store = SqliteGlobalStore(
+            site.data_dir / STORE,
+            site.clock,
+            run_blocking,
+            site.app.schemas(strong=True),
+            lambda table, rows: site.hub.emit(TableRead(table, rows)),
+        )
         shared = shared_parts(store, site.rules, site)
         life = life_of(site, "witness")
         try:

@@ -10,7 +10,7 @@ from proa.app import App
 from proa.control.probe import Prober
 from proa.core.situation import Rules
 from proa.declare.http import Request
-from proa.engines.sqlite.group import RunBlocking
+from proa.engines.sqlite.log import RunBlocking
 from proa.observe.hub import Hub
 from proa.ports import Method
 from proa.runtime.gateway import Asgi, Gateway

@@ -20,7 +20,8 @@ from proa.core.dedupe import Outcome
 from proa.core.replicate.journal import Key, Row
 from proa.core.time import HybridClock, wall_of
 from proa.engines.sqlite.files import SQL, open_file
-from proa.engines.sqlite.group import GroupCommit, RunBlocking
+from proa.engines.sqlite.group import GroupCommit
+from proa.engines.sqlite.log import Log, RunBlocking
 from proa.engines.sqlite.rows import (
     Sweep,
     encode,
@@ -31,7 +32,7 @@ from proa.engines.sqlite.rows import (
     read_rows,
     row_of,
 )
-from proa.engines.sqlite.tables import NONE, Tables, query_rows
+from proa.engines.sqlite.tables import NONE, Progress, Tables, query_rows, unwatched
 from proa.errors import GlobalStoreUnreachable
 from proa.ports import Batch, Changes, Clock, Committed, Result, Schema, Span, View
 
@@ -51,16 +52,22 @@ class SqliteGlobalStore:
     """`ports.GlobalStore` on one file."""
 
     def __init__(
-        self, path: Path | str, clock: Clock, run_blocking: RunBlocking, schemas: Mapping[str, Schema] = NONE
+        self,
+        path: Path | str,
+        clock: Clock,
+        run_blocking: RunBlocking,
+        schemas: Mapping[str, Schema] = NONE,
+        progress: Progress = unwatched,
     ) -> None:
         self._writer, self._reader = open_file(path)
-        self._tables = Tables(self._writer, schemas)
+        self._tables = Tables(self._writer, schemas, progress)
         self._tables.prepare()
         self._clock = clock
         self._sweep = Sweep()
         self._load()
         self._news = Bell()
-        self._group = GroupCommit(self._writer, self, run_blocking)
+        self._log = Log(path, self._writer, run_blocking) if isinstance(path, Path) else None
+        self._group = GroupCommit(self._writer, self, run_blocking, self._log)
 
     def _load(self) -> None:
         """Take the counters from what is durable."""
@@ -116,6 +123,8 @@ class SqliteGlobalStore:
 
     def abandon(self) -> None:
         """Close the file as it is, finishing nothing: what the end of the process would do."""
+        if self._log:
+            self._log.close()
         self._reader.close()
         self._writer.close()
 

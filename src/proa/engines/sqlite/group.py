@@ -12,15 +12,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from proa.engines.sqlite.files import translated
+from proa.engines.sqlite.log import Log, RunBlocking
 from proa.errors import StoreCorrupt, StoreFull
 
 T = TypeVar("T")
-RunBlocking = Callable[[Callable[[], None]], "Coroutine[Any, Any, None] | asyncio.Future[None]"]
-"""Runs a blocking call off the loop (or, in a simulation, in virtual time)."""
 Work = tuple[Callable[[], Any], "asyncio.Future[Any]"]
 Results = list[tuple["asyncio.Future[Any]", Any]]
 BATCH_MAX = 512
@@ -49,17 +48,23 @@ class BatchState(Protocol):
 
 
 class GroupCommit:
-    """Runs units of work on one connection, a batch per fsync."""
+    """Runs units of work on one connection, a batch per fsync. A store in memory has no `log`."""
 
-    def __init__(self, connection: sqlite3.Connection, state: BatchState, run_blocking: RunBlocking) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, state: BatchState, run_blocking: RunBlocking, log: Log | None
+    ) -> None:
         self._connection = connection
         self._state = state
         self._run_blocking = run_blocking
+        self._log = log
         self._queue: list[Work] = []
         self._busy = False
         self._idlers: list[asyncio.Future[None]] = []
         self.damaged = ""
         self.on_failure: Callable[[BaseException], None] = end_process
+        if log:
+            log.copied = self._log_copied
+            log.failed = self._log_failed
 
     def submit(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Run `work` inside a coming batch; the future is done when its batch is durable."""
@@ -72,8 +77,8 @@ class GroupCommit:
         return future
 
     async def idle(self) -> None:
-        """Wait until everything submitted so far is durable."""
-        while self._busy:
+        """Wait until everything submitted so far is durable, and nothing uses the file any more."""
+        while self._busy or (self._log and self._log.copying):
             idler: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._idlers.append(idler)
             await idler
@@ -108,7 +113,22 @@ class GroupCommit:
             if not future.done():
                 future.set_result(result)
 
+    def _log_copied(self) -> None:
+        """Nobody may be writing while the copy of the log is finished."""
+        if not self._busy:
+            self._busy = True
+            self._next()
+
+    def _log_failed(self, error: BaseException) -> None:
+        self.on_failure(error)
+
     def _next(self) -> None:
+        if self._log:
+            self._log.tend(self._go_on)
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
         if self._queue:
             asyncio.get_running_loop().call_soon(self._begin)
             return
