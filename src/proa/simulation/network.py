@@ -89,25 +89,27 @@ class Network:
         if self.loss and rng.random() < self.loss:
             self._fired("loss")
             return
-        lane = self.lanes.get(way) or self.lanes.setdefault(way, Lane())
-        copies = 1
         if self.duplicate and not once and rng.random() < self.duplicate:
             self._fired("duplicate")
-            copies = 2
-        for _ in range(copies):
-            delay = lane.delay_s * (1 + JITTER * rng.random())
-            if self.extra and way in self.extra:
-                self._fired("delay")
-                delay += self.extra[way] * (0.5 + rng.random())
-            at = self.loop.now_s + delay
-            if self.reorder and rng.random() < self.reorder:
-                self._fired("reorder")
-                at += delay * 3 * rng.random()
-            else:
-                if at < lane.last_at + STEP_S:  # noqa: PLR1730 - it runs too often for a call
-                    at = lane.last_at + STEP_S
-                lane.last_at = at
-            self.loop.at(at, self._arrive, way, what, payload, act)
+            self._carry(way, what, payload, act)
+        self._carry(way, what, payload, act)
+
+    def _carry(self, way: Way, what: str, payload: bytes, act: Callable[[Any], None]) -> None:
+        rng, loop = self._rng, self.loop
+        lane = self.lanes.get(way) or self.lanes.setdefault(way, Lane())
+        delay = lane.delay_s * (1 + JITTER * rng.random())
+        if self.extra and way in self.extra:
+            self._fired("delay")
+            delay += self.extra[way] * (0.5 + rng.random())
+        at = loop.now_s + delay
+        if self.reorder and rng.random() < self.reorder:
+            self._fired("reorder")
+            at += delay * 3 * rng.random()
+        else:
+            if at < lane.last_at + STEP_S:  # noqa: PLR1730 - it runs too often for a call
+                at = lane.last_at + STEP_S
+            lane.last_at = at
+        loop.at(at, self._arrive, way, what, payload, act)
 
     def _arrive(self, way: Way, what: str, payload: bytes, act: Callable[[Any], None]) -> None:
         if self.cut and way in self.cut:
