@@ -1,6 +1,7 @@
 """The observer: this node's eyes. It probes every other region on its own address and keeps one opinion of each.
 
 It only samples and smooths (`core.health`); what it thinks goes out with the node's next beat, at once when it changed.
+That a region which was not seen before is well is no change: nobody waits for it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from proa.control.parts import Parts
-from proa.core.health import Track, observe, rank
+from proa.core.health import Track, is_news, observe
 from proa.core.roles import Observation
 
 
@@ -44,7 +45,7 @@ class Observer:
         before = self._tracks[region]
         track = observe(before, await self._probe(region), self._parts.rules.health)
         self._tracks[region] = track
-        if track.reported and (before.reported is None or rank(before.reported) != rank(track.reported)):
+        if is_news(before, track):
             self._changed()
 
     async def _watch(self, region: str) -> None:

@@ -9,7 +9,7 @@ something shared, so it is no region's failure and moves nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
@@ -22,9 +22,6 @@ Seen = Mapping[str, Mapping[str, Observation]]
 
 Juries = tuple[tuple[str, tuple[str, ...]], ...]
 """Each region with the nodes that are configured to judge it."""
-
-
-WELL: Final = ("pass", "warn")
 
 
 class HealthPolicy(msgspec.Struct, frozen=True):
@@ -57,7 +54,7 @@ def rank(observation: Observation) -> int:
     """0 well, 1 alive but failing its deep checks, 2 not alive."""
     if not observation.live:
         return 2
-    return 0 if observation.deep in WELL else 1
+    return 0 if observation.well else 1
 
 
 def observe(track: Track, sample: Observation, policy: HealthPolicy) -> Track:
@@ -70,6 +67,13 @@ def observe(track: Track, sample: Observation, policy: HealthPolicy) -> Track:
     if against >= (policy.fail_after if worse else policy.pass_after):
         return Track(sample)
     return Track(track.reported, against, worse)
+
+
+def is_news(before: Track, after: Track) -> bool:
+    """Whether others should hear of this opinion at once; not where a region that was never seen is found well."""
+    if after.reported is None:
+        return False
+    return rank(after.reported) != (rank(before.reported) if before.reported else 0)
 
 
 def quorum(observers: int) -> int:
@@ -110,7 +114,7 @@ def _verdict(votes: list[Observation], needed: int, shared: frozenset[str]) -> V
     for vote in votes:
         if not vote.live:
             dead += 1
-        elif vote.deep in WELL or (vote.failing and shared.issuperset(vote.failing)):
+        elif vote.well or (vote.failing and shared.issuperset(vote.failing)):
             well += 1
     if dead >= needed:
         return "down"

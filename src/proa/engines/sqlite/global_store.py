@@ -59,14 +59,15 @@ class SqliteGlobalStore:
         self._clock = clock
         self._sweep = Sweep()
         self._load()
-        self._news = Bell()
+        self._bells: dict[tuple[str, ...], Bell] = {}
         self._group = GroupCommit(self._writer, self, run_blocking)
 
     def _load(self) -> None:
         """Take the counters from what is durable."""
         self._revision, stamp = self._reader.execute(SQL["counters"]).fetchone()
         self._stamps = HybridClock(stamp)
-        self._control_changed = self._news_came = False
+        self._control_changed = False
+        self._news_of: set[str] = set()
         self._last_control = self._revision
         self._routine: dict[Key, tuple[int, float]] = {}
         self._found: dict[tuple[str, int], Found] = {}
@@ -97,12 +98,12 @@ class SqliteGlobalStore:
     async def commit(self, batch: Batch) -> Result:
         return await self._group.submit(lambda: self._commit(batch))
 
-    async def watch(self, prefix: str, after: int, timeout_s: float) -> Changes:
+    async def watch(self, prefix: str, after: int, timeout_s: float, waking: Sequence[str] = ()) -> Changes:
         if not prefix.startswith("~"):
             raise GlobalStoreUnreachable(f"only control tables can be watched, not {prefix!r}")
         rows, written_at = self._changed(prefix, after)
-        if timeout_s > 0 and None not in written_at:  # no news
-            await self._news.wait(timeout_s)
+        if timeout_s > 0 and not _news_among(rows, written_at, waking):
+            await self._bells.setdefault(tuple(waking), Bell()).wait(timeout_s)
             rows, written_at = self._changed(prefix, after)
         now = self._clock.monotonic()
         kept_s = [0.0 if at is None else now - at for at in written_at]
@@ -110,7 +111,7 @@ class SqliteGlobalStore:
 
     async def close(self) -> None:
         """Finish what was submitted and close the file; waiting watchers are sent home."""
-        self._news.ring()
+        self._ring()
         await self._group.idle()
         self.abandon()
 
@@ -150,9 +151,10 @@ class SqliteGlobalStore:
     def _note_control(self, row: Row, *, routine: bool) -> None:
         """A row that is watched was written."""
         self._control_changed = True
-        self._news_came |= not routine
         if routine:
             self._routine[row.table, row.key] = row.version, self._clock.monotonic()
+        else:
+            self._news_of.add(row.table)
 
     def _collect(self, before: float) -> None:
         """Remove some of the rows that expired before this time. There is one copy of them, so that suffices."""
@@ -186,9 +188,22 @@ class SqliteGlobalStore:
             self._control_changed = False
             self._last_control = self._revision
             self._found = {}
-        if self._news_came:
-            self._news_came = False
-            self._news.ring()
+        if self._news_of:
+            self._ring(self._news_of)
+            self._news_of = set()
+
+    def _ring(self, tables: set[str] | None = None) -> None:
+        """Wake whoever waits for news of one of these tables (None: everybody)."""
+        for waking, bell in self._bells.items():
+            if tables is None or not waking or not tables.isdisjoint(waking):
+                bell.ring()
 
     def reset(self) -> None:
         self._load()
+
+
+def _news_among(rows: Sequence[Row], written_at: Sequence[float | None], waking: Sequence[str]) -> bool:
+    """Whether there is news that ends the wait."""
+    if None not in written_at:
+        return False
+    return not waking or any(at is None and row.table in waking for row, at in zip(rows, written_at, strict=True))
