@@ -21,7 +21,7 @@ Seen = Mapping[str, Mapping[str, Observation]]
 
 
 Juries = tuple[tuple[str, tuple[str, ...]], ...]
-"""Each region with the nodes that are configured to judge it."""
+"""Each region with the nodes that are configured to judge it, each named once."""
 
 
 class HealthPolicy(msgspec.Struct, frozen=True):
@@ -84,7 +84,7 @@ def quorum(observers: int) -> int:
 def verdicts(observers: Juries, seen: Seen) -> Mapping[str, Verdict]:
     """The verdict on every region. `observers` names, for each region, all nodes configured to judge it."""
     votes = {region: _votes(region, names, seen) for region, names in observers}
-    needed = {region: quorum(len(set(names))) for region, names in observers}
+    needed = {region: quorum(len(names)) for region, names in observers}
     shared = shared_failures(votes, needed)
     return {region: _verdict(votes[region], needed[region], shared) for region, _ in observers}
 
@@ -101,7 +101,7 @@ def shared_failures(votes: Mapping[str, list[Observation]], needed: Mapping[str,
 
 
 def _votes(region: str, observers: Iterable[str], seen: Seen) -> list[Observation]:
-    return [seen[name][region] for name in set(observers) if name in seen and region in seen[name]]
+    return [seen[name][region] for name in observers if name in seen and region in seen[name]]
 
 
 def _failing_by_quorum(votes: list[Observation], needed: int) -> frozenset[str]:

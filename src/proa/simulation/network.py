@@ -30,8 +30,8 @@ _encode = msgspec.msgpack.encode
 _decode = msgspec.msgpack.decode
 Way = tuple[str, str]
 Answer = asyncio.Future[Any]
-Arrival = tuple[float, Way, str, int]
-"""A message that arrived: when, from where to where, what it was, and its payload's checksum."""
+Arrival = tuple[float, str, str, str, int]
+"""A message that arrived: when, from where, to where, what it was, and its payload's checksum."""
 
 
 class Host(Protocol):
@@ -44,6 +44,7 @@ class Host(Protocol):
 class Lane(msgspec.Struct):
     """One way between two hosts: how long a message takes at least, and when the last one in order arrives."""
 
+    way: Way
     delay_s: float = LOCAL_S
     last_at: float = 0.0
 
@@ -89,14 +90,14 @@ class Network:
         if self.loss and rng.random() < self.loss:
             self._fired("loss")
             return
+        lane = self.lanes.get(way) or self.lanes.setdefault(way, Lane(way))
         if self.duplicate and not once and rng.random() < self.duplicate:
             self._fired("duplicate")
-            self._carry(way, what, payload, act)
-        self._carry(way, what, payload, act)
+            self._carry(lane, what, payload, act)
+        self._carry(lane, what, payload, act)
 
-    def _carry(self, way: Way, what: str, payload: bytes, act: Callable[[Any], None]) -> None:
-        rng, loop = self._rng, self.loop
-        lane = self.lanes.get(way) or self.lanes.setdefault(way, Lane())
+    def _carry(self, lane: Lane, what: str, payload: bytes, act: Callable[[Any], None]) -> None:
+        way, rng, loop = lane.way, self._rng, self.loop
         delay = lane.delay_s * (1 + JITTER * rng.random())
         if self.extra and way in self.extra:
             self._fired("delay")
@@ -115,7 +116,7 @@ class Network:
         if self.cut and way in self.cut:
             self._fired(self.cut[way])
             return
-        self._traced((self.loop.now_s, way, what, crc32(payload)))
+        self._traced((self.loop.now_s, *way, what, crc32(payload)))
         act(self.hosts[way[1]])
 
     def cuts(self, a: str, b: str) -> bool:

@@ -86,7 +86,8 @@ class GroupCommit:
             self._abandon(batch, error)
             self._next()
             return
-        synced = asyncio.ensure_future(self._run_blocking(self._sync))
+        syncing = self._run_blocking(self._sync)
+        synced = syncing if isinstance(syncing, asyncio.Future) else asyncio.ensure_future(syncing)
         if synced.done():
             self._end(batch, results, synced)
         else:
