@@ -20,7 +20,7 @@ from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
 from proa.engines.sqlite.rows import Sweep
 from proa.engines.sqlite.tables import NONE
 from proa.errors import StoreCorrupt, StoreFull, StoreNewer
-from proa.ports import Committed, Terms
+from proa.ports import Committed, Conflict, Terms
 from support.ends import ManualClock
 
 
@@ -109,6 +109,22 @@ def test_units_that_arrive_together_share_a_commit(backend):
             backend.syncs = 0
             await asyncio.gather(*(store.commit(batch(f"u{i}", put(str(i)))) for i in range(100)))
             assert backend.syncs == 1
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("kind", ["global", "region"])
+def test_a_batch_that_wrote_nothing_waits_for_no_disk(backend, kind):
+    async def scenario():
+        async with backend.open(kind) as store:
+            first = await store.commit(batch("u1", put("a"), reads={("t", "a"): 0}, key="k"))
+            assert isinstance(first, Committed)
+            before = backend.syncs
+            lost = await store.commit(batch("u2", put("a"), reads={("t", "a"): 0}))
+            found = await store.commit(batch("u3", put("b"), key="k"))
+            assert (lost, found.outcome.unit, backend.syncs) == (Conflict(("t", "a")), "u1", before)
+            assert isinstance(await store.commit(batch("u4", put("b"))), Committed)
+            assert backend.syncs == before + 1
 
     asyncio.run(scenario())
 

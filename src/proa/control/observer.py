@@ -44,6 +44,8 @@ class Observer:
         """Probe a region once and think about it."""
         before = self._tracks[region]
         track = observe(before, await self._probe(region), self._parts.rules.health)
+        if track is before:
+            return
         self._tracks[region] = track
         if is_news(before, track):
             self._changed()

@@ -59,6 +59,8 @@ def rank(observation: Observation) -> int:
 
 def observe(track: Track, sample: Observation, policy: HealthPolicy) -> Track:
     """The opinion after one more sample."""
+    if sample == track.reported and not track.against:
+        return track
     before = rank(track.reported) if track.reported else None
     if before == rank(sample):
         return Track(sample)

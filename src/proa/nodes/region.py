@@ -17,6 +17,7 @@ from proa.control.queues import QueuesApi
 from proa.control.settling import Settling
 from proa.control.tables import TablesApi
 from proa.core.incarnation import Disk
+from proa.core.roles import INSYNC, NODES, PLANS, ROLES
 from proa.engines.sqlite.region_store import Identity
 from proa.nodes.plane import background, eyes_and_beat, life_of, until_reached
 from proa.nodes.site import Running, Site, shared_parts
@@ -35,7 +36,7 @@ async def serve(site: Site) -> AsyncGenerator[Running]:
     async with site.blocking() as run_blocking:
         ports = Ports(site.clock, site.entropy, site.link, store, site.hub, run_blocking)
         region = Region(site.app, site.name, site.data_dir, ports)
-        shared = shared_parts(store, site.rules, site)
+        shared = shared_parts(store, site.rules, site, waking=[ROLES, PLANS, NODES, INSYNC])
         life = life_of(site, "region")
         region.gateway.mounts[CONTROL] = ControlApi(site.name, shared, region.store.parked, parts_below(region, shared))
         try:

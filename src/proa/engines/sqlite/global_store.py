@@ -65,6 +65,7 @@ class SqliteGlobalStore:
     def _load(self) -> None:
         """Take the counters from what is durable."""
         self._revision, stamp = self._reader.execute(SQL["counters"]).fetchone()
+        self._durable = self._revision
         self._stamps = HybridClock(stamp)
         self._control_changed = False
         self._news_of: set[str] = set()
@@ -181,9 +182,11 @@ class SqliteGlobalStore:
     # The in-memory side of a batch (`group.BatchState`).
 
     def seal(self) -> None:
-        self._writer.execute(SQL["put_counters"], (self._revision, self._stamps.last))
+        if self._revision != self._durable:
+            self._writer.execute(SQL["put_counters"], (self._revision, self._stamps.last))
 
     def publish(self) -> None:
+        self._durable = self._revision
         if self._control_changed:
             self._control_changed = False
             self._last_control = self._revision
