@@ -93,24 +93,24 @@ class Network:
         lane = self.lanes.get(way) or self.lanes.setdefault(way, Lane(way))
         if self.duplicate and not once and rng.random() < self.duplicate:
             self._fired("duplicate")
-            self._carry(lane, what, payload, act)
-        self._carry(lane, what, payload, act)
+            self.loop.at(self._arrival(lane), self._arrive, lane.way, what, payload, act)
+        self.loop.at(self._arrival(lane), self._arrive, lane.way, what, payload, act)
 
-    def _carry(self, lane: Lane, what: str, payload: bytes, act: Callable[[Any], None]) -> None:
-        way, rng, loop = lane.way, self._rng, self.loop
+    def _arrival(self, lane: Lane) -> float:
+        """When a message that leaves now comes to the end of its way."""
+        rng = self._rng
         delay = lane.delay_s * (1 + JITTER * rng.random())
-        if self.extra and way in self.extra:
+        if self.extra and lane.way in self.extra:
             self._fired("delay")
-            delay += self.extra[way] * (0.5 + rng.random())
-        at = loop.now_s + delay
+            delay += self.extra[lane.way] * (0.5 + rng.random())
+        at = self.loop.now_s + delay
         if self.reorder and rng.random() < self.reorder:
             self._fired("reorder")
-            at += delay * 3 * rng.random()
-        else:
-            if at < lane.last_at + STEP_S:  # noqa: PLR1730 - it runs too often for a call
-                at = lane.last_at + STEP_S
-            lane.last_at = at
-        loop.at(at, self._arrive, way, what, payload, act)
+            return at + delay * 3 * rng.random()
+        if at < lane.last_at + STEP_S:  # noqa: PLR1730 - it runs too often for a call
+            at = lane.last_at + STEP_S
+        lane.last_at = at
+        return at
 
     def _arrive(self, way: Way, what: str, payload: bytes, act: Callable[[Any], None]) -> None:
         if self.cut and way in self.cut:
