@@ -130,6 +130,7 @@ class SqliteRegionStore:
         self.identity = msgspec.msgpack.decode(stored, type=Identity) if stored else None
         self.origin = f"{self._region}/{self.identity.incarnation}" if self.identity else ""
         self._durable_cursors = dict(self._cursors)
+        self._free_of_tombstones: Versions | None = None
         self._durable_floors = self._base.reach
         self._forgotten = _decode_versions(get_meta(read, FORGOTTEN, encode({})))
 
@@ -514,10 +515,13 @@ class SqliteRegionStore:
         Should a write turn up all the same that had not seen one of them (the commits of a disk that was thought lost),
         the journal still tells what to make of it.
         """
+        if self._free_of_tombstones is self._durable_cursors:  # and nothing was published since
+            return 0
         found = [
             (table, key, version, versions_of(origin, seq, versions))
             for table, key, version, origin, seq, versions in self._reader.execute(SQL["tombstones"], (limit,))
         ]
+        self._free_of_tombstones = None if found else self._durable_cursors
         passed = [tombstone for tombstone in found if passed_by_all(tombstone[-1], peers)]
         return await self._group.submit(lambda: self._forget(passed)) if passed else 0
 
