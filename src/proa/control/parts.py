@@ -26,7 +26,7 @@ class Parts:
         return self.view.situation.rules
 
 
-def parts(  # noqa: PLR0913 - the parts of the control plane, and what this node acts on
+def parts(
     store: GlobalStore,
     rules: Rules,
     clock: Clock,

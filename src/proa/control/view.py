@@ -24,7 +24,7 @@ class View:
     News of the tables `waking` (none: of all) is heard at once, everything else with it or when a poll's time is up.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts of the control plane, and what this node acts on
+    def __init__(
         self,
         store: GlobalStore,
         rules: Rules,

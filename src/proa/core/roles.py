@@ -116,12 +116,12 @@ class Node(msgspec.Struct, frozen=True):
     stopped: int = 0
 
     def repeats(self, before: Node) -> bool:
-        """Whether it says no more than `before` did, save that the node lives on, how far it has come, and what is well.
+        """Whether it says no more than `before` did, save that the node lives on, how far it came, and what is well.
 
         A region that was not seen before and is well is nothing that anybody waits for.
         """
         new = self.seen.keys() - before.seen.keys()
         seen = {name: seen for name, seen in self.seen.items() if name not in new} if new else self.seen
-        if not all([self.seen[name].well for name in new]):
+        if not all(self.seen[name].well for name in new):
             return False
         return replace(self, counter=before.counter, head=before.head, cursors=before.cursors, seen=seen) == before

@@ -227,7 +227,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self._turns()
 
     def _turns(self, stalled: Any = None, until: float = 0.0) -> None:
-        """One callback after another, each as its owner: what is ready; where nothing is, time jumps to what is due next.
+        """One callback after another, each as its owner: what is ready; where nothing is, time jumps to what is due.
 
         They end when the loop is stopped and, if a process is `stalled`, when it may go on: `until` is over, or it was
         resumed or killed.
