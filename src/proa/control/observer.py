@@ -28,6 +28,7 @@ class Observer:
         self._probe = probe
         self._parts = parts
         self._changed = changed
+        self._policy = parts.rules.health
         self._tracks = {region: Track() for region in parts.rules.regions if region != me}
 
     def seen(self) -> dict[str, Observation]:
@@ -43,7 +44,7 @@ class Observer:
     async def sample(self, region: str) -> None:
         """Probe a region once and think about it."""
         before = self._tracks[region]
-        track = observe(before, await self._probe(region), self._parts.rules.health)
+        track = observe(before, await self._probe(region), self._policy)
         if track is before:
             return
         self._tracks[region] = track
@@ -51,7 +52,7 @@ class Observer:
             self._changed()
 
     async def _watch(self, region: str) -> None:
-        clock, interval_s = self._parts.clock, self._parts.rules.health.interval_s
+        clock, interval_s = self._parts.clock, self._policy.interval_s
         await clock.sleep(interval_s * self._parts.entropy.random())  # observers do not knock all at once
         while True:
             started = clock.monotonic()

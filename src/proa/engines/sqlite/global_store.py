@@ -11,6 +11,7 @@ next news, or when the watcher's time is up, and with how long they were kept, s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 import msgspec
@@ -43,6 +44,8 @@ EXPIRED_KEPT_S = 600.0
 Found = tuple[list[Row], list[float | None]]
 """Rows by version, and since when the store has had each of those that were routine."""
 NOTHING: Found = ([], [])
+RECENT_MAX = 256
+"""So many control rows are kept in memory, for those who watch; whoever was away for longer is told from the file."""
 
 _decode_result = msgspec.msgpack.Decoder(Result).decode
 
@@ -67,7 +70,9 @@ class SqliteGlobalStore:
         self._revision, stamp = self._reader.execute(SQL["counters"]).fetchone()
         self._durable = self._revision
         self._stamps = HybridClock(stamp)
-        self._control_changed = False
+        self._pending: list[Row] = []
+        self._recent: dict[Key, Row] = {}
+        self._recent_after = self._revision
         self._news_of: set[str] = set()
         self._last_control = self._revision
         self._routine: dict[Key, tuple[int, float]] = {}
@@ -141,7 +146,15 @@ class SqliteGlobalStore:
         stamp = self._stamps.tick(now)
         for write in batch.writes:
             row = Row(
-                write.table, write.key, write.value, stamp, ORIGIN, self._revision, {}, self._revision, write.expires_at
+                write.table,
+                write.key,
+                write.value,
+                stamp,
+                ORIGIN,
+                self._revision,
+                {ORIGIN: self._revision},
+                self._revision,
+                write.expires_at,
             )
             self._tables.move(write.table, write.key, write.value)
             put_row(self._writer, row)
@@ -151,7 +164,7 @@ class SqliteGlobalStore:
 
     def _note_control(self, row: Row, *, routine: bool) -> None:
         """A row that is watched was written."""
-        self._control_changed = True
+        self._pending.append(row)
         if routine:
             self._routine[row.table, row.key] = row.version, self._clock.monotonic()
         else:
@@ -169,10 +182,25 @@ class SqliteGlobalStore:
             return NOTHING
         found = self._found.get((prefix, after))
         if found is None:
-            changed = self._reader.execute(SQL["control_changes"], (after,))
-            rows = [row_of(table, key, rest) for table, key, *rest in changed if table.startswith(prefix)]
+            rows = [row for row in self._control_after(after) if row.table.startswith(prefix)]
             found = self._found[prefix, after] = rows, [self._written_at(row) for row in rows]
         return found
+
+    def _control_after(self, after: int) -> list[Row]:
+        """The control rows that changed since, out of memory where that goes back far enough."""
+        if after < self._recent_after:
+            changed = self._reader.execute(SQL["control_changes"], (after,))
+            return [row_of(table, key, rest) for table, key, *rest in changed]
+        rows = list(takewhile(lambda row: row.version > after, reversed(self._recent.values())))
+        return sorted(rows, key=lambda row: (row.version, row.table, row.key))
+
+    def _remember(self, row: Row) -> None:
+        """Keep a control row that is durable now, the latest last, and drop the oldest of too many."""
+        self._recent.pop((row.table, row.key), None)
+        self._recent[row.table, row.key] = row
+        if len(self._recent) > RECENT_MAX:
+            oldest = next(iter(self._recent))
+            self._recent_after = self._recent.pop(oldest).version
 
     def _written_at(self, row: Row) -> float | None:
         """Since when this store has had a row that was routine; None where it was news, or is from an earlier life."""
@@ -187,8 +215,10 @@ class SqliteGlobalStore:
 
     def publish(self) -> None:
         self._durable = self._revision
-        if self._control_changed:
-            self._control_changed = False
+        if self._pending:
+            for row in self._pending:
+                self._remember(row)
+            self._pending = []
             self._last_control = self._revision
             self._found = {}
         if self._news_of:
