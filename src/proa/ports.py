@@ -354,10 +354,11 @@ class GlobalStore(Protocol):
     async def scan(self, table: str) -> list[Row]: ...
     async def outcome(self, scope: str, key: str) -> Outcome | None: ...
     async def commit(self, batch: Batch) -> Result: ...
-    async def watch(self, prefix: str, after: int, timeout_s: float) -> Changes:
+    async def watch(self, prefix: str, after: int, timeout_s: float, waking: Sequence[str] = ()) -> Changes:
         """Rows of tables whose name starts with `prefix`, changed after revision `after`.
 
-        Waits for the first that is news. Rows of routine batches come with it, or when the time is up; in no time, all.
+        Waits for the first that is news, in one of the tables `waking` where any is named. All the others come with
+        it, or when the time is up; in no time, all.
         """
         ...
 

@@ -363,6 +363,19 @@ class Conformance:
 
         self.run(backend, scenario)
 
+    def test_a_watch_that_names_tables_is_woken_by_their_news_alone_and_told_everything(self, backend):
+        async def scenario(backend):
+            async with backend.open("global") as store:
+                await store.commit(batch("u1", put("eu", b"1", table="~nodes")))
+                waiting = asyncio.create_task(store.watch("~", 0, 10, ["~roles"]))
+                await store.commit(batch("u2", put("us", b"1", table="~nodes")))
+                await asyncio.sleep(0)
+                assert not waiting.done()
+                await store.commit(batch("u3", put("present", b"1", table="~roles")))
+                assert keys((await waiting).rows) == ["eu", "us", "present"]
+
+        self.run(backend, scenario)
+
     def test_what_is_routine_comes_when_the_time_is_up(self, backend):
         async def scenario(backend):
             async with backend.open("global") as store:

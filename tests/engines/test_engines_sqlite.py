@@ -13,14 +13,14 @@ import pytest
 from engines.conformance import INDEXED, Conformance, batch, by, foreign, outcome, put, span
 from engines.conformance_base import ALL, BaseConformance
 from engines.conformance_repair import RepairConformance
-from proa.engines.sqlite import records
+from proa.engines.sqlite import global_store, records
 from proa.engines.sqlite.files import SCHEMA_VERSION, connect, in_memory
 from proa.engines.sqlite.global_store import EXPIRED_KEPT_S, SqliteGlobalStore
 from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
 from proa.engines.sqlite.rows import Sweep
 from proa.engines.sqlite.tables import NONE
 from proa.errors import StoreCorrupt, StoreFull, StoreNewer
-from proa.ports import Committed, Terms
+from proa.ports import Committed, Conflict, Terms
 from support.ends import ManualClock
 
 
@@ -109,6 +109,37 @@ def test_units_that_arrive_together_share_a_commit(backend):
             backend.syncs = 0
             await asyncio.gather(*(store.commit(batch(f"u{i}", put(str(i)))) for i in range(100)))
             assert backend.syncs == 1
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("kind", ["global", "region"])
+def test_a_batch_that_wrote_nothing_waits_for_no_disk(backend, kind):
+    async def scenario():
+        async with backend.open(kind) as store:
+            first = await store.commit(batch("u1", put("a"), reads={("t", "a"): 0}, key="k"))
+            assert isinstance(first, Committed)
+            before = backend.syncs
+            lost = await store.commit(batch("u2", put("a"), reads={("t", "a"): 0}))
+            found = await store.commit(batch("u3", put("b"), key="k"))
+            assert (lost, found.outcome.unit, backend.syncs) == (Conflict(("t", "a")), "u1", before)
+            assert isinstance(await store.commit(batch("u4", put("b"))), Committed)
+            assert backend.syncs == before + 1
+
+    asyncio.run(scenario())
+
+
+def test_a_watch_tells_the_same_out_of_memory_and_out_of_the_file(backend, monkeypatch):
+    async def told(kept):
+        monkeypatch.setattr(global_store, "RECENT_MAX", kept)
+        async with backend.other(f"kept {kept}").open("global") as store:
+            for number in range(8):
+                rows = [put(f"{number % 3}", b"%d" % number, table="~nodes"), put("a", b"%d" % number, table="~audit")]
+                await store.commit(batch(f"u{number}", *rows[: 1 + number % 2]))
+            return [(await store.watch("~", after, 0)).rows for after in range(10)]
+
+    async def scenario():
+        assert await told(256) == await told(2) == await told(0)
 
     asyncio.run(scenario())
 

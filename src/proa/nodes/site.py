@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -74,6 +74,6 @@ class Running(msgspec.Struct, frozen=True):
     abandon: Callable[[], None] = lambda: None
 
 
-def shared_parts(store: GlobalStore, rules: Rules, own: Ends) -> Parts:
-    """The control plane's parts on these ends."""
-    return parts(store, rules, own.clock, own.entropy, own.hub)
+def shared_parts(store: GlobalStore, rules: Rules, own: Ends, waking: Sequence[str] = ()) -> Parts:
+    """The control plane's parts on these ends; only news of the tables `waking` (none: of all) concerns the node."""
+    return parts(store, rules, own.clock, own.entropy, own.hub, waking)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from proa.core.roles import PLANS, ROLES
 from proa.engines.sqlite.global_store import SqliteGlobalStore
 from proa.nodes.plane import background, eyes_and_beat, life_of
 from proa.nodes.site import Running, Site, shared_parts
@@ -25,7 +26,7 @@ async def serve(site: Site) -> AsyncGenerator[Running]:
             site.app.schemas(strong=True),
             lambda table, rows: site.hub.emit(TableRead(table, rows)),
         )
-        shared = shared_parts(store, site.rules, site)
+        shared = shared_parts(store, site.rules, site, waking=[ROLES, PLANS])  # it judges nobody
         life = life_of(site, "witness")
         try:
             async with site.serve_link(serve_global(store)), site.probing() as probe:

@@ -498,10 +498,18 @@ class Invoker:
     async def _recheck_roles(self, conflict: Conflict) -> Result:
         """The roles changed: learn the new version, and whether this region may still commit; then run again."""
         row = (await self._global.read([ROLES_ADDRESS]))[0]
-        self._roles_version = row.version if row else 0
         if row and row.value and self._region in _decode_roles(row.value).revoked:
             return Fenced(RegionFenced.code, f"{self._region} lost its right to commit")
+        self._roles_version = row.version if row else 0
         return conflict
+
+    def note_roles(self, assignment: Assignment | None, version: int) -> None:
+        """Rest global commits on these roles, which the control plane brought: no commit has to lose a race for them.
+
+        Not where they took this region's right to commit; a commit that rests on older ones meets that in the store.
+        """
+        if assignment and version > self._roles_version and self._region not in assignment.revoked:
+            self._roles_version = version
 
 
 def _held_elsewhere(outcome: Outcome) -> AnswerWithheld:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 
 from proa.app import App
@@ -75,6 +76,12 @@ class SimSite:
         yield Prober(self._get)
 
     async def _get(self, region: str, path: str) -> tuple[int, bytes]:
-        request = Request("GET", path, "", NO_HEADERS, b"")
+        request = _request_of(path)
         reply = await self._http.request(self.name, region, request, self.rules.health.timeout_s)
         return reply.status, reply.body
+
+
+@cache
+def _request_of(path: str) -> Request:
+    """What asks for one of Proa's own pages: the same every time."""
+    return Request("GET", path, "", NO_HEADERS, b"")

@@ -107,7 +107,8 @@ def _prepare(writer: sqlite3.Connection, path: Path | str) -> None:
     verdict = writer.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise StoreCorrupt(f"{path}: {verdict}")
-    writer.executescript(SCHEMA)
+    if found < SCHEMA_VERSION:
+        writer.executescript(SCHEMA)
 
 
 def get_meta(connection: sqlite3.Connection, name: str, default: Any = None) -> Any:

@@ -1,7 +1,8 @@
 """Group commit: many units, one fsync.
 
 Units that arrive while a commit is on its way to the disk wait in a queue; then all of them run in one transaction,
-whose COMMIT (one fsync) happens off the loop. Nobody is answered before it returns. A unit that fails takes its batch
+whose COMMIT (one fsync) happens off the loop. Nobody is answered before it returns. A batch that wrote nothing, since
+all its units lost a race or found their key finished, has nothing to wait for. A unit that fails takes its batch
 back to the start, which then runs again without it: failing is rare, and a savepoint around each unit would cost every
 unit two statements. A COMMIT that fails for want of room fails its batch; one that fails otherwise ends the process:
 after a failed fsync nobody knows what is on the disk, so no later answer of this process could be trusted.
@@ -85,13 +86,26 @@ class GroupCommit:
 
     def _begin(self) -> None:
         batch, self._queue = self._queue[:BATCH_MAX], self._queue[BATCH_MAX:]
+        before = self._connection.total_changes
         try:
             results = self._run(batch)
+            written = self._connection.total_changes != before
+            if not written:
+                self._sync()
         except sqlite3.Error as error:
             self._abandon(batch, error)
             self._next()
             return
-        synced = asyncio.ensure_future(self._run_blocking(self._sync))
+        if written:
+            self._await_sync(batch, results)
+        else:
+            self._answer(results)
+            self._next()
+
+    def _await_sync(self, batch: list[Work], results: Results) -> None:
+        """Answer when the batch is on the disk."""
+        syncing = self._run_blocking(self._sync)
+        synced = syncing if isinstance(syncing, asyncio.Future) else asyncio.ensure_future(syncing)
         if synced.done():
             self._end(batch, results, synced)
         else:
@@ -100,15 +114,15 @@ class GroupCommit:
     def _end(self, batch: list[Work], results: Results, synced: asyncio.Future[None]) -> None:
         error = asyncio.CancelledError("the commit was cut off") if synced.cancelled() else synced.exception()
         if error is None:
-            self._publish(results)
+            self._state.publish()
+            self._answer(results)
         else:
             if not isinstance(translated(error), StoreFull):
                 self.on_failure(error)
             self._abandon(batch, error)
         self._next()
 
-    def _publish(self, results: Results) -> None:
-        self._state.publish()
+    def _answer(self, results: Results) -> None:
         for future, result in results:
             if not future.done():
                 future.set_result(result)

@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -135,6 +136,7 @@ class SqliteRegionStore:
         self.identity = msgspec.msgpack.decode(stored, type=Identity) if stored else None
         self.origin = f"{self._region}/{self.identity.incarnation}" if self.identity else ""
         self._durable_cursors = dict(self._cursors)
+        self._free_of_tombstones: Versions | None = None
         self._durable_floors = self._base.reach
         self._forgotten = _decode_versions(get_meta(read, FORGOTTEN, encode({})))
 
@@ -546,14 +548,21 @@ class SqliteRegionStore:
         How many there were. Should a write turn up all the same that had not seen one of them (the commits of a disk
         that was thought lost), the journal still tells what to make of it.
         """
-        rows = [*self._reader.execute(SQL["tombstones"], (limit,))]
-        rows += self._reader.execute(SQL["expired_rows"], (ended, limit))
+        rows = [*self._tombstones(limit), *self._reader.execute(SQL["expired_rows"], (ended, limit))]
         gone = [
             ((table, key), version, vector)
             for table, key, version, origin, seq, versions in rows
             if passed_by_all(vector := versions_of(origin, seq, versions), peers)
         ]
         return await self._group.submit(lambda: self._forget(gone)) if gone else 0
+
+    def _tombstones(self, limit: int) -> list[Any]:
+        """The oldest ones; not looked for again where there was none, and nothing was published since."""
+        if self._free_of_tombstones is self._durable_cursors:
+            return []
+        found = self._reader.execute(SQL["tombstones"], (limit,)).fetchall()
+        self._free_of_tombstones = None if found else self._durable_cursors
+        return found
 
     def _forget(self, gone: Sequence[tuple[Key, int, Versions]]) -> int:
         dropped = [versions for key, version, versions in gone if self._drop(key, version)]
