@@ -7,7 +7,9 @@ import pytest
 
 from proa import App
 from proa.declare.http import Answer
-from proa.runtime.gateway import Gateway, Router, json_page
+from proa.runtime.admission import Admission, read_body
+from proa.runtime.gateway import Gateway, json_page
+from proa.runtime.router import Router
 
 
 def app():
@@ -36,14 +38,9 @@ async def echo(route, request, path):
 
 
 def ask(method, path, *, body=(b"",), headers=(), serving=True, query=b"", limit=100):
-    gateway = Gateway(
-        "eu",
-        app().routes,
-        echo,
-        {"live": lambda: json_page({"status": "pass"})},
-        max_body_bytes=limit,
-        serving=lambda: serving,
-    )
+    routes = app().routes
+    admission = Admission(Router(routes), routes, echo, {"body": lambda _: read_body}, serving=lambda: serving)
+    gateway = Gateway("eu", admission, {"live": lambda: json_page({"status": "pass"})}, max_body_bytes=limit)
     chunks = [{"type": "http.request", "body": part, "more_body": True} for part in body[:-1]]
     chunks += [{"type": "http.request", "body": body[-1]}]
     sent = []

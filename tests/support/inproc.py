@@ -105,7 +105,7 @@ class System:
             headers["proa-session"] = session
         data = body if isinstance(body, bytes) else msgspec.json.encode(body) if body is not None else b""
         runtime = self.regions[region]
-        route, parameters = runtime.gateway._router.find(method, path)
+        route, parameters = runtime.router.find(method, path)
         return await runtime.invoker.invoke(route, Request(method, path, query, headers, data), parameters)
 
     async def settled(self, timeout_s=10.0):

@@ -7,15 +7,24 @@ from typing import Any
 
 import msgspec
 
+from proa.declare.identity import Principal
+
 
 class Request(msgspec.Struct):
-    """One request. `headers` are lower-case; of repeated headers the last counts."""
+    """One request. `headers` are lower-case; of repeated headers the last counts.
+
+    `peer` is the address that sent it here, empty where it is not known. Stages of admission fill in the rest:
+    `principal` is who asks, `deadline` (on the region's monotonic clock) when the caller stops waiting.
+    """
 
     method: str
     path: str
     query: str
     headers: Mapping[str, str]
     body: bytes
+    peer: str = ""
+    principal: Principal | None = None
+    deadline: float | None = None
 
 
 class Answer(msgspec.Struct):

@@ -172,7 +172,10 @@ class Invoker:
         unit = self.unit_id()
         trace = request.headers.get("traceparent") or f"00-{unit}-{unit[16:]}-01"
         limit_s = route.timeout_s if passed_on_s is None else min(passed_on_s, route.timeout_s)
-        call = Invocation(route, request, path, unit, trace, started + limit_s, passed_on=passed_on_s is not None)
+        deadline = started + limit_s
+        if request.deadline is not None:
+            deadline = min(deadline, request.deadline)
+        call = Invocation(route, request, path, unit, trace, deadline, passed_on=passed_on_s is not None)
         code = ""
         try:
             answer = await (self._in_session(call) if SESSION_HEADER in request.headers else self._admit(call))

@@ -28,12 +28,13 @@ from proa.errors import CutBelowFloor, StoreFull
 from proa.observe.hub import Hub
 from proa.observe.metrics import Registry
 from proa.ports import Clock, Entropy, GlobalStore, HealthReport, Link, Method
+from proa.runtime.admission import Admission, read_body
 from proa.runtime.authority import Authority
 from proa.runtime.compactor import Compactor, Keep
 from proa.runtime.events import ClockJudged, CommitsParked, DuplicateFound, MergeRaised, SuffixCompacted
 from proa.runtime.forward import Forwarder
 from proa.runtime.freshness import Freshness
-from proa.runtime.gateway import Gateway, Router, json_page
+from proa.runtime.gateway import Gateway, json_page
 from proa.runtime.handover import Handover
 from proa.runtime.health import HealthMonitor
 from proa.runtime.invoke import Invoker
@@ -41,6 +42,7 @@ from proa.runtime.levels import Levels
 from proa.runtime.measure import measured_events
 from proa.runtime.repairer import Repairer
 from proa.runtime.replicator import Replicator
+from proa.runtime.router import Router
 from proa.runtime.session import Sessions
 from proa.runtime.status import RegionStatus, percentile_ms
 from proa.runtime.unit import Frame, Unit
@@ -115,6 +117,7 @@ class Region:
         self.confirmations = self._confirmations()
         self.monitor = HealthMonitor(app.checks.values(), self._check_unit, self._facts, ports.clock, ports.hub)
         self.metrics = Registry({"region": name})
+        self.router = Router(app.routes)
         self.gateway = self._front_door()
         self.replicator.on_fork = self._begin_new_life
         self.replicator.joiner.on_merge = self._step_back
@@ -168,14 +171,14 @@ class Region:
             "metrics": self._metrics_page,
             "status": lambda: json_page(self.status()),
         }
-        return Gateway(
-            self.name,
+        admission = Admission(
+            self.router,
             self.app.routes,
             self.invoker.invoke,
-            pages,
-            max_body_bytes=self.app.max_body_bytes,
+            {"body": lambda _route: read_body},
             serving=lambda: self.serving and not self.spoilt,
         )
+        return Gateway(self.name, admission, pages, max_body_bytes=self.app.max_body_bytes)
 
     def _duplicate_handlers(self) -> DuplicateHandlers | None:
         routes = {route.scope: route for route in self.app.routes if route.on_duplicate}
@@ -259,7 +262,7 @@ class Region:
 
     def methods(self) -> dict[str, Method]:
         """The link methods that this region serves."""
-        passed_on = self.forwarder.methods(Router(self.app.routes), self.invoker.invoke, lambda: self.serving)
+        passed_on = self.forwarder.methods(self.router, self.invoker.invoke, lambda: self.serving)
         return self.replicator.methods() | self.repairer.methods() | passed_on
 
     # `ports.RegionControl`.

@@ -26,7 +26,7 @@ from proa.chaos.workload import Request
 from proa.core.replicate.crdt import plain_fields
 from proa.core.replicate.journal import Key
 from proa.core.residency import table_of
-from proa.runtime.gateway import Router
+from proa.runtime.router import Router
 from proa.simulation.checkers import loss
 from proa.simulation.checkers.evidence import listed_twice, parked
 from proa.simulation.checkers.handled import handled_units

@@ -1,0 +1,99 @@
+"""Admission: drives a request through the stages that its route declares, then runs its unit.
+
+Whoever receives requests (raw ASGI in `runtime.gateway`, Lambda's events in `runtime.lambda_events`) makes a `Request`
+of them and asks `Admission.answer`; nothing after that knows where a request came from. What a stage decides is a pure
+policy in `core.policy`; a maker here or beside this module drives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import msgspec
+
+from proa.declare.admission import STAGES
+from proa.declare.handlers import Route
+from proa.declare.http import Answer, Request
+from proa.errors import Draining, ProaError
+from proa.runtime.answers import problem
+from proa.runtime.router import Router
+
+Invoke = Callable[[Route, Request, Mapping[str, str]], Awaitable[Answer]]
+Read = Callable[[], Awaitable[bytes]]
+"""Reads the whole body, once it is wanted."""
+
+
+class Arrival(msgspec.Struct):
+    """A request on its way in, as its stages see it.
+
+    `request.body` is empty before the stage `body`, `request.principal` None before `authenticate` (and after it where
+    the route lets anybody in). `told` are headers for whatever will be answered, a refusal included; each of `leaving`
+    is called once when the answer is known, the last one first.
+    """
+
+    route: Route
+    path: Mapping[str, str]
+    request: Request
+    read: Read
+    told: list[tuple[str, str]] = []
+    leaving: list[Callable[[Answer], None]] = []
+
+
+Stage = Callable[[Arrival], Awaitable[None] | None]
+"""Lets an arrival pass, or raises the ProaError that refuses it. Returns an awaitable only where it has to wait."""
+Maker = Callable[[Route], Stage | None]
+"""Makes a stage for a route at start; None where the route declares nothing that it would do."""
+
+
+class Admission:
+    """The way in to one region. `makers` are by the name of their stage in `STAGES`."""
+
+    def __init__(
+        self,
+        router: Router,
+        routes: Sequence[Route],
+        invoke: Invoke,
+        makers: Mapping[str, Maker],
+        *,
+        serving: Callable[[], bool],
+    ) -> None:
+        self._router = router
+        self._invoke = invoke
+        self._serving = serving
+        self._stages = {route.scope: compiled(route, makers) for route in routes}
+
+    async def answer(self, request: Request, read: Read) -> Answer:
+        """The answer to a request; every refusal is an answer too."""
+        try:
+            if not self._serving():
+                raise Draining("the region is starting or stopping")
+            route, path = self._router.find(request.method, request.path)
+        except ProaError as error:
+            return problem(error, "")
+        arrival = Arrival(route, path, request, read)
+        answer = await self._admitted(arrival)
+        if arrival.told:
+            answer = Answer(answer.status, [*answer.headers, *arrival.told], answer.body)
+        for leave in reversed(arrival.leaving):
+            leave(answer)
+        return answer
+
+    async def _admitted(self, arrival: Arrival) -> Answer:
+        try:
+            for stage in self._stages[arrival.route.scope]:
+                if (waiting := stage(arrival)) is not None:
+                    await waiting
+        except ProaError as error:
+            return problem(error, "")
+        return await self._invoke(arrival.route, arrival.request, arrival.path)
+
+
+def compiled(route: Route, makers: Mapping[str, Maker]) -> tuple[Stage, ...]:
+    """The stages of a route, in the declared order."""
+    made = (makers[spec.name](route) for spec in STAGES if spec.name in makers)
+    return tuple(stage for stage in made if stage)
+
+
+async def read_body(arrival: Arrival) -> None:
+    """The stage `body`."""
+    arrival.request.body = await arrival.read()
