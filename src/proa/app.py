@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, over
 
 from proa.core.replicate.resolve import Merge
 from proa.core.roles import Topology
+from proa.declare.front import FrontDoor
 from proa.declare.handlers import Acknowledge, ReadOptions, Route, RouteOptions, route
 from proa.declare.health import Check, HealthCheck
 from proa.declare.objectives import Objectives
@@ -55,7 +56,7 @@ class TableDeclaration(TypedDict, total=False):
     residency: Declared | None
 
 
-class App:
+class App(FrontDoor):
     """The declarations of one application.
 
     Args:
@@ -120,6 +121,7 @@ class App:
         self.routes: list[Route] = []
         self.tables: dict[str, BaseTable[Any]] = {}
         self.checks: dict[str, HealthCheck] = {}
+        super().__init__()
         self._verify()
 
     def _verify(self) -> None:

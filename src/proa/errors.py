@@ -209,6 +209,33 @@ class TooManyRequests(HttpError):
     title = "Too many requests"
 
 
+# Admission (A): refused on the way in, before any handler.
+
+
+class Blocked(HttpError):
+    """A firewall rule of the app refuses this request; the detail names the rule.
+
+    Cause: its address, country, method, type, size or content is what the rule was declared against.
+    Fix: change the request; or, if it should have passed, the rule: `action="count"` tries one on real traffic first.
+    """
+
+    code = "PROA-A001"
+    status = 403
+    title = "Blocked"
+
+
+class RequestTooSlow(HttpError):
+    """The body did not arrive in the time that the app gives it.
+
+    Cause: a connection that is too slow for what it sends, or that holds sockets on purpose.
+    Fix: send the request again, whole.
+    """
+
+    code = "PROA-A002"
+    status = 408
+    title = "Request too slow"
+
+
 class HandlerFailed(ProaError):
     """The handler raised an exception; nothing was committed.
 
@@ -233,6 +260,18 @@ class Unavailable(ProaError):
     code = "PROA-U503"
     status = 503
     title = "Unavailable"
+
+
+class Overloaded(Unavailable):
+    """The region does as much as it can; this request was shed before anything was done for it.
+
+    Cause: more requests than the region, or the route, can serve in time; the least important go first.
+    Fix: try again after `Retry-After`, ever less often while this goes on. Declare what must get through as
+        `priority="high"`.
+    """
+
+    code = "PROA-A003"
+    title = "Overloaded"
 
 
 class ReadOnlyUnit(ProaError):

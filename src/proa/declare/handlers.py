@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import msgspec
@@ -14,9 +14,11 @@ from proa.declare.context import Context
 from proa.declare.http import Request
 from proa.declare.objectives import Objectives
 from proa.declare.tables import BaseTable
-from proa.errors import DeclarationError
+from proa.errors import DeclarationError, ProaError
 
 if TYPE_CHECKING:
+    from proa.core.policy.slots import Concurrency, Priority
+    from proa.core.policy.throttle import Throttle
     from proa.declare.duplicates import OnDuplicate
 
 Idempotent = bool | Literal["optional"]
@@ -48,6 +50,10 @@ class Route(msgspec.Struct):
     default_acknowledge: Acknowledge
     is_async: bool
     on_duplicate: Callable[..., Any] | None = None
+    throttles: tuple[Throttle, ...] = ()
+    concurrency: Concurrency | None = None
+    priority: Priority = "normal"
+    errors: tuple[type[ProaError], ...] = ()
     _class: UnitClass | None = None
     _needs_role: bool | None = None
     _acknowledge: Acknowledge | None = None
@@ -125,10 +131,18 @@ class Route(msgspec.Struct):
 
 
 class ReadOptions(TypedDict, total=False):
-    """Options of a read-only route: seconds until its deadline (5 unless given), and objectives of its own."""
+    """Options of a read-only route: seconds until its deadline (5 unless given), and objectives of its own.
+
+    `throttle` limits its rate, besides what the app declares; `concurrency` gives it slots of its own; `priority` says
+    who goes first where slots are short. `errors` are documented besides those that its code names.
+    """
 
     timeout_s: float
     objectives: Objectives | None
+    throttle: Throttle | Sequence[Throttle]
+    concurrency: Concurrency | None
+    priority: Priority
+    errors: Sequence[type[ProaError]]
 
 
 class RouteOptions(ReadOptions, total=False):
@@ -176,7 +190,21 @@ def route(
         default_acknowledge=acknowledge,
         is_async=inspect.iscoroutinefunction(handler),
         on_duplicate=_on_duplicate(f"{method} {path}", options),
+        throttles=_throttles(options.get("throttle", ())),
+        concurrency=options.get("concurrency"),
+        priority=_priority(f"{method} {path}", options.get("priority", "normal")),
+        errors=tuple(options.get("errors", ())),
     )
+
+
+def _throttles(declared: Throttle | Sequence[Throttle]) -> tuple[Throttle, ...]:
+    return tuple(declared) if isinstance(declared, Sequence) else (declared,)
+
+
+def _priority(scope: str, priority: Priority) -> Priority:
+    if priority not in ("high", "normal", "low"):
+        raise DeclarationError(f"{scope}: priority is high, normal or low, not {priority!r}")
+    return priority
 
 
 def _on_duplicate(scope: str, options: ReadOptions | RouteOptions) -> Callable[..., Any] | None:

@@ -14,7 +14,8 @@ class Request(msgspec.Struct):
     """One request. `headers` are lower-case; of repeated headers the last counts.
 
     `peer` is the address that sent it here, empty where it is not known. Stages of admission fill in the rest:
-    `principal` is who asks, `deadline` (on the region's monotonic clock) when the caller stops waiting.
+    `principal` is who asks, `deadline` (on the region's monotonic clock) when the caller stops waiting. It is
+    `recallable` until something that it asked for may have been done: up to then its unit may just be cut off.
     """
 
     method: str
@@ -25,6 +26,7 @@ class Request(msgspec.Struct):
     peer: str = ""
     principal: Principal | None = None
     deadline: float | None = None
+    recallable: bool = True
 
 
 class Answer(msgspec.Struct):

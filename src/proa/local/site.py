@@ -48,7 +48,7 @@ class TcpSite:
     def serve_http(self, app: Asgi) -> AbstractAsyncContextManager[None]:
         address = self._config.nodes[self.name].http
         assert address
-        return http_server(app, address)
+        return http_server(app, address, self.app.front)
 
     def probing(self) -> HttpProbe:
         config, name = self._config, self.name

@@ -15,7 +15,9 @@ from proa.declare.admission import STAGES
 from proa.declare.handlers import Route
 from proa.declare.http import Answer, Request
 from proa.errors import Draining, ProaError
+from proa.ports import Telemetry
 from proa.runtime.answers import problem
+from proa.runtime.events import ClientGone, RequestRefused
 from proa.runtime.router import Router
 
 Invoke = Callable[[Route, Request, Mapping[str, str]], Awaitable[Answer]]
@@ -45,6 +47,10 @@ Maker = Callable[[Route], Stage | None]
 """Makes a stage for a route at start; None where the route declares nothing that it would do."""
 
 
+GONE = Answer(499, [], b"")
+"""What `leaving` is told where nobody waits for an answer any more."""
+
+
 class Admission:
     """The way in to one region. `makers` are by the name of their stage in `STAGES`."""
 
@@ -54,11 +60,13 @@ class Admission:
         routes: Sequence[Route],
         invoke: Invoke,
         makers: Mapping[str, Maker],
+        telemetry: Telemetry,
         *,
         serving: Callable[[], bool],
     ) -> None:
         self._router = router
         self._invoke = invoke
+        self._telemetry = telemetry
         self._serving = serving
         self._stages = {route.scope: compiled(route, makers) for route in routes}
 
@@ -71,21 +79,33 @@ class Admission:
         except ProaError as error:
             return problem(error, "")
         arrival = Arrival(route, path, request, read)
-        answer = await self._admitted(arrival)
+        try:
+            answer = await self._admitted(arrival)
+        except BaseException:
+            self._telemetry.emit(ClientGone(route.scope))
+            _leave(arrival, GONE)
+            raise
         if arrival.told:
             answer = Answer(answer.status, [*answer.headers, *arrival.told], answer.body)
-        for leave in reversed(arrival.leaving):
-            leave(answer)
+        if arrival.leaving:
+            _leave(arrival, answer)
         return answer
 
     async def _admitted(self, arrival: Arrival) -> Answer:
+        route = arrival.route
         try:
-            for stage in self._stages[arrival.route.scope]:
+            for stage in self._stages[route.scope]:
                 if (waiting := stage(arrival)) is not None:
                     await waiting
         except ProaError as error:
+            self._telemetry.emit(RequestRefused(route.scope, error.status, error.code))
             return problem(error, "")
-        return await self._invoke(arrival.route, arrival.request, arrival.path)
+        return await self._invoke(route, arrival.request, arrival.path)
+
+
+def _leave(arrival: Arrival, answer: Answer) -> None:
+    for leave in reversed(arrival.leaving):
+        leave(answer)
 
 
 def compiled(route: Route, makers: Mapping[str, Maker]) -> tuple[Stage, ...]:

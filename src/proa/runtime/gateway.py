@@ -6,15 +6,18 @@ Everything else is let in, or not, by `runtime.admission`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 import msgspec
 
+from proa.app import App
 from proa.declare.http import Answer, Request
-from proa.errors import BadRequest, NotFound, PayloadTooLarge
+from proa.errors import BadRequest, NotFound, PayloadTooLarge, RequestTooSlow
 from proa.runtime.admission import Admission
 from proa.runtime.answers import problem
+from proa.runtime.eager import within
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -23,16 +26,22 @@ Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 Page = Callable[[], Answer]
 
 INTERNAL = "/_proa/"
+ON_GONE = "proa.on_gone"
+"""Where a request's scope holds what its server calls if the client breaks off; other servers do not know of it."""
 
 
 class Gateway:
     """The ASGI application of one region. `pages` are Proa's own answers; `mounts` other ASGI apps under `/_proa/`."""
 
-    def __init__(self, region: str, admission: Admission, pages: Mapping[str, Page], *, max_body_bytes: int) -> None:
-        self._region = (b"proa-region", region.encode())
+    def __init__(self, app: App, region: str, admission: Admission, pages: Mapping[str, Page]) -> None:
         self._admission = admission
         self._pages = {INTERNAL + name: page for name, page in pages.items()}
-        self._max_body_bytes = max_body_bytes
+        self._max_body_bytes = app.max_body_bytes
+        self._body_s = app.front.body_timeout_s
+        safe = app.front.answer_headers
+        self._safe_names = frozenset(safe)
+        self._region = ("proa-region", region)
+        self._always = [_encoded(header) for header in (*safe.items(), self._region)]
         self.mounts: dict[str, Asgi] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,8 +52,34 @@ class Gateway:
             await self._internal(path, scope, receive, send)
         else:
             request = _request(scope)
-            answer = await self._admission.answer(request, lambda: self._body(request.headers, receive))
-            await self._send(send, answer, request.method)
+            answer = await self._answer(request, scope, receive)
+            if answer:
+                await self._send(send, answer, request.method)
+
+    async def _answer(self, request: Request, scope: Scope, receive: Receive) -> Answer | None:
+        """The answer; None where the client went away, and what was begun for it was stopped."""
+        gone = False
+        task = asyncio.current_task()
+
+        def leave() -> None:
+            nonlocal gone
+            if task and request.recallable:
+                gone = True
+                task.cancel()
+
+        scope[ON_GONE] = leave
+        try:
+            return await self._admission.answer(request, lambda: self._read(request.headers, receive))
+        except asyncio.CancelledError:
+            if not gone:
+                raise
+            return None
+
+    async def _read(self, headers: Mapping[str, str], receive: Receive) -> bytes:
+        try:
+            return await within(lambda: self._body_s, self._body(headers, receive))
+        except TimeoutError:
+            raise RequestTooSlow(f"the body was not complete after {self._body_s:g} s") from None
 
     async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
         """The whole body; refused as soon as its announced or real size exceeds the limit."""
@@ -77,9 +112,20 @@ class Gateway:
 
     async def _send(self, send: Send, answer: Answer, method: str) -> None:
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
-        headers += [(b"content-length", str(len(answer.body)).encode()), self._region]
+        headers.append((b"content-length", str(len(answer.body)).encode()))
+        headers += self._always if len(answer.headers) < 2 else self._unsaid(answer)
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else answer.body})
+
+    def _unsaid(self, answer: Answer) -> list[tuple[bytes, bytes]]:
+        """What every answer carries, but for what this one says itself."""
+        said = self._safe_names.intersection([name for name, _ in answer.headers])
+        return [header for header in self._always if header[0].decode() not in said] if said else self._always
+
+
+def _encoded(header: tuple[str, str]) -> tuple[bytes, bytes]:
+    name, value = header
+    return name.encode("latin-1"), value.encode("latin-1")
 
 
 def _request(scope: Scope) -> Request:

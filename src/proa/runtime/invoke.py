@@ -286,6 +286,7 @@ class Invoker:
             handle = self._at_home if call.route.unit == "home" else self._handle
             answer, keep_writes = await handle(call, unit)
         except Elsewhere as elsewhere:
+            call.request.recallable = False
             return await self.resolve(call, elsewhere.place)
         except ProaError:
             if outcome := await self._recorded(call, unit):
@@ -300,6 +301,7 @@ class Invoker:
         self, call: Invocation, unit: Unit, store: Store, answer: Answer, *, keep_writes: bool
     ) -> Answer | None:
         """The answer once what the unit did is durable; None where a race was lost."""
+        call.request.recallable = False
         holders, by_peer = unit.holders, call.route.acknowledge == "peer"
         outcome = self._outcome(call, answer, holders) if call.key and answer.status < 500 else None
         if holders or by_peer:

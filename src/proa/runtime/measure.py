@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import msgspec
 
 from proa.observe.hub import Subscriber
 from proa.observe.metrics import Registry
 from proa.runtime.events import (
+    ClientGone,
     CommitsApplied,
     CommitsParked,
+    RequestRefused,
     RowsDiverged,
+    RuleMatched,
     TablesCompared,
     UnitConfirmed,
     UnitFinished,
@@ -20,29 +25,64 @@ from proa.runtime.events import (
 
 def measured_events(metrics: Registry) -> Subscriber:
     """A subscriber of the hub that keeps `metrics`."""
-    unit = _units(metrics)
+    tells: dict[type, Subscriber] = {kind: partial(tell, metrics) for kind, tell in _TELLS.items()}
+    tells[UnitFinished] = _units(metrics)
 
     def on_event(event: msgspec.Struct) -> None:
-        kind = event.__class__
-        if kind is UnitFinished:
-            unit(event)
-        elif isinstance(event, CommitsApplied):
-            metrics.count("proa_commits_applied_total", ("peer", event.peer), by=event.count)
-            for lag in event.lags_s:
-                metrics.observe("proa_replication_lag_seconds", lag, ("peer", event.peer))
-        elif isinstance(event, UnitConfirmed):
-            metrics.observe("proa_peer_wait_seconds", event.waited_s, ("route", event.route))
-        elif isinstance(event, CommitsParked):
-            metrics.count("proa_commits_parked_total", by=event.count)
-        elif isinstance(event, TablesCompared):
-            metrics.count("proa_repair_rounds_total", ("peer", event.peer))
-            metrics.count("proa_repair_rows_compared_total", ("peer", event.peer), by=event.rows)
-            metrics.count("proa_repair_exchanged_bytes_total", ("peer", event.peer), by=event.exchanged)
-        elif isinstance(event, RowsDiverged):
-            metrics.count("proa_repair_rows_diverged_total", ("peer", event.peer), by=event.found)
-            metrics.count("proa_repair_rows_mended_total", ("peer", event.peer), by=event.mended)
+        if tell := tells.get(event.__class__):
+            tell(event)
 
     return on_event
+
+
+def _applied(metrics: Registry, event: CommitsApplied) -> None:
+    metrics.count("proa_commits_applied_total", ("peer", event.peer), by=event.count)
+    for lag in event.lags_s:
+        metrics.observe("proa_replication_lag_seconds", lag, ("peer", event.peer))
+
+
+def _confirmed(metrics: Registry, event: UnitConfirmed) -> None:
+    metrics.observe("proa_peer_wait_seconds", event.waited_s, ("route", event.route))
+
+
+def _parked(metrics: Registry, event: CommitsParked) -> None:
+    metrics.count("proa_commits_parked_total", by=event.count)
+
+
+def _compared(metrics: Registry, event: TablesCompared) -> None:
+    metrics.count("proa_repair_rounds_total", ("peer", event.peer))
+    metrics.count("proa_repair_rows_compared_total", ("peer", event.peer), by=event.rows)
+    metrics.count("proa_repair_exchanged_bytes_total", ("peer", event.peer), by=event.exchanged)
+
+
+def _diverged(metrics: Registry, event: RowsDiverged) -> None:
+    metrics.count("proa_repair_rows_diverged_total", ("peer", event.peer), by=event.found)
+    metrics.count("proa_repair_rows_mended_total", ("peer", event.peer), by=event.mended)
+
+
+def _refused(metrics: Registry, event: RequestRefused) -> None:
+    metrics.count("proa_requests_refused_total", ("route", event.route), ("code", event.error))
+
+
+def _matched(metrics: Registry, event: RuleMatched) -> None:
+    action = "block" if event.blocked else "count"
+    metrics.count("proa_firewall_matches_total", ("rule", event.rule), ("action", action))
+
+
+def _gone(metrics: Registry, event: ClientGone) -> None:
+    metrics.count("proa_clients_gone_total", ("route", event.route))
+
+
+_TELLS: Mapping[type, Callable[[Registry, Any], None]] = {
+    CommitsApplied: _applied,
+    UnitConfirmed: _confirmed,
+    CommitsParked: _parked,
+    TablesCompared: _compared,
+    RowsDiverged: _diverged,
+    RequestRefused: _refused,
+    RuleMatched: _matched,
+    ClientGone: _gone,
+}
 
 
 def _units(metrics: Registry) -> Subscriber:

@@ -28,7 +28,7 @@ from proa.errors import CutBelowFloor, StoreFull
 from proa.observe.hub import Hub
 from proa.observe.metrics import Registry
 from proa.ports import Clock, Entropy, GlobalStore, HealthReport, Link, Method
-from proa.runtime.admission import Admission, read_body
+from proa.runtime.admission import Admission
 from proa.runtime.authority import Authority
 from proa.runtime.compactor import Compactor, Keep
 from proa.runtime.events import ClockJudged, CommitsParked, DuplicateFound, MergeRaised, SuffixCompacted
@@ -44,6 +44,7 @@ from proa.runtime.repairer import Repairer
 from proa.runtime.replicator import Replicator
 from proa.runtime.router import Router
 from proa.runtime.session import Sessions
+from proa.runtime.stages import makers
 from proa.runtime.status import RegionStatus, percentile_ms
 from proa.runtime.unit import Frame, Unit
 
@@ -175,10 +176,11 @@ class Region:
             self.router,
             self.app.routes,
             self.invoker.invoke,
-            {"body": lambda _route: read_body},
+            makers(self.app, self._ports.clock, self._ports.hub),
+            self._ports.hub,
             serving=lambda: self.serving and not self.spoilt,
         )
-        return Gateway(self.name, admission, pages, max_body_bytes=self.app.max_body_bytes)
+        return Gateway(self.app, self.name, admission, pages)
 
     def _duplicate_handlers(self) -> DuplicateHandlers | None:
         routes = {route.scope: route for route in self.app.routes if route.on_duplicate}

@@ -1,14 +1,14 @@
 """Adaptive limit: how many units may run at once, found out by what they take.
 
-Up to some concurrency more units at once mean more done; past it each only waits for the others, inside a dependency or
-for the processor, where nobody can order or drop them. How many wait there shows in how much longer units take than they
-do when they are few: of `limit` units that take `slowdown` times as long, `limit * (1 - 1 / slowdown)` wait. If that is
-little the limit rises by one, if it is much it falls; so it settles a little above what keeps everything busy, whatever
-that is today. Each route is compared with itself, so that slow and quick ones may share a limit; means are compared, so
-that a route may have quick and slow answers.
+Up to some concurrency more units at once mean more done; past it each only waits for the others, inside a dependency
+or for the processor, where nobody can order or drop them. How many wait there shows in how much longer units take than
+they do when they are few: of `limit` units that take `slowdown` times as long, `limit * (1 - 1 / slowdown)` wait. If
+that is little the limit rises by one, if it is much it falls; so it settles a little above what keeps everything busy,
+whatever that is today. Each route is compared with itself, so that slow and quick ones may share a limit; means are
+compared, so that a route may have quick and slow answers.
 
-What a unit takes when they are few is seen while at most half the slots are taken. Under lasting load they never are, so
-every `PROBE_S` the limit is halved for a moment to look.
+What a unit takes when they are few is seen while at most half the slots are taken. Under lasting load they never are,
+so every `PROBE_S` the limit is halved for a moment to look.
 
 Source: TCP Vegas (Brakmo and Peterson, 1995), as Netflix' concurrency-limits applies it to servers; the probing is
 BBR's (Cardwell et al., 2016) and Envoy's adaptive concurrency filter's.

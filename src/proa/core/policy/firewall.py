@@ -173,7 +173,7 @@ def compiled(rules: Sequence[Rule], *, body: bool) -> tuple[Compiled, ...]:
 
 def _parts(rule: Rule) -> Iterator[tuple[bool, Sequence[Place]]]:
     """Whether a rule needs the body, and where its patterns are looked for; in two parts where only some of it does."""
-    in_head = [place for place in rule.places if place != "body"]
+    in_head: list[Place] = [place for place in rule.places if place != "body"]
     if rule.body_over_bytes is not None or rule.depth_over is not None:
         yield True, rule.places
     elif not rule.patterns:

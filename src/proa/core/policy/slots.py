@@ -1,16 +1,16 @@
 """Slots: so many units at once, a short line behind them, and the rest is told at once that it cannot be served.
 
-A region that takes more than it can do answers nothing in time. So it does what it can (`adaptive` says how much), keeps
-a line of half as many, in which nobody waits longer than about half a unit, and sheds the others while that is still
-cheap for both sides. Who gets a slot first:
+A region that takes more than it can do answers nothing in time. So it does what it can (`adaptive` says how much),
+keeps a line of half as many, in which nobody waits longer than about half a unit, and sheds the others while that is
+still cheap for both sides. Who gets a slot first:
 
 - the more important class (`high`, `normal`, `low`); in a full line the least important gives way;
 - within a class each tenant in turn, whatever each of them sends; in a full line the one that has most in it gives way;
 - never a request that its caller will have given up before it could be answered.
 
 Source: deadline-aware and priority shedding as in DAGOR (Zhou et al., "Overload Control for Scaling WeChat
-Microservices", 2018); turns between tenants as in fair queueing (Nagle, RFC 970; Demers et al., 1989), dropping from the
-longest queue as McKenney does ("Stochastic Fairness Queueing", 1990).
+Microservices", 2018); turns between tenants as in fair queueing (Nagle, RFC 970; Demers et al., 1989), dropping from
+the longest queue as McKenney does ("Stochastic Fairness Queueing", 1990).
 """
 
 from __future__ import annotations

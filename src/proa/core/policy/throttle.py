@@ -2,10 +2,10 @@
 
 The law is a token bucket's: `burst` tokens, refilled with `rate_per_s`, each request takes one. It is kept as one
 number a bucket, the moment at which it will be full again; so a bucket that is full is no number at all, and forgetting
-it loses nothing. That bounds memory: in the time a bucket takes to fill, all that were not touched have become full, so
-two generations of them, of which the older is dropped each time, hold every bucket that matters. Where more clients than
-`BUCKETS_MAX` come in that time, those beyond share a fixed number of buckets: a flood of made-up addresses can make
-strangers share a limit, never lift it.
+it loses nothing. That bounds memory: in the time a bucket takes to fill, all that were not touched have become full,
+so two generations of them, of which the older is dropped each time, hold every bucket that matters. Where more clients
+than `BUCKETS_MAX` come in that time, those beyond share a fixed number of buckets: a flood of made-up addresses can
+make strangers share a limit, never lift it.
 
 Source: the generic cell rate algorithm, ITU-T I.371 (virtual scheduling); Turner, "New Directions in Communications"
 (1986). The headers are those of draft-ietf-httpapi-ratelimit-headers-10.

@@ -1,0 +1,28 @@
+"""The stages of admission: each drives one pure policy for the routes that declare it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from proa.app import App
+from proa.ports import Clock, Telemetry
+from proa.runtime.admission import Maker, read_body
+from proa.runtime.stages.deadline import deadlines
+
+
+def makers(app: App, clock: Clock, telemetry: Telemetry) -> Mapping[str, Maker]:
+    """The makers of an app's stages, by the stage's name; those that no route declares are not even loaded."""
+    made: dict[str, Maker] = {"deadline": deadlines(clock), "body": lambda _route: read_body}
+    if app.front.throttles or any(route.throttles for route in app.routes):
+        from proa.runtime.stages.throttle import throttling
+
+        made |= throttling(app, clock)
+    if app.front.rules:
+        from proa.runtime.stages.firewall import walls
+
+        made |= walls(app, telemetry)
+    if app.front.concurrency or any(route.concurrency for route in app.routes):
+        from proa.runtime.stages.concurrency import slots
+
+        made |= slots(app, clock)
+    return made

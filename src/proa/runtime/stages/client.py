@@ -1,0 +1,23 @@
+"""Who sent a request, as far as its address tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from proa.app import App
+from proa.core.policy.address import client_of, networks
+from proa.declare.http import Request
+
+FORWARDED = "x-forwarded-for"
+
+
+def clients(app: App) -> Callable[[Request], str]:
+    """A function that tells the address of a request's client, past the proxies that the app trusts."""
+    trusted = networks(app.front.trusted_proxies, "behind")
+    return lambda request: client_of(request.peer, request.headers.get(FORWARDED, ""), trusted)
+
+
+def tenant(request: Request, client: str) -> str:
+    """Whom fairness counts a request to: the tenant or subject that authentication found, else the client."""
+    principal = request.principal
+    return (principal.tenant or principal.subject) if principal else client
