@@ -23,6 +23,9 @@ from proa.errors import (
 )
 
 if TYPE_CHECKING:
+    from proa.core.policy.firewall import Rule
+    from proa.core.policy.slots import Concurrency
+    from proa.core.policy.throttle import Throttle
     from proa.core.replicate import merge
     from proa.declare.duplicates import Duplicate
     from proa.declare.levels import bounded, strong
@@ -45,6 +48,10 @@ __all__ = [
     "Table",
     "by",
     "merge",
+    # The way in
+    "Concurrency",
+    "Rule",
+    "Throttle",
     # Changes of a row's fields
     "add",
     "append",
@@ -73,6 +80,9 @@ _WHEN_USED = {
     "Duplicate": "proa.declare.duplicates",
     "Page": "proa.declare.queries",
     "by": "proa.declare.residency",
+    "Concurrency": "proa.core.policy.slots",
+    "Rule": "proa.core.policy.firewall",
+    "Throttle": "proa.core.policy.throttle",
     **dict.fromkeys(("bounded", "strong"), "proa.declare.levels"),
     **dict.fromkeys(("add", "append", "assign", "remove"), "proa.declare.updates"),
 }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, over
 from proa.core.replicate.resolve import Merge
 from proa.core.roles import Topology
 from proa.declare.front import FrontDoor
-from proa.declare.handlers import Acknowledge, ReadOptions, Route, RouteOptions, route
+from proa.declare.handlers import Acknowledge, ReadOptions, Route, RouteOptions, mounted, route
 from proa.declare.health import Check, HealthCheck
 from proa.declare.objectives import Objectives
 from proa.declare.tables import BaseTable, Mode, SortedTable, Table, TableOptions
@@ -19,6 +19,7 @@ from proa.errors import AppNotFound, DeclarationError
 from proa.ports import Schema
 
 if TYPE_CHECKING:
+    from proa.declare.mount import Asgi
     from proa.declare.residency import Declared
 
 T = TypeVar("T")
@@ -237,6 +238,24 @@ class App(FrontDoor):
             return handler
 
         return declare
+
+    def mount(self, prefix: str, app: Asgi, *, health: str | None = None, **options: Unpack[RouteOptions]) -> None:
+        """Serve another ASGI application under a prefix, such as one of FastAPI; see `declare.mount`.
+
+        Options are those of a route, for all of its paths; each writing method heeds an Idempotency-Key unless told
+        otherwise. `health` is a path under the prefix that must answer with a 2xx for the region to be healthy.
+        """
+        routes = mounted(prefix, app, options)
+        if any(route.mount and route.mount.prefix == prefix for route in self.routes):
+            raise DeclarationError(f"mount {prefix} is declared twice")
+        self.routes += routes
+        if health is not None:
+            from proa.declare.mount import check_of
+
+            mount = routes[0].mount
+            assert mount
+            check = check_of(mount, health)
+            self.checks[check.name] = check
 
     # Health.
 

@@ -58,6 +58,10 @@ class Context(Protocol):
         """A new random identifier."""
         ...
 
+    def onward(self) -> Mapping[str, str]:
+        """Headers for a call to another service: the trace, and what is left of the time in `proa-deadline-ms`."""
+        ...
+
 
 class UnitOfWork(Protocol):
     """What tables ask of the present unit. `table` is a `proa.declare.tables.BaseTable`."""

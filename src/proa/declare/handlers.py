@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from proa.core.policy.slots import Concurrency, Priority
     from proa.core.policy.throttle import Throttle
     from proa.declare.duplicates import OnDuplicate
+    from proa.declare.mount import Asgi, Mount
 
 Idempotent = bool | Literal["optional"]
 UnitClass = Literal["read", "regional", "home", "global"]
@@ -54,6 +55,7 @@ class Route(msgspec.Struct):
     concurrency: Concurrency | None = None
     priority: Priority = "normal"
     errors: tuple[type[ProaError], ...] = ()
+    mount: Mount | None = None
     _class: UnitClass | None = None
     _needs_role: bool | None = None
     _acknowledge: Acknowledge | None = None
@@ -168,6 +170,7 @@ def route(
     handler: Callable[..., Any],
     options: ReadOptions | RouteOptions,
     acknowledge: Acknowledge = "region",
+    getters: dict[str, Getter] | None = None,
 ) -> Route:
     """Check a declaration and make the route of it."""
     if not path.startswith("/") or path.startswith("/_proa"):
@@ -180,7 +183,7 @@ def route(
         path=path,
         scope=f"{method} {path}",
         handler=handler,
-        getters=bind(handler, method, path),
+        getters=bind(handler, method, path) if getters is None else getters,
         idempotent=options.get("idempotent", False),
         timeout_s=timeout_s,
         status=options.get("status", 200),
@@ -195,6 +198,23 @@ def route(
         priority=_priority(f"{method} {path}", options.get("priority", "normal")),
         errors=tuple(options.get("errors", ())),
     )
+
+
+def mounted(prefix: str, app: Asgi, options: RouteOptions) -> list[Route]:
+    """A route for each method, for every path under the prefix. Those that may write heed keys unless told not to."""
+    from proa.declare.mount import METHODS, Mount, checked_prefix, whole, within  # few apps mount any
+
+    mount = Mount(checked_prefix(prefix), app)
+    made: list[Route] = []
+    for method in METHODS:
+        reads = method in (*READ_METHODS, "OPTIONS")
+        chosen: RouteOptions = (
+            {**options, "idempotent": False} if reads else {"idempotent": "optional", "unit": "regional", **options}
+        )
+        one = route(method, f"{prefix}/*", mount.__call__, chosen, getters={"request": whole, "ctx": within})
+        one.mount = mount
+        made.append(one)
+    return made
 
 
 def _throttles(declared: Throttle | Sequence[Throttle]) -> tuple[Throttle, ...]:

@@ -8,6 +8,7 @@ policy in `core.policy`; a maker here or beside this module drives it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -41,6 +42,13 @@ class Arrival(msgspec.Struct):
     leaving: list[Callable[[Answer], None]] = []
 
 
+class CrossOrigin(Protocol):
+    """Answers browsers that ask for other sites' pages; see `runtime.stages.cors`."""
+
+    def preflight(self, request: Request) -> Answer | None: ...
+    def marks(self, request: Request) -> list[tuple[str, str]]: ...
+
+
 Stage = Callable[[Arrival], Awaitable[None] | None]
 """Lets an arrival pass, or raises the ProaError that refuses it. Returns an awaitable only where it has to wait."""
 Maker = Callable[[Route], Stage | None]
@@ -63,15 +71,25 @@ class Admission:
         telemetry: Telemetry,
         *,
         serving: Callable[[], bool],
+        cross_origin: CrossOrigin | None = None,
     ) -> None:
         self._router = router
         self._invoke = invoke
         self._telemetry = telemetry
         self._serving = serving
+        self._cross_origin = cross_origin
         self._stages = {route.scope: compiled(route, makers) for route in routes}
 
     async def answer(self, request: Request, read: Read) -> Answer:
         """The answer to a request; every refusal is an answer too."""
+        if self._cross_origin is None or "origin" not in request.headers:
+            return await self._answered(request, read)
+        if preflight := self._cross_origin.preflight(request):
+            return preflight
+        answer = await self._answered(request, read)
+        return Answer(answer.status, [*answer.headers, *self._cross_origin.marks(request)], answer.body)
+
+    async def _answered(self, request: Request, read: Read) -> Answer:
         try:
             if not self._serving():
                 raise Draining("the region is starting or stopping")

@@ -44,11 +44,12 @@ from proa.runtime.repairer import Repairer
 from proa.runtime.replicator import Replicator
 from proa.runtime.router import Router
 from proa.runtime.session import Sessions
-from proa.runtime.stages import makers
+from proa.runtime.stages import cross_origin, makers
 from proa.runtime.status import RegionStatus, percentile_ms
 from proa.runtime.unit import Frame, Unit
 
 if TYPE_CHECKING:
+    from proa.declare.mount import Lifespan
     from proa.runtime.confirm import Confirmations
     from proa.runtime.duplicates import DuplicateHandlers
     from proa.runtime.passage import Passage
@@ -125,6 +126,7 @@ class Region:
         self.store.on_merge_raised = self._tell_of_merge
         self.store.on_doubled = self._tell_of_duplicate
         self.duplicates = self._duplicate_handlers()
+        self._lifespans = self._mounted()
         self.streams = self._change_streams()
         if self.streams:
             self.compactor.needed = self.streams.needed
@@ -179,8 +181,18 @@ class Region:
             makers(self.app, self._ports.clock, self._ports.hub),
             self._ports.hub,
             serving=lambda: self.serving and not self.spoilt,
+            cross_origin=cross_origin(self.app),
         )
         return Gateway(self.app, self.name, admission, pages)
+
+    def _mounted(self) -> list[Lifespan]:
+        """The mounted applications, which are started and stopped with the region."""
+        mounts = {route.mount.prefix: route.mount for route in self.app.routes if route.mount}
+        if not mounts:
+            return []
+        from proa.declare.mount import Lifespan
+
+        return [Lifespan(mount) for mount in mounts.values()]
 
     def _duplicate_handlers(self) -> DuplicateHandlers | None:
         routes = {route.scope: route for route in self.app.routes if route.on_duplicate}
@@ -213,6 +225,8 @@ class Region:
 
         Returns when the region serves, or after a second: a long catch-up goes on behind it.
         """
+        for lifespan in self._lifespans:
+            await lifespan.start()
         self.replicator.start()
         self.monitor.start()
         if self.duplicates:
@@ -260,6 +274,8 @@ class Region:
             self.duplicates.stop()
         if self.streams:
             self.streams.stop()
+        for lifespan in self._lifespans:
+            await lifespan.stop()
         await self.store.close()
 
     def methods(self) -> dict[str, Method]:

@@ -12,13 +12,16 @@ NO_PATH: Mapping[str, str] = {}
 
 
 class Router:
-    """Finds the route of a method and path: fixed paths in one look-up, templates in declared order."""
+    """Finds the route of a method and path: fixed paths in one look-up, templates in declared order, then mounts."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self._fixed: dict[str, dict[str, Route]] = {}
         self._templates: dict[str, tuple[re.Pattern[str], dict[str, Route]]] = {}
+        self._mounts: dict[str, dict[str, Route]] = {}
         for route in routes:
-            if "{" in route.path:
+            if route.mount:
+                methods = self._mounts.setdefault(route.mount.prefix, {})
+            elif "{" in route.path:
                 _, methods = self._templates.setdefault(route.path, (_pattern(route.path), {}))
             else:
                 methods = self._fixed.setdefault(route.path, {})
@@ -44,6 +47,9 @@ class Router:
         for pattern, methods in self._templates.values():
             if match := pattern.fullmatch(path):
                 return methods, match.groupdict()
+        for prefix, methods in self._mounts.items():
+            if path.startswith(prefix) and (len(path) == len(prefix) or path[len(prefix)] == "/"):
+                return methods, NO_PATH
         raise NotFound(f"no route has the path {path}")
 
 

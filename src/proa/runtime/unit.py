@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from proa.runtime.session import Session
 
 Store = Literal["regional", "global"]
+DEADLINE_HEADER = "proa-deadline-ms"
 STORES: Mapping[DeclaredUnit, Store] = {"regional": "regional", "home": "regional", "global": "global"}
 """The store in which units of a class commit."""
 
@@ -137,6 +138,9 @@ class Unit:
 
     def token(self) -> str:
         return self._entropy.token()
+
+    def onward(self) -> Mapping[str, str]:
+        return {"traceparent": self.trace, DEADLINE_HEADER: str(int(self.remaining_s() * 1000))}
 
     # `declare.context.UnitOfWork`.
 

@@ -6,8 +6,17 @@ from collections.abc import Mapping
 
 from proa.app import App
 from proa.ports import Clock, Telemetry
-from proa.runtime.admission import Maker, read_body
+from proa.runtime.admission import CrossOrigin, Maker, read_body
 from proa.runtime.stages.deadline import deadlines
+
+
+def cross_origin(app: App) -> CrossOrigin | None:
+    """What answers browsers for other sites' pages, where the app lets any."""
+    if app.front.cors is None:
+        return None
+    from proa.runtime.stages import cors
+
+    return cors.CrossOrigin(app.front.cors)
 
 
 def makers(app: App, clock: Clock, telemetry: Telemetry) -> Mapping[str, Maker]:

@@ -11,8 +11,8 @@ from proa.declare.handlers import Route
 from proa.errors import BadRequest, DeadlineExceeded
 from proa.ports import Clock
 from proa.runtime.admission import Arrival, Maker, Stage
+from proa.runtime.unit import DEADLINE_HEADER
 
-DEADLINE_HEADER = "proa-deadline-ms"
 LONGEST_MS = 9_999_999_999
 
 

@@ -11,9 +11,7 @@ from proa.errors import Blocked
 from proa.ports import Telemetry
 from proa.runtime.admission import Arrival, Maker, Stage
 from proa.runtime.events import RuleMatched
-from proa.runtime.stages.client import clients
-
-NOWHERE = ""
+from proa.runtime.stages.client import clients, countries
 
 
 def walls(app: App, telemetry: Telemetry) -> Mapping[str, Maker]:
@@ -26,12 +24,12 @@ def walls(app: App, telemetry: Telemetry) -> Mapping[str, Maker]:
 
 def _maker(app: App, telemetry: Telemetry, *, body: bool) -> Maker:
     rules = compiled(app.front.rules, body=body)
-    client_of, country_header = clients(app), app.front.country_header
+    client_of, country_of = clients(app), countries(app)
 
     def stage(arrival: Arrival) -> None:
         request = arrival.request
         client = client_of(request)
-        country = request.headers.get(country_header, NOWHERE).upper() if country_header else NOWHERE
+        country = country_of(request)
         for one in rules:
             if one.matches(request, client, country):
                 blocked = one.rule.action == "block"
