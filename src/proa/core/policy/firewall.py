@@ -3,7 +3,7 @@
 A rule matches where all conditions that it names hold; it blocks, or only counts, so that it can be tried on real
 traffic first. Patterns look for what attacks have in common that ordinary text has not; they are a second line behind
 typed validation and bound parameters, and made to leave ordinary traffic alone rather than to find every variant. Each
-is matched against the text after its escapes are taken off, twice, for attackers escape twice.
+is matched against the text after its escapes are taken off too, layer by layer, for attackers escape twice.
 
 Rules that need the body are judged when it is there, all others before it is read.
 """
@@ -24,57 +24,58 @@ from proa.errors import DeclarationError
 Action = Literal["block", "count"]
 Place = Literal["path", "query", "headers", "body"]
 PLACES: tuple[Place, ...] = ("path", "query", "headers", "body")
+LAYERS = 3
 LOOKED_AT = ("user-agent", "referer", "cookie", "x-forwarded-for", "x-api-version", "accept-language")
 """The headers that patterns look at: those that programs behind are known to log or to evaluate."""
 
 SETS: Mapping[str, str] = {
     # A quote or bracket that closes, then a statement's word; comments and functions that only attacks need.
     "sql": r"""
-        ['"`)]\s*(?:\bor\b|\band\b|\|\||&&)\s*(?:not\s+)?['"`(]?\s*[\w.'"]+\s*['"`)]?\s*(?:=|<|>|\blike\b|\bis\b|\bin\b
+        ['"`)]\s*+(?:\bor\b|\band\b|\|\||&&)\s*+(?:not\s++)?['"`(]?\s*+[\w.'"]+\s*+['"`)]?\s*+(?:=|<|>|\blike\b|\bis\b|\bin\b
             |\bbetween\b)
-        |\b\d+\s*(?:\bor\b|\band\b|\|\||&&)\s*\(?\s*(?:\d+\s*(?:=|<|>|\blike\b|\bin\b|\bbetween\b)|select\b)
-        |['"`)]\s*;\s*(?:drop|alter|create|truncate|insert|update|delete|select|exec|declare|shutdown|waitfor)\b
-        |;\s*(?:drop|truncate|alter)\s+(?:table|database|schema|user)\b
-        |\bunion\b(?:\s|/\*.*?\*/|\()+(?:all\s+|distinct\s+)?(?:\s|/\*.*?\*/|\()*\bselect\b
-        |\bselect\b[^;]{0,80}?\bfrom\b\s*(?:information_schema|pg_catalog|pg_user|mysql\.|sys\.|sqlite_master|dual\b)
-        |\b(?:sleep\s*\(\s*\d+(?:\.\d+)?\s*\)|benchmark\s*\(\s*\d+\s*,)
-        |\b(?:pg_sleep|extractvalue|updatexml|load_file|xp_cmdshell|dbms_pipe\.receive_message)\s*\(
-        |\bwaitfor\s+delay\b
-        |\binto\s+(?:out|dump)file\b
-        |['"`]\s*(?:--|\#|/\*)\s*(?:$|[-\s])
-        |['"`)]\s*order\s+by\s+\d+
-        |['"`]\s*(?:\|\||\+)\s*(?:\(|char|chr|concat|version|user)
+        |\b\d+\s*+(?:\bor\b|\band\b|\|\||&&)\s*+\(?\s*+(?:\d+\s*+(?:=|<|>|\blike\b|\bin\b|\bbetween\b)|select\b)
+        |['"`)]\s*+;\s*+(?:drop|alter|create|truncate|insert|update|delete|select|exec|declare|shutdown|waitfor)\b
+        |;\s*+(?:drop|truncate|alter)\s++(?:table|database|schema|user)\b
+        |\bunion\b(?:\s|/\*[^*]*+\*/|\()++(?:(?:all|distinct)\b(?:\s|/\*[^*]*+\*/|\()++)?+select\b
+        |\bselect\b[^;]{0,80}?\bfrom\b\s*+(?:information_schema|pg_catalog|pg_user|mysql\.|sys\.|sqlite_master|dual\b)
+        |\b(?:sleep\s*+\(\s*+\d+(?:\.\d+)?\s*+\)|benchmark\s*+\(\s*+\d+\s*+,)
+        |\b(?:pg_sleep|extractvalue|updatexml|load_file|xp_cmdshell|dbms_pipe\.receive_message)\s*+\(
+        |\bwaitfor\s++delay\b
+        |\binto\s++(?:out|dump)file\b
+        |['"`]\s*+(?:--|\#|/\*)(?:$|[-\s"])
+        |['"`)]\s*+order\s++by\s++\d+
+        |['"`]\s*+(?:\|\||\+)\s*+(?:\(|char|chr|concat|version|user)
     """,
     "script": r"""
-        <\s*/?\s*(?:script|iframe|object|embed|applet|meta|base|form|svg|math|frameset|link|style)\b[^<]*
-            (?:>|\bon\w+\s*=|\bsrc\b|\bhref\b)
+        <\s*+(?:/\s*+)?(?:script|iframe|object|embed|applet|meta|base|form|svg|math|frameset|link|style)\b[^<]*
+            (?:>|\bon\w+\s*+=|\bsrc\b|\bhref\b)
         |<[a-z][^<>]{0,200}?[\s/"']on(?:error|load|click|mouse\w+|focus|blur|key\w+|toggle|animation\w+|begin|start
             |pointer\w+|submit|change|input|wheel|copy|paste|cut|drag\w*|drop|show|resize|scroll|hashchange
-            |beforeprint|pageshow)\s*=
-        |(?:^|[\s"'=(,:])(?:javascript|vbscript)\s*:\s*\S*[(`=\[]
-        |data\s*:\s*text/html
-        |\b(?:document\s*\.\s*(?:cookie|write|domain|location)|window\s*\.\s*(?:location|name)\s*=)
-        |\b(?:eval|alert|prompt|confirm|settimeout|setinterval|string\.fromcharcode)\s*[(`]\s*[\w'"`.(/\\]
-        |\{\{\s*(?:constructor|[\w.]*__|\d+\s*\*\s*\d+)
+            |beforeprint|pageshow)\s*+=
+        |(?:^|[\s"'=(,:])(?:javascript|vbscript)\s*+:\s*+\S{0,200}?[(`=\[]
+        |data\s*+:\s*+text/html
+        |\b(?:document\s*+\.\s*+(?:cookie|write|domain|location)|window\s*+\.\s*+(?:location|name)\s*+=)
+        |\b(?:eval|alert|prompt|confirm|settimeout|setinterval|string\.fromcharcode)\s*+[(`]\s*+[\w'"`.(/\\]
+        |\{\{\s*+(?:constructor|[\w.]*__|\d+\s*+\*\s*+\d+)
     """,
     "traversal": r"""
         (?:^|[\\/=:])\.\.(?:[\\/]|$)
         |\.\.(?:;|%00|\x00)[\\/]
-        |(?:^|[=:/\\])(?:/|\\)*(?:etc/(?:passwd|shadow|hosts|group)|proc/self/|windows[\\/]win\.ini|boot\.ini)
+        |(?:^|[=:/\\])(?:etc/(?:passwd|shadow|hosts|group)|proc/self/|windows[\\/]win\.ini|boot\.ini)
         |\b(?:file|php|phar|zip|expect|gopher|dict|ldap)://
         |(?:^|/)\.(?:git|svn|hg|env|aws|ssh|htaccess|htpasswd)(?:/|$|\b)
         |\x00
     """,
     "command": r"""
-        (?:;|\||&|`|\$\()\s*(?:/(?:usr/)?s?bin/)?
+        (?:;|\||&|`|\$\()\s*+(?:/(?:usr/)?s?bin/)?
             (?:cat|ls|id|whoami|uname|wget|curl|ncat|nc|bash|sh|zsh|python\d?|perl|ruby|php|ping|nslookup|dig|rm|chmod
             |chown|kill|sleep|powershell|cmd(?:\.exe)?|certutil)
-            (?:\s*(?:$|[-;|&`)<>/$])|\s+[-"'/$]|\s+\d+|\s+[\w:/-]*[/.]\w)
+            (?:\s*+(?:$|[-;|&`)<>/$"])|\s++[-"'/$]|\s++\d+|\s++[\w:/-]*[/.]\w)
         |\$\{(?:(?:jndi|env|sys|lower|upper|ctx|java):|::-|\$\{)
-        |\$\(\s*[a-z_/]\w*[^)]*\)
-        |\b(?:cmd(?:\.exe)?\s*/c|powershell(?:\.exe)?\s+-)
-        |\(\)\s*\{\s*:?\s*;\s*\}\s*;
-        |(?:__import__|os\.(?:system|popen)|subprocess\.\w+|runtime\.getruntime)\s*\(
+        |\$\(\s*+[a-z_/][^)]{0,200}\)
+        |\b(?:cmd(?:\.exe)?\s*+/c|powershell(?:\.exe)?\s++-)
+        |\(\)\s*+\{\s*+(?::\s*+)?;\s*+\}\s*+;
+        |(?:__import__|os\.(?:system|popen)|subprocess\.\w+|runtime\.getruntime)\s*+\(
         |__(?:class|mro|subclasses|globals|builtins|proto)__
     """,
     "scanner": r"""
@@ -227,16 +228,23 @@ def _of_size(rule: Rule) -> Iterator[Condition]:
 
 def _of_text(rule: Rule, places: Sequence[Place]) -> Iterator[Condition]:
     if rule.patterns and places:
-        finds = re.compile("|".join(f"(?:{_source(named)})" for named in rule.patterns), re.IGNORECASE).search
+        finds = _expression(rule).search
         yield lambda seen, _client, _country: any(finds(text) for place in places for text in _texts(seen, place))
+
+
+def _expression(rule: Rule) -> re.Pattern[str]:
+    try:
+        return re.compile("|".join(f"(?:{_source(named)})" for named in rule.patterns), re.IGNORECASE)
+    except re.error as error:
+        sets = ", ".join(SETS)
+        raise DeclarationError(
+            f"firewall rule {rule.name}: a pattern is none of {sets}, and no regular expression: {error}"
+        ) from None
 
 
 def _source(named: str) -> str:
     """The expression of a set, its layout taken out, or one of the author's own."""
-    if named not in SETS:
-        re.compile(named)
-        return named
-    return re.sub(r"\s*\n\s*", "", SETS[named])
+    return named if named not in SETS else re.sub(r"\s*\n\s*", "", SETS[named])
 
 
 def _media(seen: Seen) -> tuple[str, str]:
@@ -283,9 +291,9 @@ def _texts(seen: Seen, place: Place) -> Iterator[str]:
 
 
 def _readings(text: str) -> Iterator[str]:
-    """A text as it stands, and with one and two layers of escapes taken off where there are any."""
+    """A text as it stands, and with its layers of escapes taken off, where there are any."""
     yield text
-    for _ in range(2):
+    for _ in range(LAYERS):
         plain = unescape(unquote_plus(_JSON_ESCAPE.sub(_character, text)))
         if plain == text:
             return
