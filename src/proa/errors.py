@@ -236,6 +236,18 @@ class RequestTooSlow(HttpError):
     title = "Request too slow"
 
 
+class UnknownEvent(ProaError):
+    """The function was invoked with an event that is no request.
+
+    Cause: something else than API Gateway or a function URL invokes it, or an event was made up.
+    Fix: invoke it through one of them; their shapes are those that AWS documents, payload 1.0 or 2.0.
+    """
+
+    code = "PROA-A004"
+    status = 400
+    title = "Unknown event"
+
+
 class HandlerFailed(ProaError):
     """The handler raised an exception; nothing was committed.
 

@@ -8,6 +8,7 @@ policy in `core.policy`; a maker here or beside this module drives it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import takewhile
 from typing import Protocol
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from proa.declare.admission import STAGES
 from proa.declare.handlers import Route
 from proa.declare.http import Answer, Request
+from proa.declare.identity import Principal
 from proa.errors import Draining, ProaError
 from proa.ports import Telemetry
 from proa.runtime.answers import problem
@@ -55,6 +57,7 @@ Maker = Callable[[Route], Stage | None]
 """Makes a stage for a route at start; None where the route declares nothing that it would do."""
 
 
+BEFORE_BODY = frozenset(takewhile(lambda name: name != "body", (spec.name for spec in STAGES)))
 GONE = Answer(499, [], b"")
 """What `leaving` is told where nobody waits for an answer any more."""
 
@@ -78,7 +81,12 @@ class Admission:
         self._telemetry = telemetry
         self._serving = serving
         self._cross_origin = cross_origin
-        self._stages = {route.scope: compiled(route, makers) for route in routes}
+        self._stages: dict[str, tuple[Stage, ...]] = {}
+        self._before_body: dict[str, tuple[Stage, ...]] = {}
+        for route in routes:
+            made = compiled(route, makers)
+            self._stages[route.scope] = tuple(made.values())
+            self._before_body[route.scope] = tuple(stage for name, stage in made.items() if name in BEFORE_BODY)
 
     async def answer(self, request: Request, read: Read) -> Answer:
         """The answer to a request; every refusal is an answer too."""
@@ -109,6 +117,19 @@ class Admission:
             _leave(arrival, answer)
         return answer
 
+    async def judge(self, request: Request) -> Principal | None:
+        """Who sends a request, if it would be let in as far as its head tells; for somebody else who guards the door.
+
+        Raises:
+            ProaError: it would be refused, for this reason.
+        """
+        route, path = self._router.find(request.method, request.path)
+        arrival = Arrival(route, path, request, _no_body)
+        for stage in self._before_body[route.scope]:
+            if (waiting := stage(arrival)) is not None:
+                await waiting
+        return request.principal
+
     async def _admitted(self, arrival: Arrival) -> Answer:
         route = arrival.route
         try:
@@ -121,15 +142,19 @@ class Admission:
         return await self._invoke(route, arrival.request, arrival.path)
 
 
+async def _no_body() -> bytes:
+    return b""
+
+
 def _leave(arrival: Arrival, answer: Answer) -> None:
     for leave in reversed(arrival.leaving):
         leave(answer)
 
 
-def compiled(route: Route, makers: Mapping[str, Maker]) -> tuple[Stage, ...]:
-    """The stages of a route, in the declared order."""
-    made = (makers[spec.name](route) for spec in STAGES if spec.name in makers)
-    return tuple(stage for stage in made if stage)
+def compiled(route: Route, makers: Mapping[str, Maker]) -> dict[str, Stage]:
+    """The stages of a route by name, in the declared order."""
+    made = {spec.name: makers[spec.name](route) for spec in STAGES if spec.name in makers}
+    return {name: stage for name, stage in made.items() if stage}
 
 
 async def read_body(arrival: Arrival) -> None:

@@ -14,8 +14,9 @@ import msgspec
 
 from proa.app import App
 from proa.declare.http import Answer, Request
+from proa.declare.identity import Principal
 from proa.errors import BadRequest, NotFound, PayloadTooLarge, RequestTooSlow
-from proa.runtime.admission import Admission
+from proa.runtime.admission import Admission, Read
 from proa.runtime.answers import problem
 from proa.runtime.eager import within
 
@@ -75,6 +76,21 @@ class Gateway:
                 raise
             return None
 
+    # `runtime.lambda_events.Front`.
+
+    async def answer(self, request: Request, read: Read) -> Answer:
+        """The answer to a request that came by another way than ASGI."""
+        return await self._admission.answer(request, read)
+
+    async def judge(self, request: Request) -> Principal | None:
+        """Who sends a request, if it would be let in; see `Admission.judge`."""
+        return await self._admission.judge(request)
+
+    def headers(self, answer: Answer) -> list[tuple[str, str]]:
+        """The headers with which an answer leaves the region."""
+        always = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._unsaid(answer)]
+        return [*answer.headers, ("content-length", str(len(answer.body))), *always]
+
     async def _read(self, headers: Mapping[str, str], receive: Receive) -> bytes:
         try:
             return await within(lambda: self._body_s, self._body(headers, receive))
@@ -88,11 +104,11 @@ class Gateway:
             raise PayloadTooLarge(f"the body has {int(announced):,} bytes; at most {self._max_body_bytes:,} are taken")
         message = await receive()
         body: bytes = message.get("body", b"")
-        while message.get("more_body"):
+        while message.get("more_body") and len(body) <= self._max_body_bytes:
             message = await receive()
             body += message.get("body", b"")
-            if len(body) > self._max_body_bytes:
-                raise PayloadTooLarge(f"the body has more than {self._max_body_bytes:,} bytes")
+        if len(body) > self._max_body_bytes:
+            raise PayloadTooLarge(f"the body has more than {self._max_body_bytes:,} bytes")
         if message["type"] == "http.disconnect":
             raise BadRequest("the client went away before the body was complete")
         return body
