@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from proa.app import App
 from proa.declare.context import Context
 from proa.declare.http import Header, Response
+from proa.declare.identity import Principal, roles, scopes
 from proa.declare.objectives import Objectives
 from proa.declare.tables import SortedTable, Table
 from proa.errors import (
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from proa.core.policy.slots import Concurrency
     from proa.core.policy.throttle import Throttle
     from proa.core.replicate import merge
+    from proa.declare.authentication import ApiKeys, Oidc
     from proa.declare.duplicates import Duplicate
     from proa.declare.levels import bounded, strong
     from proa.declare.queries import Page
@@ -52,6 +54,12 @@ __all__ = [
     "Concurrency",
     "Rule",
     "Throttle",
+    # Who asks
+    "ApiKeys",
+    "Oidc",
+    "Principal",
+    "roles",
+    "scopes",
     # Changes of a row's fields
     "add",
     "append",
@@ -83,6 +91,7 @@ _WHEN_USED = {
     "Concurrency": "proa.core.policy.slots",
     "Rule": "proa.core.policy.firewall",
     "Throttle": "proa.core.policy.throttle",
+    **dict.fromkeys(("ApiKeys", "Oidc"), "proa.declare.authentication"),
     **dict.fromkeys(("bounded", "strong"), "proa.declare.levels"),
     **dict.fromkeys(("add", "append", "assign", "remove"), "proa.declare.updates"),
 }

@@ -20,6 +20,7 @@ from proa.ports import Schema
 
 if TYPE_CHECKING:
     from proa.declare.mount import Asgi
+    from proa.declare.authentication import ApiKeys, Authentication, Oidc
     from proa.declare.residency import Declared
 
 T = TypeVar("T")
@@ -122,6 +123,7 @@ class App(FrontDoor):
         self.routes: list[Route] = []
         self.tables: dict[str, BaseTable[Any]] = {}
         self.checks: dict[str, HealthCheck] = {}
+        self.authentication: Authentication | None = None
         super().__init__()
         self._verify()
 
@@ -234,7 +236,12 @@ class App(FrontDoor):
             if any(other.method == method and other.path == path for other in self.routes):
                 raise DeclarationError(f"{method} {path} is declared twice")
             self._verify_acknowledge(f"{method} {path}", options.get("acknowledge"))
-            self.routes.append(route(method, path, handler, options, self.acknowledge))
+            declared = route(method, path, handler, options, self.acknowledge)
+            if declared.knows_principals and self.authentication is None:
+                raise DeclarationError(
+                    f"{declared.scope} asks for a principal; declare app.authenticate(...) before it"
+                )
+            self.routes.append(declared)
             return handler
 
         return declare
@@ -256,6 +263,22 @@ class App(FrontDoor):
             assert mount
             check = check_of(mount, health)
             self.checks[check.name] = check
+    # Who asks.
+
+    def authenticate(
+        self, *sources: Oidc | ApiKeys, recheck_s: float = 1.0, remembered: int = 10_000
+    ) -> Authentication:
+        """Declare where principals come from. From now on each route lets in whom its `auth` says, else anybody known.
+
+        Verified credentials are remembered, at most about twice `remembered`, and looked at again for a revocation
+        every `recheck_s`.
+        """
+        from proa.declare.authentication import Authentication, Options  # a function that is private never needs it
+
+        if self.authentication is not None:
+            raise DeclarationError(f"{self.name}: authenticate is declared twice")
+        self.authentication = Authentication(sources, Options(recheck_s, remembered), self.table)
+        return self.authentication
 
     # Health.
 

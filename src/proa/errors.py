@@ -423,6 +423,22 @@ class RowTooLarge(ProaError):
     title = "Row too large"
 
 
+# Identity (I).
+
+
+class KeysUnavailable(Unavailable):
+    """No key to verify the token with; nothing was started.
+
+    Cause: the identity provider does not answer, and this region holds no keys of it that are young enough, or none
+    by the id that the token names.
+    Fix: restore the provider or the way to it; `stale_s` of the provider says how long keys at hand serve on.
+    """
+
+    code = "PROA-I001"
+    title = "Identity keys unavailable"
+    not_started = True
+
+
 # Reads and sessions (Q).
 
 

@@ -368,6 +368,15 @@ class Link(Protocol):
     async def call(self, node: str, method: str, payload: Any, *, timeout_s: float = 1.0) -> Any: ...
 
 
+class Outside(Protocol):
+    """Other systems' documents, by address. Nothing is asked for that the app does not declare.
+
+    Raises OSError (TimeoutError included) if nothing came, or something other than a document.
+    """
+
+    async def get(self, url: str, *, timeout_s: float) -> bytes: ...
+
+
 class Edge(Protocol):
     """Where clients enter. `apply` puts an assignment's routing into effect if it is newer than the one in effect."""
 

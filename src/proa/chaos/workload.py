@@ -73,12 +73,16 @@ class Workload(Protocol):
         Raises:
             DeclarationError: the app needs surroundings, and nothing stands in for them.
         """
-        if type(self).surroundings is not Workload.surroundings:
+        if type(self).surroundings is not Workload.surroundings and not self.documents():
             raise DeclarationError(
                 f"{type(self).__module__}: the app has surroundings, which a simulation cannot start; "
                 "override `simulated` with something that stands in for them"
             )
         return nullcontext()
+
+    def documents(self) -> Mapping[str, bytes]:
+        """What other systems answer in a simulation, by address: an identity provider's keys, for example."""
+        return {}
 
     async def setup(self, send: Send) -> None:
         """Prepare through the edge what the requests rely on (accounts, sessions); may keep answers in `self`."""

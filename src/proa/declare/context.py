@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 from proa.core.home import Place
+from proa.core.identity.principal import Principal
 from proa.core.replicate.journal import Write
 from proa.errors import NoUnit
 from proa.ports import Position, Span
@@ -44,6 +45,11 @@ class Context(Protocol):
     @property
     def headers(self) -> Mapping[str, str]:
         """The request's headers, names in lower case."""
+        ...
+
+    @property
+    def principal(self) -> Principal | None:
+        """Who asks; None where the route lets anybody in, or nobody asks."""
         ...
 
     def now(self) -> float:

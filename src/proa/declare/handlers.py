@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import msgspec
 
-from proa.declare.binding import Getter, bind
+from proa.declare.binding import Getter, bind, perhaps_principal, principal
 from proa.declare.classify import READS, tables_called, written_tables
 from proa.declare.context import Context
 from proa.declare.http import Request
+from proa.declare.identity import ANYBODY_KNOWN, Auth
 from proa.declare.objectives import Objectives
 from proa.declare.tables import BaseTable
 from proa.errors import DeclarationError, ProaError
@@ -56,6 +57,7 @@ class Route(msgspec.Struct):
     priority: Priority = "normal"
     errors: tuple[type[ProaError], ...] = ()
     mount: Mount | None = None
+    auth: Auth = ANYBODY_KNOWN
     _class: UnitClass | None = None
     _needs_role: bool | None = None
     _acknowledge: Acknowledge | None = None
@@ -102,6 +104,12 @@ class Route(msgspec.Struct):
             return False
         return self.unit == "global" or not any(table.home for table in self.writes())
 
+    @property
+    def knows_principals(self) -> bool:
+        """Whether it would have something to say of who asks: a demand of its own, or a parameter."""
+        asked = any(getter in (principal, perhaps_principal) for getter in self.getters.values())
+        return asked or self.auth not in (None, ANYBODY_KNOWN)
+
     def writes(self) -> set[BaseTable[Any]]:
         """The tables that the handler's code writes."""
         return written_tables(self.handler)
@@ -137,6 +145,8 @@ class ReadOptions(TypedDict, total=False):
 
     `throttle` limits its rate, besides what the app declares; `concurrency` gives it slots of its own; `priority` says
     who goes first where slots are short. `errors` are documented besides those that its code names.
+    `auth` says whom it lets in, where the app declares `authenticate`: whoever is known unless given,
+    `scopes("orders:read")` or `roles("admin")`, `"optional"` where credentials need not be sent, None for anybody.
     """
 
     timeout_s: float
@@ -145,6 +155,7 @@ class ReadOptions(TypedDict, total=False):
     concurrency: Concurrency | None
     priority: Priority
     errors: Sequence[type[ProaError]]
+    auth: Auth
 
 
 class RouteOptions(ReadOptions, total=False):
@@ -197,6 +208,7 @@ def route(
         concurrency=options.get("concurrency"),
         priority=_priority(f"{method} {path}", options.get("priority", "normal")),
         errors=tuple(options.get("errors", ())),
+        auth=options.get("auth", ANYBODY_KNOWN),
     )
 
 

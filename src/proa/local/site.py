@@ -11,6 +11,7 @@ from pathlib import Path
 from proa.app import App
 from proa.control.probe import HttpProbe
 from proa.local.http import http_server
+from proa.local.outside import HttpOutside
 from proa.local.plane import ends, rules_of
 from proa.ports import Method
 from proa.runtime.config import ClusterConfig
@@ -26,6 +27,7 @@ class TcpSite:
         self.name, self.app, self.rules = name, app, rules_of(app, config)
         self.clock, self.entropy, self.hub = own.clock, own.entropy, own.hub
         self.link = TcpLink(name, config.secret, lambda target: config.link_address(name, target), own.entropy)
+        self.outside = HttpOutside()
         self.data_dir = Path(config.nodes[name].data_dir)
         self._config = config
 

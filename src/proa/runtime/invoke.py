@@ -388,6 +388,7 @@ class Invoker:
             self.levels,
             call.session,
             again=call.attempts > 1,
+            principal=call.request.principal,
         )
         return Unit(self._region, call.route, self._stores, self._clock, self._entropy, frame)
 

@@ -7,7 +7,7 @@ plane drives it through `ports.RegionControl`; which process it runs in is someb
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,8 +27,8 @@ from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
 from proa.errors import CutBelowFloor, StoreFull
 from proa.observe.hub import Hub
 from proa.observe.metrics import Registry
-from proa.ports import Clock, Entropy, GlobalStore, HealthReport, Link, Method
-from proa.runtime.admission import Admission
+from proa.ports import Clock, Entropy, GlobalStore, HealthReport, Link, Method, Outside
+from proa.runtime.admission import Admission, Maker
 from proa.runtime.authority import Authority
 from proa.runtime.compactor import Compactor, Keep
 from proa.runtime.events import ClockJudged, CommitsParked, DuplicateFound, MergeRaised, SuffixCompacted
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from proa.declare.mount import Lifespan
     from proa.runtime.confirm import Confirmations
     from proa.runtime.duplicates import DuplicateHandlers
+    from proa.runtime.identity.authenticator import Authenticator
     from proa.runtime.passage import Passage
     from proa.runtime.streams import Streams
 
@@ -64,6 +65,13 @@ SET_ASIDE_RETRY_S = 0.1
 STORE_FILE = "region.db"
 
 
+class Nowhere:
+    """`ports.Outside` of a region that reaches no other system."""
+
+    async def get(self, url: str, *, timeout_s: float) -> bytes:  # noqa: ARG002 - the port's
+        raise OSError(f"nothing outside can be reached from here, {url} neither")
+
+
 class Ports(msgspec.Struct, frozen=True):
     """The ends of the world that one region is given."""
 
@@ -73,6 +81,7 @@ class Ports(msgspec.Struct, frozen=True):
     global_store: GlobalStore
     hub: Hub
     run_blocking: RunBlocking
+    outside: Outside = Nowhere()
 
 
 class Region:
@@ -120,6 +129,7 @@ class Region:
         self.monitor = HealthMonitor(app.checks.values(), self._check_unit, self._facts, ports.clock, ports.hub)
         self.metrics = Registry({"region": name})
         self.router = Router(app.routes)
+        self.authenticator = self._authenticator()
         self.gateway = self._front_door()
         self.replicator.on_fork = self._begin_new_life
         self.replicator.joiner.on_merge = self._step_back
@@ -178,7 +188,7 @@ class Region:
             self.router,
             self.app.routes,
             self.invoker.invoke,
-            makers(self.app, self._ports.clock, self._ports.hub),
+            self._makers(),
             self._ports.hub,
             serving=lambda: self.serving and not self.spoilt,
             cross_origin=cross_origin(self.app),
@@ -193,6 +203,25 @@ class Region:
         from proa.declare.mount import Lifespan
 
         return [Lifespan(mount) for mount in mounts.values()]
+
+    def _makers(self) -> Mapping[str, Maker]:
+        """What makes the stages of admission, by their names."""
+        stages = makers(self.app, self._ports.clock, self._ports.hub)
+        if self.authenticator is None:
+            return stages
+        from proa.runtime.identity.stage import maker
+
+        return {**stages, "authenticate": maker(self.authenticator, self.app.name, self._ports.hub)}
+
+    def _authenticator(self) -> Authenticator | None:
+        if self.app.authentication is None:
+            return None
+        from proa.runtime.identity.authenticator import Authenticator  # it brings the cryptography
+        from proa.runtime.identity.events import measured
+
+        ports = self._ports
+        ports.hub.subscribe(measured(self.metrics))
+        return Authenticator(self.app.name, self.app.authentication, self.store, ports.outside, ports.clock, ports.hub)
 
     def _duplicate_handlers(self) -> DuplicateHandlers | None:
         routes = {route.scope: route for route in self.app.routes if route.on_duplicate}
@@ -238,6 +267,8 @@ class Region:
             self._compacting = loop.create_task(self.compactor.run())
         self._coming_up = loop.create_task(self._come_up())
         self.repairer.start()
+        if self.authenticator:
+            self.authenticator.start()
         await asyncio.wait([self._coming_up], timeout=START_WAIT_S)
 
     async def _come_up(self) -> None:
@@ -276,6 +307,8 @@ class Region:
             self.streams.stop()
         for lifespan in self._lifespans:
             await lifespan.stop()
+        if self.authenticator:
+            self.authenticator.stop()
         await self.store.close()
 
     def methods(self) -> dict[str, Method]:
@@ -426,6 +459,8 @@ class Region:
             facts["store"] = spoilt
         if self.authority.clock_off:
             facts["clock"] = "out of bound"
+        if self.authenticator and (issuers := self.authenticator.failing()):
+            facts["identity"] = f"no keys to verify tokens of {issuers}"
         return facts
 
     def _check_unit(self) -> Unit:

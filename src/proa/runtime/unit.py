@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from proa.core.dedupe import Outcome
 from proa.core.home import Place
+from proa.core.identity.principal import Principal
 from proa.core.replicate.journal import Key, Row, Write
 from proa.core.replicate.resolve import dots_of
 from proa.core.residency import table_of
@@ -59,6 +60,7 @@ class Frame(msgspec.Struct, frozen=True):
     levels: Levels | None = None
     session: Session | None = None
     again: bool = False
+    principal: Principal | None = None
 
 
 class Unit:
@@ -86,6 +88,7 @@ class Unit:
         "headers",
         "idempotency_key",
         "places",
+        "principal",
         "region",
         "route",
         "session",
@@ -113,6 +116,7 @@ class Unit:
         self.trace = frame.trace
         self.idempotency_key = frame.key
         self.headers = frame.headers
+        self.principal = frame.principal
         self._deadline = frame.deadline
         self._levels = frame.levels
         self.session = frame.session

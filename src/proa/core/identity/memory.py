@@ -12,11 +12,11 @@ from proa.core.identity.principal import Principal
 
 
 class Verified(msgspec.Struct):
-    """A principal, until when (wall clock) its credential is good, and when (monotonic) it was last checked."""
+    """A principal, until when (wall clock) its credential is good, and until when (monotonic) nobody looks again."""
 
     principal: Principal
     until: float
-    checked_at: float
+    fresh_until: float = float("-inf")
 
 
 class Memory:

@@ -51,6 +51,10 @@ class Requirement(msgspec.Struct, frozen=True):
         """Both demands together."""
         return Requirement(self.scopes | other.scopes, (*self.roles, *other.roles))
 
+    def __str__(self) -> str:
+        groups = [sorted(self.scopes), *([f"{'|'.join(sorted(group))}"] for group in self.roles)]
+        return " & ".join(name for group in groups for name in group) or "anybody known"
+
     def lacks(self, principal: Principal) -> str:
         """What the principal lacks, in words; empty where it may pass."""
         if missing := sorted(self.scopes - principal.scopes):
@@ -62,24 +66,3 @@ class Requirement(msgspec.Struct, frozen=True):
 
 
 ANYBODY_KNOWN = Requirement()
-
-
-def scopes(*names: str) -> Requirement:
-    """Demand every one of these scopes: `auth=scopes("orders:write")`."""
-    return Requirement(frozenset(_named("scopes", names)))
-
-
-def roles(*names: str) -> Requirement:
-    """Demand at least one of these roles: `auth=roles("admin", "support")`."""
-    return Requirement(roles=(frozenset(_named("roles", names)),))
-
-
-def _named(what: str, names: tuple[str, ...]) -> tuple[str, ...]:
-    if not names or not all(map(_is_name, names)):
-        raise ValueError(f"{what}(...) takes names without blanks, quotes and backslashes, got {names!r}")
-    return names
-
-
-def _is_name(name: str) -> bool:
-    """Whether it can stand in a `WWW-Authenticate` header (RFC 6750)."""
-    return bool(name) and name.isascii() and name.isprintable() and not set(' "\\') & set(name)

@@ -19,14 +19,17 @@ Kind = Literal["credential", "subject", "issuer"]
 
 
 class Revocation(msgspec.Struct, frozen=True):
-    """Whatever `target` means and was issued up to `before` is refused. Times are in seconds since 1970."""
+    """Whatever `target` means and was issued up to `before` is refused. Times are in seconds since 1970.
+
+    The row goes at `expires_at`; never (None) where what it means may be of any age.
+    """
 
     target: str
     before: float
     at: float
     by: str
     reason: str
-    expires_at: float
+    expires_at: float | None
 
 
 def target(kind: Kind, issuer: str, name: str = "") -> str:

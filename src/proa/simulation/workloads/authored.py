@@ -72,6 +72,9 @@ class Authored(Workload):
     def surroundings(self) -> AbstractContextManager[None]:
         return self._authors.simulated()
 
+    def documents(self) -> Mapping[str, bytes]:
+        return self._authors.documents()
+
     async def setup(self, client: Client) -> None:
         async def send(request: Request) -> bytes:
             call = Call("set-up", request.method, request.path, None, request, EDGE, _body)
