@@ -51,6 +51,22 @@ class _End:
         return reply
 
 
+class Documents:
+    """`ports.Outside` out of a table. Counts what was asked for; `away` answers nothing."""
+
+    def __init__(self, documents=None):
+        self.documents = documents or {}
+        self.away = False
+        self.asked = []
+
+    async def get(self, url, *, timeout_s):  # noqa: ARG002 - the port's
+        self.asked.append(url)
+        await asyncio.sleep(0)
+        if self.away or url not in self.documents:
+            raise OSError(f"{url} does not answer")
+        return self.documents[url]
+
+
 class System:
     """Some regions of an app and their global store."""
 
@@ -62,6 +78,7 @@ class System:
         self.pool = ThreadPoolExecutor(1)
         self.regions = {}
         self.events = []
+        self.outside = Documents()
 
     async def run_blocking(self, work):
         await asyncio.get_running_loop().run_in_executor(self.pool, work)
@@ -77,7 +94,9 @@ class System:
         hub = Hub()
         hub.subscribe(self.events.append)
         link = self.links.end(name)
-        ports = Ports(self.clock, SeededEntropy(name), link, GlobalClient(link, self.clock), hub, self.run_blocking)
+        ports = Ports(
+            self.clock, SeededEntropy(name), link, GlobalClient(link, self.clock), hub, self.run_blocking, self.outside
+        )
         region = Region(self.app, name, self.folder / name, ports)
         if region.store.identity is None:
             await region.store.assume(Identity(incarnation, "nonce"))

@@ -11,7 +11,7 @@ from proa.declare.identity import Principal
 
 
 class Request(msgspec.Struct):
-    """One request. `headers` are lower-case; of repeated headers the last counts.
+    """One request. `headers` are lower-case; repeated ones are joined by commas (RFC 9110 5.3).
 
     `peer` is the address that sent it here, empty where it is not known. Stages of admission fill in the rest:
     `principal` is who asks, `deadline` (on the region's monotonic clock) when the caller stops waiting. It is

@@ -7,7 +7,7 @@ Everything else is let in, or not, by `runtime.admission`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import msgspec
@@ -147,9 +147,20 @@ def _encoded(header: tuple[str, str]) -> tuple[bytes, bytes]:
 def _request(scope: Scope) -> Request:
     """The head of a request; its body is read when admission wants it."""
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    if len(headers) != len(scope["headers"]):
+        headers = _combined(scope["headers"])
     client = scope.get("client")
     peer = client[0] if client else ""
     return Request(scope["method"], scope["path"], scope["query_string"].decode("latin-1"), headers, b"", peer)
+
+
+def _combined(pairs: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Repeated headers as one (RFC 9110 5.3): nobody can hide a second key or credential behind the first."""
+    found: dict[str, str] = {}
+    for raw, value in pairs:
+        name, between = raw.decode("latin-1"), "; " if raw == b"cookie" else ", "
+        found[name] = f"{found[name]}{between}{value.decode('latin-1')}" if name in found else value.decode("latin-1")
+    return found
 
 
 def json_page(value: Any, status: int = 200, kind: str = "application/json") -> Answer:

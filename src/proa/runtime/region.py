@@ -216,7 +216,7 @@ class Region:
     def _authenticator(self) -> Authenticator | None:
         if self.app.authentication is None:
             return None
-        from proa.runtime.identity.authenticator import Authenticator  # it brings the cryptography
+        from proa.runtime.identity.authenticator import Authenticator  # an app that lets anybody in never needs it
         from proa.runtime.identity.events import measured
 
         ports = self._ports

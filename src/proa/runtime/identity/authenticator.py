@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from proa.core.identity import apikey
 from proa.core.identity.memory import Memory, Verified
@@ -18,13 +18,15 @@ from proa.core.identity.refusal import Refusal
 from proa.core.identity.revocation import revoked, targets
 from proa.core.identity.token import issuer_of, judge, parse
 from proa.core.replicate.journal import Row
-from proa.declare.authentication import Authentication
+from proa.declare.authentication import Authentication, Oidc
 from proa.declare.http import Request
 from proa.declare.tables import BaseTable
-from proa.errors import ProaError, Unauthorized
+from proa.errors import DeclarationError, ProaError, Unauthorized
 from proa.ports import Clock, Outside, RegionStore, Telemetry
 from proa.runtime.identity.events import CredentialsRefused, CredentialsVerified
-from proa.runtime.identity.keys import KeySource
+
+if TYPE_CHECKING:
+    from proa.runtime.identity.keys import KeySource
 
 BEARER = "bearer "
 
@@ -48,9 +50,8 @@ class Authenticator:
         self._telemetry = telemetry
         self._memory = Memory(declared.options.remembered)
         self._recheck_s = declared.options.recheck_s
-        self.sources = {
-            issuer: KeySource(provider, outside, clock, telemetry) for issuer, provider in declared.providers.items()
-        }
+        ends = (outside, clock, telemetry)
+        self.sources = {issuer: _source(provider, ends) for issuer, provider in declared.providers.items()}
         self._expected = {issuer: provider.expected for issuer, provider in declared.providers.items()}
         self._running: list[asyncio.Task[None]] = []
 
@@ -130,6 +131,8 @@ class Authenticator:
 
     async def _verify(self, text: str) -> Verified:
         bare = text[len(BEARER) :].strip() if text[: len(BEARER)].lower() == BEARER else text
+        if "," in bare:
+            raise Refusal("several")
         if bare.startswith(apikey.PREFIX):
             if not self._declared.header:
                 raise Refusal("api_key")
@@ -188,3 +191,11 @@ class Authenticator:
         if refusal.reason == "missing":
             return realm
         return f'{realm}, error="invalid_token", error_description="{refusal.sentence}"'
+
+
+def _source(provider: Oidc, ends: tuple[Outside, Clock, Telemetry]) -> KeySource:
+    try:
+        from proa.runtime.identity.keys import KeySource  # it brings the cryptography
+    except ModuleNotFoundError as error:
+        raise DeclarationError(f"an identity provider needs the extra `proa[auth]`: {error}") from error
+    return KeySource(provider, *ends)
