@@ -36,8 +36,9 @@ def key_of(name, algorithm):
 class Issuer:
     """Signs with one key by the id `name`; others of its keys may be published beside it."""
 
-    def __init__(self, now, name="k1", algorithm="ES256", issuer=ISSUER):
+    def __init__(self, now, name="k1", algorithm="ES256", issuer=ISSUER, lifetime_s=300):
         self.now = now
+        self.lifetime_s = lifetime_s
         self.name = name
         self.algorithm = algorithm
         self.issuer = issuer
@@ -60,7 +61,7 @@ class Issuer:
             "scope": "orders:read orders:write",
             "roles": ["admin"],
             "iat": int(self.now()),
-            "exp": int(self.now()) + 300,
+            "exp": int(self.now()) + self.lifetime_s,
             "jti": "t-1",
         }
         return {name: value for name, value in (claims | changes).items() if value is not None}

@@ -43,9 +43,8 @@ class PublicKey(msgspec.Struct, frozen=True):
         if token.algorithm not in self.algorithms:
             return False
         signed, _, signature = token.text.rpartition(".")
-        octets = urlsafe_b64decode(signature + "=" * (-len(signature) % 4))
         try:
-            return JWSRegistry.algorithms[token.algorithm].verify(signed.encode(), octets, self.key)
+            return JWSRegistry.algorithms[token.algorithm].verify(signed.encode(), _octets(signature), self.key)
         except (JoseError, ValueError):
             return False
 
@@ -76,6 +75,8 @@ def _usable(one: dict[str, Any]) -> PublicKey | None:
     ):
         return None
     try:
+        if "n" in one and not RSA_BITS_MIN <= 8 * len(_octets(str(one["n"]))) <= RSA_BITS_MAX:
+            return None
         key = kind.import_key({name: one[name] for name in ("kty", "n", "e", "crv", "x", "y") if name in one})
         algorithms = _algorithms(key)
     except (JoseError, ValueError, TypeError):
@@ -86,8 +87,9 @@ def _usable(one: dict[str, Any]) -> PublicKey | None:
 
 
 def _algorithms(key: Key) -> tuple[str, ...]:
-    """What a key can verify, by its kind and size."""
-    if isinstance(key, RSAKey):
-        bits = key.public_key.key_size
-        return RSA_ALGORITHMS if RSA_BITS_MIN <= bits <= RSA_BITS_MAX else ()
-    return BY_CURVE.get(key.curve_name, ())
+    """What a key can verify, by its kind and curve."""
+    return RSA_ALGORITHMS if isinstance(key, RSAKey) else BY_CURVE.get(key.curve_name, ())
+
+
+def _octets(text: str) -> bytes:
+    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
