@@ -70,7 +70,7 @@ class Documents:
 class System:
     """Some regions of an app and their global store."""
 
-    def __init__(self, app, folder):
+    def __init__(self, app, folder, documents=None):
         self.app = app
         self.folder = folder
         self.clock = SystemClock()
@@ -78,7 +78,7 @@ class System:
         self.pool = ThreadPoolExecutor(1)
         self.regions = {}
         self.events = []
-        self.outside = Documents()
+        self.outside = Documents(documents)
 
     async def run_blocking(self, work):
         await asyncio.get_running_loop().run_in_executor(self.pool, work)
@@ -139,8 +139,8 @@ class System:
 
 
 @asynccontextmanager
-async def system(app, folder):
-    running = System(app, folder)
+async def system(app, folder, documents=None):
+    running = System(app, folder, documents)
     await running.open()
     try:
         yield running

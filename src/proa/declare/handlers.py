@@ -12,7 +12,7 @@ from proa.declare.binding import Getter, bind, perhaps_principal, principal
 from proa.declare.classify import READS, tables_called, written_tables
 from proa.declare.context import Context
 from proa.declare.http import Request
-from proa.declare.identity import ANYBODY_KNOWN, Auth
+from proa.declare.identity import ANYBODY_KNOWN, Auth, Requirement
 from proa.declare.objectives import Objectives
 from proa.declare.tables import BaseTable
 from proa.errors import DeclarationError, ProaError
@@ -189,12 +189,19 @@ def route(
     timeout_s = options.get("timeout_s", TIMEOUT_S)
     if timeout_s <= 0:
         raise DeclarationError(f"{method} {path}: timeout_s must be positive, got {timeout_s:g}")
+    getters = bind(handler, method, path) if getters is None else getters
+    auth = options.get("auth", ANYBODY_KNOWN)
+    if not isinstance(auth, Requirement) and principal in getters.values():
+        raise DeclarationError(
+            f"{method} {path}: auth={auth!r} lets in whom nobody knows, but a parameter needs a Principal; "
+            "annotate it `Principal | None`"
+        )
     return Route(
         method=method,
         path=path,
         scope=f"{method} {path}",
         handler=handler,
-        getters=bind(handler, method, path) if getters is None else getters,
+        getters=getters,
         idempotent=options.get("idempotent", False),
         timeout_s=timeout_s,
         status=options.get("status", 200),
@@ -208,7 +215,7 @@ def route(
         concurrency=options.get("concurrency"),
         priority=_priority(f"{method} {path}", options.get("priority", "normal")),
         errors=tuple(options.get("errors", ())),
-        auth=options.get("auth", ANYBODY_KNOWN),
+        auth=auth,
     )
 
 

@@ -51,7 +51,7 @@ def test_names_that_no_header_can_carry_are_refused(names):
 
 
 def test_a_demand_reads_the_same_in_every_process():
-    assert str(scopes("b", "a") & roles("y", "x")) == "a & b & x|y"
+    assert str(scopes("b", "a") & roles("y", "x")) == "scope a b & role x|y"
 
 
 def test_an_owner_is_the_same_for_all_credentials_of_one_subject_and_no_other():

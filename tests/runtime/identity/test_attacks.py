@@ -202,8 +202,7 @@ def published():
 
 @asynccontextmanager
 async def open_shop(folder):
-    async with system(shop(), folder) as running:
-        running.outside.documents[JWKS] = published()
+    async with system(shop(), folder, {JWKS: published()}) as running:
         yield running["eu"], running
 
 
@@ -288,8 +287,7 @@ def test_a_handler_that_raises_leaves_no_credentials_in_the_log(tmp_path, lines)
         async def broken(who: Principal) -> str:
             raise RuntimeError(f"nothing works for {who.subject}")
 
-        async with system(app, tmp_path) as running:
-            running.outside.documents[JWKS] = published()
+        async with system(app, tmp_path, {JWKS: published()}) as running:
             running["eu"]._ports.hub.subscribe(logs.subscriber)
             token = RSA.token()
             reply = await ask(running["eu"].gateway, "GET", "/broken", headers=[("Authorization", f"Bearer {token}")])

@@ -52,8 +52,9 @@ class Requirement(msgspec.Struct, frozen=True):
         return Requirement(self.scopes | other.scopes, (*self.roles, *other.roles))
 
     def __str__(self) -> str:
-        groups = [sorted(self.scopes), *([f"{'|'.join(sorted(group))}"] for group in self.roles)]
-        return " & ".join(name for group in groups for name in group) or "anybody known"
+        demands = [f"scope {' '.join(sorted(self.scopes))}"] if self.scopes else []
+        demands += [f"role {'|'.join(sorted(group))}" for group in self.roles]
+        return " & ".join(demands) or "anybody known"
 
     def lacks(self, principal: Principal) -> str:
         """What the principal lacks, in words; empty where it may pass."""
