@@ -19,8 +19,8 @@ from proa.errors import AppNotFound, DeclarationError
 from proa.ports import Schema
 
 if TYPE_CHECKING:
-    from proa.declare.mount import Asgi
     from proa.declare.authentication import ApiKeys, Authentication, Oidc
+    from proa.declare.mount import Asgi
     from proa.declare.residency import Declared
 
 T = TypeVar("T")
@@ -153,6 +153,10 @@ class App(FrontDoor):
         if acknowledge == "peer" and len(self.regions) == 1:
             raise DeclarationError(f"{where}: acknowledge `peer` needs a second region; {self.name} has one")
 
+    def _verify_auth(self, declared: Route) -> None:
+        if declared.knows_principals and self.authentication is None:
+            raise DeclarationError(f"{declared.scope} asks for a principal; declare app.authenticate(...) before it")
+
     # Tables.
 
     @overload
@@ -237,10 +241,7 @@ class App(FrontDoor):
                 raise DeclarationError(f"{method} {path} is declared twice")
             self._verify_acknowledge(f"{method} {path}", options.get("acknowledge"))
             declared = route(method, path, handler, options, self.acknowledge)
-            if declared.knows_principals and self.authentication is None:
-                raise DeclarationError(
-                    f"{declared.scope} asks for a principal; declare app.authenticate(...) before it"
-                )
+            self._verify_auth(declared)
             self.routes.append(declared)
             return handler
 
@@ -255,6 +256,7 @@ class App(FrontDoor):
         routes = mounted(prefix, app, options)
         if any(route.mount and route.mount.prefix == prefix for route in self.routes):
             raise DeclarationError(f"mount {prefix} is declared twice")
+        self._verify_auth(routes[0])
         self.routes += routes
         if health is not None:
             from proa.declare.mount import check_of
@@ -263,6 +265,7 @@ class App(FrontDoor):
             assert mount
             check = check_of(mount, health)
             self.checks[check.name] = check
+
     # Who asks.
 
     def authenticate(
