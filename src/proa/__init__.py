@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from proa.app import App
+from proa.core.dedupe import Idempotency
 from proa.declare.context import Context
 from proa.declare.http import Header, Response
 from proa.declare.identity import Principal, roles, scopes
@@ -54,6 +55,8 @@ __all__ = [
     "Concurrency",
     "Rule",
     "Throttle",
+    # Keys of requests
+    "Idempotency",
     # Who asks
     "ApiKeys",
     "Oidc",

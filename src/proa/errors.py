@@ -162,6 +162,19 @@ class ConditionFailed(HttpError):
     title = "Condition not met"
 
 
+class KeyInUse(HttpError):
+    """A request under this Idempotency-Key is still running.
+
+    Cause: the request was repeated before the first one had its answer; it waited for that until its own deadline, or
+    the route lets nobody wait.
+    Fix: try again after `Retry-After`, with the same key: it is answered by what the first request comes to.
+    """
+
+    code = "PROA-H411"
+    status = 409
+    title = "Idempotency-Key in use"
+
+
 class PayloadTooLarge(HttpError):
     """The request body is larger than the app allows.
 

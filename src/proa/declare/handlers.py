@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import msgspec
 
+from proa.core.dedupe import Idempotency
 from proa.declare.binding import Getter, bind, perhaps_principal, principal
 from proa.declare.classify import READS, tables_called, written_tables
 from proa.declare.context import Context
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
     from proa.declare.mount import Asgi, Mount
 
 Idempotent = bool | Literal["optional"]
+"""Whether a route needs a key, heeds one, or knows none."""
 UnitClass = Literal["read", "regional", "home", "global"]
 DeclaredUnit = Literal["regional", "home", "global"]
 Acknowledge = Literal["region", "peer"]
 """Whose disk must have a commit before it is answered: its region's, or another region's besides."""
 READ_METHODS = ("GET", "HEAD")
 TIMEOUT_S = 5.0
+DEFAULT_KEYS = Idempotency()
 
 
 class Route(msgspec.Struct):
@@ -58,6 +61,7 @@ class Route(msgspec.Struct):
     errors: tuple[type[ProaError], ...] = ()
     mount: Mount | None = None
     auth: Auth = ANYBODY_KNOWN
+    keys: Idempotency = DEFAULT_KEYS
     _class: UnitClass | None = None
     _needs_role: bool | None = None
     _acknowledge: Acknowledge | None = None
@@ -161,14 +165,15 @@ class ReadOptions(TypedDict, total=False):
 class RouteOptions(ReadOptions, total=False):
     """Options of a writing route.
 
-    `idempotent=True` requires an Idempotency-Key, `"optional"` heeds one if it is sent. `status` is that of a plain
+    `idempotent=True` requires an Idempotency-Key, `"optional"` heeds one if it is sent; an `Idempotency` says what is
+    made of it besides. `status` is that of a plain
     result (200). `unit` overrules the class that Proa infers from the handler's code. `on_duplicate` is called where
     two regions finished one key each for itself: `async def undo(duplicate: Duplicate, ctx: Context)`.
     `acknowledge="peer"` answers a regional unit only when another region has its commit durable too (the app's own
     `acknowledge` unless given).
     """
 
-    idempotent: Idempotent
+    idempotent: Idempotent | Idempotency
     status: int
     unit: DeclaredUnit | None
     on_duplicate: OnDuplicate | None
@@ -196,13 +201,14 @@ def route(
             f"{method} {path}: auth={auth!r} lets in whom nobody knows, but a parameter needs a Principal; "
             "annotate it `Principal | None`"
         )
+    asked = options.get("idempotent", False)
     return Route(
         method=method,
         path=path,
         scope=f"{method} {path}",
         handler=handler,
         getters=getters,
-        idempotent=options.get("idempotent", False),
+        idempotent=_idempotent(asked),
         timeout_s=timeout_s,
         status=options.get("status", 200),
         objectives=options.get("objectives"),
@@ -216,6 +222,7 @@ def route(
         priority=_priority(f"{method} {path}", options.get("priority", "normal")),
         errors=tuple(options.get("errors", ())),
         auth=auth,
+        keys=asked if isinstance(asked, Idempotency) else DEFAULT_KEYS,
     )
 
 
@@ -244,6 +251,12 @@ def _priority(scope: str, priority: Priority) -> Priority:
     if priority not in ("high", "normal", "low"):
         raise DeclarationError(f"{scope}: priority is high, normal or low, not {priority!r}")
     return priority
+
+
+def _idempotent(asked: Idempotent | Idempotency) -> Idempotent:
+    if isinstance(asked, Idempotency):
+        return True if asked.required else "optional"
+    return asked
 
 
 def _on_duplicate(scope: str, options: ReadOptions | RouteOptions) -> Callable[..., Any] | None:
