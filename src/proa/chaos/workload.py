@@ -95,6 +95,17 @@ class Workload(Protocol):
         """The GET that must find, in every survivor, what this acknowledged request wrote; None for a read."""
         return None
 
+    def examine(self, request: Request, answer: bytes) -> str | None:  # noqa: ARG002 - an override reads them
+        """What is wrong with the answer to an acknowledged request, in words; "" where nothing is, None: not examined.
+
+        Each answer is examined as it comes, so this tells what clients were told at every moment of a drill.
+        """
+        return None
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """The headers with which a drill reads back, credentials for example."""
+        return ()
+
     def check(self, rows: Rows) -> Sequence[str]:  # noqa: ARG002 - an override reads them
         """What contradicts the app's own invariants, one sentence each, in one store's rows of `counted` and `kept`."""
         return ()

@@ -60,6 +60,7 @@ class Authored(Workload):
         self._router = Router(app.routes)
         self._number = 0
         self._writes: list[Write] = []
+        self._wrong: list[Violation] = []
         self._effective: set[str] = set()
         """The keys of which every region sees a row."""
         self._absent: dict[int, list[str]] = {}
@@ -86,6 +87,8 @@ class Authored(Workload):
         number, self._number = self._number, self._number + 1
         request = self._authors.request(number, rng)
         done = await client.ask(Call(NAME, request.method, request.path, number, request, read=_body))
+        if done.outcome == "ok" and (wrong := self._authors.examine(request, done.result)):
+            self._wrong.append(Violation("author", wrong, (done.number,)))
         if done.outcome == "ok" and (read := self._authors.read_back(request, done.result)):
             route, _ = self._router.find(request.method, request.path.partition("?")[0])
             self._writes.append(Write(done, read, "strong" if route.unit == "global" else "any"))
@@ -113,7 +116,7 @@ class Authored(Workload):
             for region, sight in sights.items()
             for sentence in self._authors.check(sight)
         ]
-        return [*self._lost(final), *self._doubled(sights, final), *broken]
+        return [*self._lost(final), *self._doubled(sights, final), *broken, *self._wrong]
 
     def collisions(self, history: Sequence[Operation]) -> int:
         """Attempts that repeated a key."""
