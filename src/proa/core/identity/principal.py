@@ -58,8 +58,8 @@ class Requirement(msgspec.Struct, frozen=True):
 
     def lacks(self, principal: Principal) -> str:
         """What the principal lacks, in words; empty where it may pass."""
-        if missing := sorted(self.scopes - principal.scopes):
-            return f"scope {' '.join(missing)}"
+        if not self.scopes <= principal.scopes:
+            return f"scope {' '.join(sorted(self.scopes - principal.scopes))}"
         for group in self.roles:
             if not group & principal.roles:
                 return f"role {' or '.join(sorted(group))}"

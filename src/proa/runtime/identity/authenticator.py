@@ -50,6 +50,7 @@ class Authenticator:
         self._telemetry = telemetry
         self._memory = Memory(declared.options.remembered)
         self._recheck_s = declared.options.recheck_s
+        self._header = declared.header  # where there is none, the name of no header
         ends = (outside, clock, telemetry)
         self.sources = {issuer: _source(provider, ends) for issuer, provider in declared.providers.items()}
         self._expected = {issuer: provider.expected for issuer, provider in declared.providers.items()}
@@ -85,10 +86,7 @@ class Authenticator:
 
     def principal(self, request: Request) -> Principal | Awaitable[Principal]:
         """The same; at once where it is remembered."""
-        try:
-            text = self._credential(request.headers)
-        except Refusal as refusal:
-            raise self._refused(refusal) from None
+        text = self._credential(request.headers)
         known = self._memory.get(text)
         if known is not None and self._clock.monotonic() < known.fresh_until:
             return known.principal
@@ -96,17 +94,16 @@ class Authenticator:
 
     def presents(self, headers: Mapping[str, str]) -> bool:
         """Whether a request carries any credentials."""
-        return "authorization" in headers or bool(self._declared.header and self._declared.header in headers)
+        return "authorization" in headers or self._header in headers
 
     def _credential(self, headers: Mapping[str, str]) -> str:
         """The one credential of a request, as it was sent."""
-        bearer = headers.get("authorization")
-        key = headers.get(self._declared.header) if self._declared.header else None
+        bearer, key = headers.get("authorization"), headers.get(self._header)
         if bearer is not None and key is not None:
-            raise Refusal("several")
+            raise self._refused(Refusal("several"))
         text = key if bearer is None else bearer
         if text is None:
-            raise Refusal("missing")
+            raise self._refused(Refusal("missing"))
         return text
 
     async def _looked_at(self, text: str) -> Principal:
@@ -134,7 +131,7 @@ class Authenticator:
         if "," in bare:
             raise Refusal("several")
         if bare.startswith(apikey.PREFIX):
-            if not self._declared.header:
+            if not self._header:
                 raise Refusal("api_key")
             return await self._key(bare)
         if bare is text or not bare.isascii():
