@@ -6,7 +6,27 @@ from typing import Annotated
 import msgspec
 from pydantic import BaseModel
 
-from proa import App, Context, Header, Objectives, Page, Response, add, append, assign, bounded, merge, remove, strong
+from proa import (
+    ApiKeys,
+    App,
+    Context,
+    Header,
+    Idempotency,
+    Objectives,
+    Oidc,
+    Page,
+    Principal,
+    Response,
+    add,
+    append,
+    assign,
+    bounded,
+    merge,
+    remove,
+    roles,
+    scopes,
+    strong,
+)
 
 
 @dataclass
@@ -46,6 +66,24 @@ stock = app.table("stock", Stock, key="sku", mode="strong")
 notes = app.table("notes", Note, key="id")
 customers = app.table("customers", Customer, key="id")
 readings = app.table("readings", Reading, key="device", sort="at", indexes={"by_value": ("device", "value")})
+
+
+auth = app.authenticate(Oidc("https://idp.example", audience="shop"), ApiKeys(), recheck_s=0.5)
+
+
+@app.post(
+    "/refunds", auth=scopes("orders:write") & roles("admin"), idempotent=Idempotency(failures="all", expires_s=60)
+)
+async def refund(who: Principal, ctx: Context) -> str:
+    await auth.revoke(who, ctx, reason="refunded")
+    await auth.revoke_subject(who.issuer, who.subject, ctx)
+    key: str = await auth.keys.issue("robot", ctx, scopes=["a"], lifetime_s=60)
+    return key + await auth.keys.rotate(who.id, ctx, overlap_s=60)
+
+
+@app.get("/open", auth=None)
+async def open_to_all(who: Principal | None, ctx: Context) -> str:
+    return ctx.principal.subject if ctx.principal and who else ""
 
 
 @app.post("/orders", idempotent=True, timeout_s=2)

@@ -38,3 +38,4 @@ async def wrong() -> None:
 app.table("more", Order, key="id", mode="weak")  # expected: reportArgumentType
 app.post("/x", idempotent="maybe")  # expected: reportArgumentType
 app.get("/y", idempotent=True)  # expected: reportCallIssue
+app.get("/z", auth="admin")  # expected: reportArgumentType

@@ -183,6 +183,14 @@ def _untried(setting: Setting) -> Iterator[str]:
         yield f"table {name}: no rows could be made up to try its merge on"
 
 
+def _open(setting: Setting) -> Iterator[str]:
+    if setting.app.authentication:
+        for route in setting.writing():
+            if route.auth is None:
+                tables = ", ".join(sorted(table.name for table in route.writes()))
+                yield f"{route.scope} writes {tables} for anybody"
+
+
 RULES = (
     Rule(
         "PROA-K001",
@@ -306,6 +314,15 @@ RULES = (
         "residency keeps the rows in one region, so no other one can have them durable; the answer would never come",
         "name a second region in the table's residency, or acknowledge by the region itself",
         _no_second,
+    ),
+    Rule(
+        "PROA-K016",
+        "warned",
+        "A write that anybody may make",
+        "the app authenticates, but auth=None lets whoever finds the route change rows; and a key under which nobody "
+        "is known belongs to whoever sends it",
+        "leave auth out, or demand scopes; where it is meant, let the firewall or a throttle stand before it",
+        _open,
     ),
 )
 """Every rule, by code."""
