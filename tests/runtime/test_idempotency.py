@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from proa import AlreadyExists, App, Context, Idempotency, Oidc, Principal, Response
+from proa.core.roles import Assignment
 from proa.errors import DeclarationError, HttpError
 from support.asgi import ask
 from support.inproc import system
@@ -35,6 +36,13 @@ class Broken(HttpError):
 class Note:
     id: str
     text: str = ""
+
+
+@dataclass
+class Card:
+    id: str
+    region: str
+    holder: str
 
 
 class Shop:
@@ -406,6 +414,41 @@ def test_nobody_is_answered_with_what_another_one_did_under_the_same_key(members
 def test_a_repeat_with_a_renewed_token_is_a_repeat(members):
     (first, again), runs = members("ada", "ada")
     assert (replayed(again), again.body, runs) == (True, first.body, ["ada"])
+
+
+def test_who_asks_goes_with_a_request_to_the_home_of_its_row(tmp_path):
+    """The home runs it for whoever showed the token elsewhere, and a repeat through a third region finds it."""
+    idp, regions = Issuer(time.time), ["ap", EU, US]
+
+    async def main():
+        app = App("club", regions=regions)
+        app.authenticate(Oidc(ISSUER, AUDIENCE, jwks_url=JWKS))
+        cards = app.table("cards", Card, key="id", home="region")
+        runs = []
+
+        @app.post("/cards", idempotent=True)
+        async def card(who: Principal, ctx: Context) -> Card:
+            runs.append(ctx.region)
+            made = Card("c-1", EU, who.subject)
+            await cards.put(made)
+            return made
+
+        async with system(app, tmp_path, {JWKS: idp.jwks()}) as running:
+            roles = Assignment(1, "active-active", dict.fromkeys(regions, "active"))
+            for region in running.regions.values():
+                region.assume(roles, running.clock.monotonic() + 60)
+
+            async def sent(region, subject):
+                headers = [("Idempotency-Key", "k"), ("Authorization", f"Bearer {idp.token(sub=subject)}")]
+                return await ask(running[region].gateway, "POST", "/cards", headers=headers)
+
+            return [await sent("ap", "ada"), await sent(US, "ada"), await sent(US, "bob")], runs
+
+    (first, again, other), runs = asyncio.run(main())
+    assert (first.status, first.json["holder"], first.headers["proa-home"]) == (200, "ada", EU)
+    assert (replayed(again), again.body) == (True, first.body)
+    assert (replayed(other), other.json["holder"]) == (False, "bob")
+    assert set(runs) == {"ap", EU, US}
 
 
 # Declarations.

@@ -134,7 +134,8 @@ async def test_a_new_key_during_an_outage_is_not_called_a_forgery(one):
 
 
 @pytest.mark.parametrize(
-    "document", [b"", b"{}", b'{"keys": []}', b'{"keys": {}}', b'{"keys": [{"kty": "oct", "kid": "x"}]}']
+    "document",
+    [b"", b"{}", b'{"keys": []}', b'{"keys": {}}', b'{"keys": [{"kty": "oct", "kid": "x"}]}', b"[" * 100_000],
 )
 def test_an_answer_without_keys_is_no_answer(document):
     async def main():

@@ -43,7 +43,7 @@ class Authenticator:
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
-        self._realm = realm
+        self._realm = realm_of(realm)
         self._declared = declared
         self._store = store
         self._clock = clock
@@ -188,6 +188,11 @@ class Authenticator:
         if refusal.reason == "missing":
             return realm
         return f'{realm}, error="invalid_token", error_description="{refusal.sentence}"'
+
+
+def realm_of(app: str) -> str:
+    """An app's name as it may stand in a header, between quotes."""
+    return "".join(letter for letter in app if letter.isascii() and letter.isprintable() and letter not in '"\\')
 
 
 def _source(provider: Oidc, ends: tuple[Outside, Clock, Telemetry]) -> KeySource:

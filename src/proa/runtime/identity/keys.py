@@ -89,7 +89,7 @@ class KeySource:
     async def _fetched(self, wanted: str) -> None:
         try:
             keys = import_keys(await self._outside.get(await self._address(), timeout_s=FETCH_S))
-        except (OSError, ValueError, msgspec.MsgspecError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever the provider sends, the keys at hand serve on
             self._jwks_url = self.provider.jwks_url  # it may have moved
             self._tell(answers=False, why=f"{type(error).__name__}: {error}")
         else:

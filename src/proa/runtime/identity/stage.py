@@ -10,7 +10,7 @@ from proa.declare.identity import Requirement
 from proa.errors import Forbidden
 from proa.ports import Telemetry
 from proa.runtime.admission import Arrival, Stage
-from proa.runtime.identity.authenticator import Authenticator
+from proa.runtime.identity.authenticator import Authenticator, realm_of
 from proa.runtime.identity.events import PrincipalForbidden
 
 
@@ -32,7 +32,7 @@ class _Door:
 
     def __init__(self, route: str, realm: str, telemetry: Telemetry) -> None:
         self._route = route
-        self._realm = realm
+        self._realm = realm_of(realm)
         self._telemetry = telemetry
 
     def closed(self, demanded: Requirement, lacking: str) -> Forbidden:
