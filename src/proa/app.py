@@ -283,6 +283,18 @@ class App(FrontDoor):
         self.authentication = Authentication(sources, Options(recheck_s, remembered), self.table)
         return self.authentication
 
+    def document(self, path: str = "/docs") -> None:
+        """Serve what the routes take and answer: a page for people at `path`, OpenAPI 3.1 at `path/openapi.json`.
+
+        Routes that are declared later are in it too; mounted applications and the two pages themselves are not.
+        """
+        from proa.declare import documents  # most apps show theirs to nobody
+
+        self.get(path)(documents.for_people(self, f"{path}/openapi.json"))
+        self.get(f"{path}/openapi.json")(documents.for_programs(self))
+        for one in self.routes[-2:]:
+            one.documented = False
+
     # Health.
 
     def health(self, *, every_s: float = 5.0, fail_after: int = 3, timeout_s: float = 2.0) -> Callable[[C], C]:

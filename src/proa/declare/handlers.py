@@ -62,6 +62,7 @@ class Route(msgspec.Struct):
     mount: Mount | None = None
     auth: Auth = ANYBODY_KNOWN
     keys: Idempotency = DEFAULT_KEYS
+    documented: bool = True
     _class: UnitClass | None = None
     _needs_role: bool | None = None
     _acknowledge: Acknowledge | None = None
