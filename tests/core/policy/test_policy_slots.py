@@ -49,7 +49,8 @@ def test_never_more_run_or_wait_than_may_and_everybody_hears_once(limit, line, e
                 slots.give_up(waiting.pop(which % len(waiting)))
         assert (slots.running, slots.waiting) == (len(running), len(waiting))
         assert slots.running <= limit
-        assert slots.waiting <= line
+        assert sum(ticket.priority > 0 for ticket in waiting) <= line
+        assert slots.waiting <= max(line, line * 8)
         assert not waiting or slots.running == limit, "nobody waits while a slot is free"
 
 

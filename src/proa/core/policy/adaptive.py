@@ -8,7 +8,8 @@ whatever that is today. Each route is compared with itself, so that slow and qui
 compared, so that a route may have quick and slow answers.
 
 What a unit takes when they are few is seen while at most half the slots are taken. Under lasting load they never are,
-so every `PROBE_S` the limit is halved for a moment to look.
+so every `PROBE_S` the limit is halved for a moment to look. If units take no less then, it is not for each other that
+they wait (the whole machine may be slow), and the limit may rise again.
 
 Source: TCP Vegas (Brakmo and Peterson, 1995), as Netflix' concurrency-limits applies it to servers; the probing is
 BBR's (Cardwell et al., 2016) and Envoy's adaptive concurrency filter's.
@@ -16,14 +17,14 @@ BBR's (Cardwell et al., 2016) and Envoy's adaptive concurrency filter's.
 
 from __future__ import annotations
 
-PROBE_S = 10.0
+PROBE_S = 2.0
 FIRST_PROBE_S = 0.5
 PROBE_UNITS = 4
 """A probe lasts for so many units as its limit has places, times this."""
 FALL = 0.9
 """What is left of the limit when units fail for want of time or of a dependency."""
 WINDOW_MIN = 10
-SMOOTHING = 0.1
+SMOOTHING = 0.2
 
 
 class AdaptiveLimit:
@@ -45,7 +46,7 @@ class AdaptiveLimit:
     @property
     def limit(self) -> int:
         """How many may run at once now."""
-        return max(self._min, int(self._limit / 2)) if self._probing else int(self._limit)
+        return max(1, int(self._limit / 2)) if self._probing else int(self._limit)
 
     def finished(self, route: str, took_s: float, now: float, *, running: int, failed: bool) -> None:
         """A unit ended, with which `running` ran at once, itself included."""
@@ -68,7 +69,7 @@ class AdaptiveLimit:
     def _settle(self, running: int) -> None:
         """Judge a window of units."""
         waiting = self._limit * (1 - self._alone_s / self._took_s) if self._took_s else 0.0
-        few, many = 2 + self._limit * 0.1, 4 + self._limit * 0.25
+        few, many = 1 + self._limit * 0.1, 2 + self._limit * 0.15
         if self._failed:
             self._limit *= FALL
         elif waiting > many:
@@ -83,7 +84,7 @@ class AdaptiveLimit:
         if self._probe_at is None:
             self._probe_at = now + FIRST_PROBE_S
         elif now >= self._probe_at:
-            self._probing = max(self._min, int(self._limit / 2)) * PROBE_UNITS
+            self._probing = max(1, int(self._limit / 2)) * PROBE_UNITS
 
     def _probed(self, now: float) -> None:
         self._probing -= 1

@@ -1,10 +1,11 @@
 """Slots: so many units at once, a short line behind them, and the rest is told at once that it cannot be served.
 
 A region that takes more than it can do answers nothing in time. So it does what it can (`adaptive` says how much),
-keeps a line of half as many, in which nobody waits longer than about half a unit, and sheds the others while that is
-still cheap for both sides. Who gets a slot first:
+keeps a line of a quarter as many, in which nobody waits longer than a part of a unit, and sheds the others while that
+is still cheap for both sides. Who gets a slot first:
 
-- the more important class (`high`, `normal`, `low`); in a full line the least important gives way;
+- the more important class (`high`, `normal`, `low`); in a full line the least important gives way, and a burst of the
+  most important makes the line longer;
 - within a class each tenant in turn, whatever each of them sends; in a full line the one that has most in it gives way;
 - never a request that its caller will have given up before it could be answered.
 
@@ -28,8 +29,10 @@ from proa.errors import DeclarationError
 Priority = Literal["high", "normal", "low"]
 PRIORITIES: tuple[Priority, ...] = ("high", "normal", "low")
 Verdict = Literal["run", "wait", "shed"]
-LINE = 0.5
+LINE = 0.25
 """The line's length, as a share of the slots."""
+BURST = 8
+"""So many times the line's length may wait of the most important class, as long as nobody else does."""
 SMOOTHING = 0.1
 
 
@@ -41,7 +44,8 @@ class Concurrency(msgspec.Struct, frozen=True):
         limit_min: an adaptive limit is never lower,
         limit_max: nor higher,
         limit_first: and starts with this.
-        line: how many wait for a slot at most; half the slots unless given.
+        line: how many wait for a slot at most; a quarter of the slots unless given. A burst of the most important may
+            be longer.
     """
 
     limit: int | None = None
@@ -107,7 +111,7 @@ class Slots:
             return "run"
         if self._too_late(ticket, now):
             return "shed"
-        if self.waiting >= self.line and not self._make_room(ticket):
+        if self.waiting >= self.line and not self._make_room(ticket) and not self._bears(ticket):
             return "shed"
         self._lines[ticket.priority].setdefault(ticket.tenant, deque()).append(ticket)
         self.waiting += 1
@@ -159,6 +163,10 @@ class Slots:
             del tenants[tenant]
         self.waiting -= 1
         return ticket
+
+    def _bears(self, ticket: Ticket) -> bool:
+        """Whether a full line takes it all the same: the most important come in bursts, and are called first anyway."""
+        return ticket.priority == 0 and self.waiting < self.line * BURST
 
     def _make_room(self, ticket: Ticket) -> bool:
         """Shed one that waits for a newcomer that has the better claim; False where none has the worse one."""
