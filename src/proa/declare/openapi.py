@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 REF = "#/components/schemas/{name}"
 PROBLEM = "Problem"
+CREDENTIALS = "credentials"
 _OF_TABLES: Mapping[type[ProaError], frozenset[str]] = {
     NotFound: frozenset({"get", "replace", "update"}),
     AlreadyExists: frozenset({"insert", "replace", "update", "delete", "put"}),
@@ -83,11 +84,14 @@ def document(app: App) -> Json:
     paths: dict[str, Json] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(app, route, schemas)
+    components: Json = {"schemas": {PROBLEM: _PROBLEM_SCHEMA, **schemas.components}}
+    if app.authentication:
+        components["securitySchemes"] = {CREDENTIALS: {"type": "http", "scheme": "bearer"}}
     return {
         "openapi": "3.1.0",
         "info": {"title": app.name, "version": "1"},
         "paths": paths,
-        "components": {"schemas": {PROBLEM: _PROBLEM_SCHEMA, **schemas.components}},
+        "components": components,
     }
 
 
@@ -153,6 +157,8 @@ def _operation(app: App, route: Route, schemas: _Schemas) -> Json:
         "parameters": [*(_parameter(one, schemas) for one in taken if one.place != "body"), *_key(route)],
         "responses": {**_success(route, schemas), **_refusals(app, route, taken)},
     }
+    if _demands(app, route):
+        operation["security"] = [{CREDENTIALS: []}]
     for one in taken:
         if one.place == "body":
             content = {"application/json": {"schema": schemas.of(one.kind)}}
@@ -218,13 +224,18 @@ def _errors(app: App, route: Route, taken: list[Parameter]) -> Iterator[type[Pro
         yield TooManyRequests
     if any(rule.action == "block" for rule in app.front.rules):
         yield Blocked
-    if getattr(app, "authentication", None) is not None and getattr(route, "auth", None) is not None:
+    if _demands(app, route):
         yield from (Unauthorized, Forbidden)
     for error, methods in _OF_TABLES.items():
         if tables_called(route.handler, methods):
             yield error
     yield from route.errors
     yield from _named(route)
+
+
+def _demands(app: App, route: Route) -> bool:
+    """Whether credentials that are sent must be good."""
+    return app.authentication is not None and route.auth is not None
 
 
 def _named(route: Route) -> Iterator[type[ProaError]]:

@@ -30,6 +30,6 @@ def countries(app: App) -> Callable[[Request], str]:
 
 
 def tenant(request: Request, client: str) -> str:
-    """Whom fairness counts a request to: the tenant or subject that authentication found, else the client."""
+    """Whom fairness counts a request to: the tenant or principal that authentication found, else the client."""
     principal = request.principal
-    return (principal.tenant or principal.subject) if principal else client
+    return (principal.tenant or principal.owner) if principal else client

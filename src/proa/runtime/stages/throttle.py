@@ -75,8 +75,8 @@ class _Keeper:
 
 
 def _who(request: Request) -> str:
-    """The principal; marked, so that no subject is taken for somebody's address."""
-    return f"={request.principal.subject}" if request.principal else ""
+    """The principal; marked, so that nobody is taken for an address."""
+    return f"={request.principal.owner}" if request.principal else ""
 
 
 def _stage(wanted: Iterable[Kept], clock: Clock) -> Stage:
