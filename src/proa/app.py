@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from proa.declare.authentication import ApiKeys, Authentication, Oidc
     from proa.declare.mount import Asgi
     from proa.declare.residency import Declared
+    from proa.declare.secrets import Secret
 
 T = TypeVar("T")
 H = TypeVar("H", bound=Callable[..., Any])
@@ -123,6 +124,7 @@ class App(FrontDoor):
         self.routes: list[Route] = []
         self.tables: dict[str, BaseTable[Any]] = {}
         self.checks: dict[str, HealthCheck] = {}
+        self.secrets: dict[str, Secret] = {}
         self.authentication: Authentication | None = None
         super().__init__()
         self._verify()
@@ -294,6 +296,21 @@ class App(FrontDoor):
         self.get(f"{path}/openapi.json")(documents.for_programs(self))
         for one in self.routes[-2:]:
             one.documented = False
+
+    # Secrets.
+
+    def secret(self, name: str, *, refresh_s: float = 30.0, stale_s: float = 24 * 3600.0) -> Secret:
+        """Declare a secret that handlers read: `bank = app.secret("bank_token")`, then `bank.value()`.
+
+        Each region looks for a new version every `refresh_s`, and goes on with the one it has for `stale_s` where it
+        cannot look.
+        """
+        from proa.declare.secrets import Secret  # few functions need one
+
+        if name in self.secrets:
+            raise DeclarationError(f"secret {name} is declared twice")
+        self.secrets[name] = Secret(name, refresh_s, stale_s)
+        return self.secrets[name]
 
     # Health.
 

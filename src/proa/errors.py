@@ -452,6 +452,18 @@ class KeysUnavailable(Unavailable):
     not_started = True
 
 
+class SecretUnavailable(Unavailable):
+    """A secret that the handler needs is not to be had; nothing was committed.
+
+    Cause: there is none of this name, or it could not be read for longer than its `stale_s`.
+    Fix: put it where the app's secrets are kept; see the region's log for what went wrong when it was read.
+    """
+
+    code = "PROA-I002"
+    title = "Secret unavailable"
+    not_started = True
+
+
 # Reads and sessions (Q).
 
 

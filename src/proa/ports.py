@@ -377,6 +377,15 @@ class Outside(Protocol):
     async def get(self, url: str, *, timeout_s: float) -> bytes: ...
 
 
+class Secrets(Protocol):
+    """Secrets by name. `read` gives the versions that are good now, the newest first.
+
+    Raises OSError if nobody can tell, LookupError (by then) if there is none of this name.
+    """
+
+    async def read(self, name: str) -> tuple[str, ...]: ...
+
+
 class Edge(Protocol):
     """Where clients enter. `apply` puts an assignment's routing into effect if it is newer than the one in effect."""
 

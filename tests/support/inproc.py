@@ -59,6 +59,12 @@ class Documents:
         self.away = False
         self.asked = []
 
+    async def read(self, name):
+        """`ports.Secrets`: the versions of a secret stand under its name."""
+        if self.away:
+            raise OSError("out")
+        return self.documents[name]
+
     async def get(self, url, *, timeout_s):  # noqa: ARG002 - the port's
         self.asked.append(url)
         await asyncio.sleep(0)
@@ -94,9 +100,8 @@ class System:
         hub = Hub()
         hub.subscribe(self.events.append)
         link = self.links.end(name)
-        ports = Ports(
-            self.clock, SeededEntropy(name), link, GlobalClient(link, self.clock), hub, self.run_blocking, self.outside
-        )
+        ends = (self.clock, SeededEntropy(name), link, GlobalClient(link, self.clock), hub, self.run_blocking)
+        ports = Ports(*ends, outside=self.outside, secrets=self.outside)
         region = Region(self.app, name, self.folder / name, ports)
         if region.store.identity is None:
             await region.store.assume(Identity(incarnation, "nonce"))

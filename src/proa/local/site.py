@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -13,6 +14,7 @@ from proa.control.probe import HttpProbe
 from proa.local.http import http_server
 from proa.local.outside import HttpOutside
 from proa.local.plane import ends, rules_of
+from proa.local.secrets import SECRETS_DIR, FileSecrets
 from proa.ports import Method
 from proa.runtime.config import ClusterConfig
 from proa.runtime.gateway import Asgi
@@ -28,6 +30,7 @@ class TcpSite:
         self.clock, self.entropy, self.hub = own.clock, own.entropy, own.hub
         self.link = TcpLink(name, config.secret, lambda target: config.link_address(name, target), own.entropy)
         self.outside = HttpOutside()
+        self.secrets = FileSecrets(Path(os.environ.get(SECRETS_DIR) or Path(config.state_dir) / "secrets"))
         self.data_dir = Path(config.nodes[name].data_dir)
         self._config = config
 

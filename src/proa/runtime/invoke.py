@@ -65,6 +65,7 @@ from proa.runtime.unit import STORES, Elsewhere, Frame, Store, Unit
 
 if TYPE_CHECKING:
     from proa.runtime.levels import Levels
+    from proa.runtime.secrets import Keeper
     from proa.runtime.session import Session
 
 ATTEMPTS_MAX = 8
@@ -147,6 +148,7 @@ class Invoker:
         self.sessions = levels.sessions
         self.resolve: Resolve = nobody_else
         self.confirmations: Confirming | None = None
+        self.secrets: Keeper | None = None
         self._in_flight: dict[tuple[str, str], Invocation] = {}
         self._mark = int(entropy.token(5), 16)
         self._units = 0
@@ -396,6 +398,7 @@ class Invoker:
             call.session,
             again=call.attempts > 1,
             principal=call.request.principal,
+            secrets=self.secrets,
         )
         return Unit(self._region, call.route, self._stores, self._clock, self._entropy, frame)
 

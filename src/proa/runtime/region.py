@@ -27,7 +27,7 @@ from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
 from proa.errors import CutBelowFloor, StoreFull
 from proa.observe.hub import Hub
 from proa.observe.metrics import Registry
-from proa.ports import Clock, Entropy, GlobalStore, HealthReport, Link, Method, Outside
+from proa.ports import Clock, Entropy, GlobalStore, HealthReport, Link, Method, Outside, Secrets
 from proa.runtime.admission import Admission, Maker
 from proa.runtime.authority import Authority
 from proa.runtime.compactor import Compactor, Keep
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from proa.runtime.duplicates import DuplicateHandlers
     from proa.runtime.identity.authenticator import Authenticator
     from proa.runtime.passage import Passage
+    from proa.runtime.secrets import Keeper
     from proa.runtime.streams import Streams
 
 Register = Callable[[], Awaitable[Identity]]
@@ -66,7 +67,10 @@ STORE_FILE = "region.db"
 
 
 class Nowhere:
-    """`ports.Outside` of a region that reaches no other system."""
+    """`ports.Outside` and `ports.Secrets` of a region that reaches no other system."""
+
+    async def read(self, name: str) -> tuple[str, ...]:
+        raise LookupError(f"no secrets are kept for this region, {name} neither")
 
     async def get(self, url: str, *, timeout_s: float) -> bytes:  # noqa: ARG002 - the port's
         raise OSError(f"nothing outside can be reached from here, {url} neither")
@@ -82,6 +86,7 @@ class Ports(msgspec.Struct, frozen=True):
     hub: Hub
     run_blocking: RunBlocking
     outside: Outside = Nowhere()
+    secrets: Secrets = Nowhere()
 
 
 class Region:
@@ -129,6 +134,7 @@ class Region:
         self.monitor = HealthMonitor(app.checks.values(), self._check_unit, self._facts, ports.clock, ports.hub)
         self.metrics = Registry({"region": name})
         self.router = Router(app.routes)
+        self.secrets = self.invoker.secrets = self._secrets()
         self.authenticator = self._authenticator()
         self.gateway = self._front_door()
         self.replicator.on_fork = self._begin_new_life
@@ -213,6 +219,14 @@ class Region:
 
         return {**stages, "authenticate": maker(self.authenticator, self.app.name, self._ports.hub)}
 
+    def _secrets(self) -> Keeper | None:
+        if not self.app.secrets:
+            return None
+        from proa.runtime.secrets import Keeper  # few apps have any
+
+        ports = self._ports
+        return Keeper(self.app.secrets, ports.secrets, ports.clock, ports.hub)
+
     def _authenticator(self) -> Authenticator | None:
         if self.app.authentication is None:
             return None
@@ -244,7 +258,7 @@ class Region:
 
     def _unit(self, route: Route | None, frame: Frame) -> Unit:
         stores = (self.store, self._ports.global_store)
-        known = msgspec.structs.replace(frame, levels=self.invoker.levels)
+        known = msgspec.structs.replace(frame, levels=self.invoker.levels, secrets=self.secrets)
         return Unit(self.name, route, stores, self._ports.clock, self._ports.entropy, known)
 
     # Life.
@@ -267,8 +281,9 @@ class Region:
             self._compacting = loop.create_task(self.compactor.run())
         self._coming_up = loop.create_task(self._come_up())
         self.repairer.start()
-        if self.authenticator:
-            self.authenticator.start()
+        for beside in (self.authenticator, self.secrets):
+            if beside:
+                beside.start()
         await asyncio.wait([self._coming_up], timeout=START_WAIT_S)
 
     async def _come_up(self) -> None:
@@ -307,8 +322,9 @@ class Region:
             self.streams.stop()
         for lifespan in self._lifespans:
             await lifespan.stop()
-        if self.authenticator:
-            self.authenticator.stop()
+        for beside in (self.authenticator, self.secrets):
+            if beside:
+                beside.stop()
         await self.store.close()
 
     def methods(self) -> dict[str, Method]:
@@ -461,6 +477,8 @@ class Region:
             facts["clock"] = "out of bound"
         if self.authenticator and (issuers := self.authenticator.failing()):
             facts["identity"] = f"no keys to verify tokens of {issuers}"
+        if self.secrets and (names := self.secrets.failing()):
+            facts["secrets"] = f"cannot be read: {names}"
         return facts
 
     def _check_unit(self) -> Unit:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from proa.declare.levels import Level
     from proa.runtime.levels import Levels, Source
     from proa.runtime.resident import Resident
+    from proa.runtime.secrets import Keeper
     from proa.runtime.session import Session
 
 Store = Literal["regional", "global"]
@@ -61,6 +62,7 @@ class Frame(msgspec.Struct, frozen=True):
     session: Session | None = None
     again: bool = False
     principal: Principal | None = None
+    secrets: Keeper | None = None
 
 
 class Unit:
@@ -82,6 +84,7 @@ class Unit:
         "_regional",
         "_resident",
         "_rows",
+        "_secrets",
         "_snapshots",
         "elsewhere",
         "fenced_rows",
@@ -120,6 +123,7 @@ class Unit:
         self._deadline = frame.deadline
         self._levels = frame.levels
         self.session = frame.session
+        self._secrets = frame.secrets
         self._again = frame.again
         self._snapshots: set[Key] = set()
         self._authority = frame.authority
@@ -201,6 +205,10 @@ class Unit:
             if key not in own:
                 self.remember(table, (table.name, key), rows[key], level)
         return page, len(found) > span.limit
+
+    def secret(self, name: str) -> tuple[str, ...]:
+        assert self._secrets, "a region whose app declares secrets keeps them"
+        return self._secrets.versions(name)
 
     async def standing(self, table: BaseTable[Any], key: str) -> list[str]:
         return await self._parts.standing(table, key)

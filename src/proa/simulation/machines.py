@@ -37,7 +37,7 @@ from proa.simulation.host import Host, Outside, Serve
 from proa.simulation.http import Http
 from proa.simulation.loop import Killed, SimLoop
 from proa.simulation.network import Arrival, Lane, Network
-from proa.simulation.outside import SimOutside
+from proa.simulation.outside import SimOutside, SimSecrets
 from proa.simulation.process import Life, Trap
 from proa.simulation.router import EdgeRouter
 from proa.simulation.site import SimSite
@@ -234,6 +234,7 @@ class Machines:
     def _site_of(self, host: Host, life: Life) -> SimSite:
         site = SimSite(self.app, self.rules, life, host.disk, self.network, self.http)
         site.outside = SimOutside(life, self.network, OUTSIDE, self.documents)
+        site.secrets = SimSecrets(site.outside)
         if host.name in self.app.regions and self.app.journal_retention_s < ARCHIVED_S:
             archive.prepare(host.disk.path / STORE_FILE)
             site.hub.subscribe(self._compaction)

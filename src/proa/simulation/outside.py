@@ -9,6 +9,8 @@ from typing import Any
 from proa.simulation.network import Network, settle
 from proa.simulation.process import Life
 
+READ_S = 1.0
+
 
 class SimOutside:
     """`ports.Outside` of one process. Where nothing is kept under an address, whoever asks is told so."""
@@ -32,3 +34,13 @@ class SimOutside:
         self._network.send(name, place, f"GET {url}", b"", asked, once=True)
         self._network.loop.limit(future, timeout_s, lambda: TimeoutError(f"{url} did not answer"))
         return await future
+
+
+class SimSecrets:
+    """`ports.Secrets` of one process: a secret is a document under `secret:NAME`, its versions a line each."""
+
+    def __init__(self, outside: SimOutside) -> None:
+        self._outside = outside
+
+    async def read(self, name: str) -> tuple[str, ...]:
+        return tuple((await self._outside.get(f"secret:{name}", timeout_s=READ_S)).decode().split())

@@ -12,7 +12,7 @@ from proa.core.situation import Rules
 from proa.declare.http import Request
 from proa.engines.sqlite.group import RunBlocking
 from proa.observe.hub import Hub
-from proa.ports import Method, Outside
+from proa.ports import Method, Outside, Secrets
 from proa.runtime.gateway import Asgi, Gateway
 from proa.runtime.region import Nowhere
 from proa.simulation.client import Reply
@@ -31,6 +31,7 @@ class SimSite:
         self.hub = Hub()
         self.link = life.link = SimLink(network, life)
         self.outside: Outside = Nowhere()
+        self.secrets: Secrets = Nowhere()
         self.data_dir: Path = disk.path
         self._life = life
         self._disk = disk
