@@ -1,7 +1,7 @@
 """Real processes without their identity provider.
 
-Keys at hand serve on, and revocations spread. A region that starts without keys refuses until the provider is back, while
-the edge has the other one answer.
+Keys at hand serve on, and revocations spread. A region that starts without keys refuses until the provider is back,
+while the edge has the other one answer.
 """
 
 from __future__ import annotations
