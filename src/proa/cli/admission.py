@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
 import msgspec
 
@@ -28,15 +29,19 @@ class Passage(msgspec.Struct, frozen=True):
     stages: Mapping[str, str]
 
 
-def stages() -> list[dict[str, object]]:
-    """The stages as plain values."""
+class Step(msgspec.Struct, frozen=True):
+    """One stage, as it is told."""
+
+    stage: str
+    does: str
+    why_here: str
+    refuses_with: list[str]
+
+
+def stages() -> list[Step]:
+    """The stages in their order."""
     return [
-        {
-            "stage": spec.name,
-            "does": spec.does,
-            "why here": spec.why,
-            "refuses with": [f"{error.status} {error.code}" for error in spec.refuses],
-        }
+        Step(spec.name, spec.does, spec.why, [f"{error.status} {error.code}" for error in spec.refuses])
         for spec in STAGES
     ]
 
@@ -64,16 +69,16 @@ def _passed(app: App, route: Route) -> Iterator[tuple[str, str]]:
 
 
 def _throttles(app: App, route: Route, *, keyed: bool) -> str:
-    declared = [("app", each) for each in app.front.throttles] + [("route", each) for each in route.throttles]
-    return "; ".join(rate(app, one, of) for of, one in declared if (one.per == "key") == keyed)
+    declared = (*app.front.throttles, *route.throttles)
+    return "; ".join(rate(app, one) for one in declared if (one.per == "key") == keyed)
 
 
-def rate(app: App, throttle: Throttle, of: str) -> str:
+def rate(app: App, throttle: Throttle) -> str:
     """A throttle in words: what each region allows, and why it is that."""
     regions = active_regions(app)
     share = throttle.share(regions)
     part = "" if share == throttle.rate_per_s else f" of {throttle.rate_per_s:g} in all"
-    return f"{share:g}/s{part} in each region per {throttle.per}, burst {throttle.size(regions):g} ({of}'s)"
+    return f"{share:g}/s{part} in each region per {throttle.per}, burst {throttle.size(regions):g}"
 
 
 def _demanded(app: App, route: Route) -> str:
@@ -101,7 +106,7 @@ def diagram() -> str:
         if spec.refuses:
             codes = "<br/>".join(f"{error.status} {error.code}" for error in spec.refuses)
             lines.append(f'    {spec.name} -. refuses .-> {spec.name}_no(["{codes}"])')
-    lines += [f"    {one.name} --> {other.name}" for one, other in zip(STAGES, STAGES[1:], strict=False)]
+    lines += [f"    {one.name} --> {other.name}" for one, other in pairwise(STAGES)]
     return "\n".join(lines)
 
 

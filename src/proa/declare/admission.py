@@ -12,13 +12,16 @@ import msgspec
 
 from proa.errors import (
     BadRequest,
+    Blocked,
     DeadlineExceeded,
     Draining,
     Forbidden,
     MethodNotAllowed,
     NotFound,
+    Overloaded,
     PayloadTooLarge,
     ProaError,
+    RequestTooSlow,
     TooManyRequests,
     Unauthorized,
 )
@@ -50,7 +53,7 @@ STAGES = (
         "firewall",
         "matches rules of address, country, method, type, size and pattern against the head",
         "hostile requests are to cost the least",
-        (Forbidden,),
+        (Blocked,),
     ),
     StageSpec(
         "deadline",
@@ -80,13 +83,14 @@ STAGES = (
         "body",
         "reads the body, bounded in size and time",
         "before a slot is taken, so that a slow sender holds none",
-        (PayloadTooLarge, BadRequest),
+        (PayloadTooLarge, RequestTooSlow, BadRequest),
     ),
-    StageSpec("inspect", "matches rules of depth and pattern against the body", "it needs the body", (Forbidden,)),
+    StageSpec("inspect", "matches rules of depth and pattern against the body", "it needs the body", (Blocked,)),
     StageSpec(
         "concurrency",
         "waits for one of the slots, the most important first, and sheds what cannot be served in time",
         "last, so that a slot is held for the unit alone",
+        (Overloaded, DeadlineExceeded),
     ),
     StageSpec("unit", "looks the key up, validates, runs the handler, commits, answers", "what all this is for"),
 )

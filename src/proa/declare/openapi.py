@@ -30,6 +30,7 @@ from proa.errors import (
     KeyReused,
     MissingIdempotencyKey,
     NotFound,
+    Overloaded,
     PayloadTooLarge,
     ProaError,
     RequestTooSlow,
@@ -224,6 +225,8 @@ def _errors(app: App, route: Route, taken: list[Parameter]) -> Iterator[type[Pro
         yield TooManyRequests
     if any(rule.action == "block" for rule in app.front.rules):
         yield Blocked
+    if app.front.concurrency or route.concurrency:
+        yield Overloaded
     if _demands(app, route):
         yield from (Unauthorized, Forbidden)
     for error, methods in _OF_TABLES.items():
