@@ -1,20 +1,22 @@
 """An application of FastAPI, mounted: keys, limits, health and regions without a change of its handlers.
 
-Everything under `/legacy` is answered by `legacy.app`. A POST there with an Idempotency-Key runs once in a region; the
-answer is kept in its store, and replicated with the rows.
+Everything under `/legacy` is answered by `legacy.application`. A POST there with an Idempotency-Key runs once in a
+region; the answer is kept in its store, and replicated with the rows.
 """
 
 from __future__ import annotations
 
-from legacy import app as legacy
-from rows import Invoice, app, invoices
+from legacy import Invoice, application
 
-from proa import Concurrency, Rule, Throttle
+from proa import App, Concurrency, Objectives, Rule, Throttle
+
+app = App("mounted", regions=["eu-west-1", "us-east-1"], objectives=Objectives(rto_s=5, rpo_s=1))
+invoices = app.table("invoices", Invoice, key="id", indexes={"by_customer": "customer"})
 
 app.throttle(Throttle(rate_per_s=2000, per="client"))
 app.concurrency(Concurrency())
 app.firewall(Rule(name="hostile", patterns=["sql", "script", "traversal", "command"], action="count"))
-app.mount("/legacy", legacy, health="/healthz", timeout_s=2)
+app.mount("/legacy", application(invoices), health="/healthz", timeout_s=2)
 app.document("/docs")
 
 

@@ -82,6 +82,8 @@ def test_it_is_asked_with_the_whole_request_and_its_answer_goes_out(tmp_path):
     (answer,), _ = answers(tmp_path, ("POST", "/legacy/a/b", b"hi", {"query": "q=1"}))
     assert (answer.status, answer.body) == (201, b"1 /legacy /legacy/a/b q=1 hi")
     assert (answer.headers["x-by"], answer.headers["proa-region"]) == ("legacy", "eu")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "content-security-policy" not in answer.headers, "its pages may bring scripts along"
 
 
 @pytest.mark.parametrize(("path", "by"), [("/legacy", "legacy"), ("/legacy/", "legacy"), ("/legacy-not", None)])

@@ -9,6 +9,9 @@ import msgspec
 
 from proa.declare.identity import Principal
 
+MOUNT_HEADER = "proa-mount"
+"""On answers of a mounted application: the prefix that it is mounted under."""
+
 
 class Request(msgspec.Struct):
     """One request. `headers` are lower-case; repeated ones are joined by commas (RFC 9110 5.3).

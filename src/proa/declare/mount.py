@@ -18,7 +18,7 @@ import msgspec
 
 from proa.declare.context import Context
 from proa.declare.health import HealthCheck
-from proa.declare.http import Answer, Request
+from proa.declare.http import MOUNT_HEADER, Answer, Request
 from proa.errors import DeclarationError, ResponseTooLarge
 
 Message = MutableMapping[str, Any]
@@ -41,7 +41,7 @@ class Mount(msgspec.Struct, frozen=True):
         Raises:
             ResponseTooLarge: it answers with more than Proa keeps in memory.
         """
-        reply = _Reply()
+        reply = _Reply(self.prefix)
         asked = False
 
         async def receive() -> Message:
@@ -78,8 +78,9 @@ class Mount(msgspec.Struct, frozen=True):
 class _Reply:
     """What an application sends, put together."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str) -> None:
         self.finished = asyncio.Event()
+        self._prefix = prefix
         self._status = 500
         self._headers: list[tuple[str, str]] = []
         self._body = b""
@@ -99,7 +100,7 @@ class _Reply:
 
     def answer(self) -> Answer:
         kept = [(name, value) for name, value in self._headers if name not in _CONNECTION]
-        return Answer(self._status, kept, self._body)
+        return Answer(self._status, [*kept, (MOUNT_HEADER, self._prefix)], self._body)
 
 
 def whole(request: Request, _path: Mapping[str, str], _context: Context) -> Request:

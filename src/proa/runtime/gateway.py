@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from proa.app import App
-from proa.declare.http import Answer, Request
+from proa.declare.http import MOUNT_HEADER, Answer, Request
 from proa.declare.identity import Principal
 from proa.errors import BadRequest, NotFound, PayloadTooLarge, RequestTooSlow
 from proa.runtime.admission import Admission, Read
@@ -134,8 +134,11 @@ class Gateway:
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else answer.body})
 
     def _unsaid(self, answer: Answer) -> list[tuple[bytes, bytes]]:
-        """What every answer carries, but for what this one says itself."""
-        said = self._safe_names.intersection([name for name, _ in answer.headers])
+        """What every answer carries, but for what this one says itself, and what may be shown in a mounted one."""
+        names = [name for name, _ in answer.headers]
+        said = self._safe_names.intersection(names)
+        if MOUNT_HEADER in names:
+            said |= {"content-security-policy"}  # pages of other applications bring scripts and styles along
         return [header for header in self._always if header[0].decode() not in said] if said else self._always
 
 
