@@ -270,6 +270,11 @@ class App(FrontDoor):
 
     # Who asks.
 
+    @property
+    def is_private(self) -> bool:
+        """Whether it is declared where principals come from."""
+        return self.authentication is not None
+
     def authenticate(
         self, *sources: Oidc | ApiKeys, recheck_s: float = 1.0, remembered: int = 10_000
     ) -> Authentication:

@@ -11,12 +11,12 @@ import msgspec
 from proa.declare.http import Response
 
 if TYPE_CHECKING:
-    from proa.app import App
+    from proa.declare.openapi import Declarations
 
 Handler = Callable[[], Awaitable[Response]]
 
 
-def for_programs(app: App) -> Handler:
+def for_programs(app: Declarations) -> Handler:
     """Answers with the document."""
 
     @cache
@@ -31,7 +31,7 @@ def for_programs(app: App) -> Handler:
     return openapi
 
 
-def for_people(app: App, json_path: str) -> Handler:
+def for_people(app: Declarations, json_path: str) -> Handler:
     """Answers with the page."""
 
     @cache

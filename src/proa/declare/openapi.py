@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Protocol, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -18,6 +18,7 @@ from proa.core.dedupe import KEY_LENGTH_MAX
 from proa.declare.binding import BODY_METHODS, placeholders
 from proa.declare.classify import functions, references, tables_called
 from proa.declare.codec import is_pydantic, schema_components
+from proa.declare.front import Front
 from proa.declare.handlers import Route
 from proa.declare.http import Header, Response
 from proa.errors import (
@@ -39,9 +40,6 @@ from proa.errors import (
     Unavailable,
     Unprocessable,
 )
-
-if TYPE_CHECKING:
-    from proa.app import App
 
 Json = dict[str, Any]
 REF = "#/components/schemas/{name}"
@@ -69,6 +67,17 @@ _PROBLEM_SCHEMA: Json = {
 }
 
 
+class Declarations(Protocol):
+    """What is documented: an `App`."""
+
+    name: str
+    routes: list[Route]
+    front: Front
+
+    @property
+    def is_private(self) -> bool: ...
+
+
 class Parameter(msgspec.Struct, frozen=True):
     """One parameter of a handler, and where a request carries it."""
 
@@ -78,7 +87,7 @@ class Parameter(msgspec.Struct, frozen=True):
     required: bool
 
 
-def document(app: App) -> Json:
+def document(app: Declarations) -> Json:
     """The app's OpenAPI document."""
     routes = [route for route in app.routes if route.documented and not route.mount]
     schemas = _Schemas([kind for route in routes for kind in _kinds(route)])
@@ -86,7 +95,7 @@ def document(app: App) -> Json:
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(app, route, schemas)
     components: Json = {"schemas": {PROBLEM: _PROBLEM_SCHEMA, **schemas.components}}
-    if app.authentication:
+    if app.is_private:
         components["securitySchemes"] = {CREDENTIALS: {"type": "http", "scheme": "bearer"}}
     return {
         "openapi": "3.1.0",
@@ -148,7 +157,7 @@ def _kinds(route: Route) -> Iterator[Any]:
         yield result
 
 
-def _operation(app: App, route: Route, schemas: _Schemas) -> Json:
+def _operation(app: Declarations, route: Route, schemas: _Schemas) -> Json:
     text = inspect.getdoc(route.handler) or ""
     taken = parameters(route)
     operation: Json = {
@@ -198,7 +207,7 @@ def _success(route: Route, schemas: _Schemas) -> Json:
     return {str(route.status): {"description": HTTPStatus(route.status).phrase, "content": content}}
 
 
-def _refusals(app: App, route: Route, taken: list[Parameter]) -> Json:
+def _refusals(app: Declarations, route: Route, taken: list[Parameter]) -> Json:
     """A response for each status of what may be raised, naming the codes."""
     by_status: dict[int, dict[str, str]] = {}
     for error in _errors(app, route, taken):
@@ -213,7 +222,7 @@ def _refusals(app: App, route: Route, taken: list[Parameter]) -> Json:
     }
 
 
-def _errors(app: App, route: Route, taken: list[Parameter]) -> Iterator[type[ProaError]]:
+def _errors(app: Declarations, route: Route, taken: list[Parameter]) -> Iterator[type[ProaError]]:
     yield from (BadRequest, DeadlineExceeded, Unavailable)
     if taken:
         yield Unprocessable
@@ -236,9 +245,9 @@ def _errors(app: App, route: Route, taken: list[Parameter]) -> Iterator[type[Pro
     yield from _named(route)
 
 
-def _demands(app: App, route: Route) -> bool:
+def _demands(app: Declarations, route: Route) -> bool:
     """Whether credentials that are sent must be good."""
-    return app.authentication is not None and route.auth is not None
+    return app.is_private and route.auth is not None
 
 
 def _named(route: Route) -> Iterator[type[ProaError]]:

@@ -88,14 +88,17 @@ class Admission:
             self._stages[route.scope] = tuple(made.values())
             self._before_body[route.scope] = tuple(stage for name, stage in made.items() if name in BEFORE_BODY)
 
-    async def answer(self, request: Request, read: Read) -> Answer:
+    def answer(self, request: Request, read: Read) -> Awaitable[Answer]:
         """The answer to a request; every refusal is an answer too."""
         if self._cross_origin is None or "origin" not in request.headers:
-            return await self._answered(request, read)
-        if preflight := self._cross_origin.preflight(request):
+            return self._answered(request, read)
+        return self._answered_across(self._cross_origin, request, read)
+
+    async def _answered_across(self, cross_origin: CrossOrigin, request: Request, read: Read) -> Answer:
+        if preflight := cross_origin.preflight(request):
             return preflight
         answer = await self._answered(request, read)
-        return Answer(answer.status, [*answer.headers, *self._cross_origin.marks(request)], answer.body)
+        return Answer(answer.status, [*answer.headers, *cross_origin.marks(request)], answer.body)
 
     async def _answered(self, request: Request, read: Read) -> Answer:
         try:
@@ -106,7 +109,13 @@ class Admission:
             return problem(error, "")
         arrival = Arrival(route, path, request, read)
         try:
-            answer = await self._admitted(arrival)
+            for stage in self._stages[route.scope]:
+                if (waiting := stage(arrival)) is not None:
+                    await waiting
+            answer = await self._invoke(route, request, path)
+        except ProaError as error:
+            self._telemetry.emit(RequestRefused(route.scope, error.status, error.code))
+            answer = problem(error, "")
         except BaseException:
             self._telemetry.emit(ClientGone(route.scope))
             _leave(arrival, GONE)
@@ -129,17 +138,6 @@ class Admission:
             if (waiting := stage(arrival)) is not None:
                 await waiting
         return request.principal
-
-    async def _admitted(self, arrival: Arrival) -> Answer:
-        route = arrival.route
-        try:
-            for stage in self._stages[route.scope]:
-                if (waiting := stage(arrival)) is not None:
-                    await waiting
-        except ProaError as error:
-            self._telemetry.emit(RequestRefused(route.scope, error.status, error.code))
-            return problem(error, "")
-        return await self._invoke(route, arrival.request, arrival.path)
 
 
 async def _no_body() -> bytes:

@@ -78,9 +78,9 @@ class Gateway:
 
     # `runtime.lambda_events.Front`.
 
-    async def answer(self, request: Request, read: Read) -> Answer:
+    def answer(self, request: Request, read: Read) -> Awaitable[Answer]:
         """The answer to a request that came by another way than ASGI."""
-        return await self._admission.answer(request, read)
+        return self._admission.answer(request, read)
 
     async def judge(self, request: Request) -> Principal | None:
         """Who sends a request, if it would be let in; see `Admission.judge`."""
