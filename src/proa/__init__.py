@@ -26,6 +26,7 @@ from proa.errors import (
 
 if TYPE_CHECKING:
     from proa.core.policy.firewall import Rule
+    from proa.core.policy.retry import Retry
     from proa.core.policy.slots import Concurrency
     from proa.core.policy.throttle import Throttle
     from proa.core.replicate import merge
@@ -68,6 +69,8 @@ __all__ = [
     "append",
     "assign",
     "remove",
+    # What stands between a caller and something that may fail
+    "Retry",
     # How old a row may be when it is read
     "bounded",
     "strong",
@@ -86,6 +89,7 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 _WHEN_USED = {
+    "Retry": "proa.core.policy.retry",
     "merge": "proa.core.replicate.merge",
     "Change": "proa.declare.streams",
     "Duplicate": "proa.declare.duplicates",

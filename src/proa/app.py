@@ -8,6 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, overload
 
+from proa.core.dedupe import HANDLED
+from proa.core.queue import FETCHED, SETTINGS
 from proa.core.replicate.resolve import Merge
 from proa.core.roles import Topology
 from proa.declare.front import FrontDoor
@@ -21,6 +23,7 @@ from proa.ports import Schema
 if TYPE_CHECKING:
     from proa.declare.authentication import ApiKeys, Authentication, Oidc
     from proa.declare.mount import Asgi
+    from proa.declare.queues import Queue, QueueOptions
     from proa.declare.residency import Declared
     from proa.declare.secrets import Secret
 
@@ -123,6 +126,7 @@ class App(FrontDoor):
         self.repair_every_s = repair_every_s
         self.routes: list[Route] = []
         self.tables: dict[str, BaseTable[Any]] = {}
+        self.queues: dict[str, Queue[Any]] = {}
         self.checks: dict[str, HealthCheck] = {}
         self.secrets: dict[str, Secret] = {}
         self.authentication: Authentication | None = None
@@ -208,12 +212,23 @@ class App(FrontDoor):
 
     def schemas(self, *, strong: bool) -> dict[str, Schema]:
         """What the global store (`strong`) or a region's own must know of its tables."""
-        return {
+        declared = {
             part: table.schema
             for table in self.tables.values()
             if (table.mode == "strong") == strong
             for part in table.parts
         }
+        return declared if strong or not self.queues else declared | self._dead_letters()
+
+    def _dead_letters(self) -> dict[str, Schema]:
+        from proa.declare.queues import DEAD_SCHEMA
+
+        return {queue.dead_table: DEAD_SCHEMA for queue in self.queues.values()}
+
+    def kept(self) -> list[str]:
+        """The tables in which regions keep rows of their own: parts of those declared, and Proa's own."""
+        own = {table for queue in self.queues.values() for table in (queue.table, SETTINGS, FETCHED)}
+        return [*self.schemas(strong=False), HANDLED, *sorted(own)]
 
     # Routes.
 
@@ -316,6 +331,19 @@ class App(FrontDoor):
             raise DeclarationError(f"secret {name} is declared twice")
         self.secrets[name] = Secret(name, refresh_s, stale_s)
         return self.secrets[name]
+
+    # Messages.
+
+    def queue(self, name: str, kind: type[T], **options: Unpack[QueueOptions]) -> Queue[T]:
+        """Declare a queue of messages of `kind` (a dataclass, msgspec Struct or pydantic model). See `QueueOptions`."""
+        from proa.declare.queues import Queue  # an app without messages never needs it
+
+        if name in self.queues:
+            raise DeclarationError(f"queue {name} is declared twice")
+        self.queues[name] = queue = Queue(name, kind, options)
+        if unknown := set(queue.residency) - set(self.regions):
+            raise DeclarationError(f"queue {name}: residency names {', '.join(sorted(unknown))}, no region of the app")
+        return queue
 
     # Health.
 

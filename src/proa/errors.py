@@ -272,6 +272,81 @@ class HandlerFailed(ProaError):
     title = "Handler failed"
 
 
+# Messages (M).
+
+
+class QueueFull(TooManyRequests):
+    """A queue holds as many messages as it may; the unit that wanted to send another one was refused.
+
+    Cause: its consumers are slower than those who send, or fail, or are paused.
+    Fix: try again after `Retry-After`; see `proa queue list` for what holds the queue up, or raise its `depth_max`.
+    """
+
+    code = "PROA-M429"
+    title = "Queue full"
+
+
+class MessageTooLarge(HttpError):
+    """A message is larger than stores keep.
+
+    Cause: its body, encoded, exceeds the limit that the detail names.
+    Fix: keep what is large in a table, and send its key.
+    """
+
+    code = "PROA-M413"
+    status = 413
+    title = "Message too large"
+
+
+class TryLater(ProaError):
+    """A consumer wants its message back later: a failed attempt, and no sooner than `after_s` seconds from now.
+
+    Cause: what the handler needs said when it will have time, or the handler knows.
+    Fix: nothing; the queue's `retry` still bounds how often the message is tried.
+    """
+
+    code = "PROA-M001"
+    status = 503
+    title = "Try later"
+
+    def __init__(self, detail: str = "", *, after_s: float) -> None:
+        super().__init__(detail, headers={"retry-after": f"{after_s:g}"})
+
+
+class Rejected(ProaError):
+    """A consumer says that its message will never succeed: it goes to the dead letters at once.
+
+    Cause: what the message asks for is impossible.
+    Fix: look at it with `proa dlq show`; then edit and redrive it, or purge it.
+    """
+
+    code = "PROA-M002"
+    status = 422
+    title = "Message rejected"
+
+
+class MessageInterrupted(ProaError):
+    """The process ended while it handled a message.
+
+    Cause: it was killed, or the handler of this message (or of one beside it) brought it down.
+    Fix: nothing, where it was killed; where the same message is interrupted again and again, mend the handler.
+    """
+
+    code = "PROA-M003"
+    title = "Message interrupted"
+
+
+class MessageUndecodable(ProaError):
+    """A message cannot be read as what the queue is declared to hold.
+
+    Cause: the type of the queue changed since it was sent, or the row is damaged.
+    Fix: give added fields defaults; or edit the message among the dead letters, and redrive it.
+    """
+
+    code = "PROA-M004"
+    title = "Message cannot be read"
+
+
 # Units of work (U).
 
 

@@ -152,6 +152,7 @@ class RegionStore(Protocol):
 
     async def read(self, keys: Sequence[Key]) -> list[Row | None]: ...  # all of one moment
     async def query(self, span: Span) -> list[Row]: ...
+    async def count(self, span: Span) -> int: ...  # all of its rows, whatever the limit
     async def outcome(self, scope: str, key: str) -> Outcome | None: ...
     def finished_lately(self, scope: str, key: str) -> bool:
         """Whether looking the key up before the handler runs is worth it; the commit decides in any case."""
@@ -247,7 +248,7 @@ class RegionStore(Protocol):
     def repairs(self) -> RepairStore: ...
 
     async def changed(self, after: Versions, timeout_s: float) -> bool:
-        """Wait until a durable commit lies beyond `after`, or this origin changed; False when the time ran out."""
+        """Wait until a durable commit lies beyond `after`, or there is a new origin; False when the time ran out."""
         ...
 
 

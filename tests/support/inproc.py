@@ -137,6 +137,7 @@ class System:
         deadline = self.clock.monotonic() + timeout_s
         heads = {}
         for region in self.regions.values():
+            await region.store.flush()  # a reader sees a commit a moment before the cursors tell of it
             heads = join(heads, region.cursors())
         for region in self.regions.values():
             while not await region.replicator._wait_for(heads, self.clock.monotonic() + 0.1):

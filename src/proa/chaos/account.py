@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from proa.chaos.faults import How
+from proa.chaos.messages import MessageAccount
 from proa.chaos.records import THROUGH_EDGE, Record
 from proa.core.roles import Topology
 from proa.declare.objectives import Objectives
@@ -110,6 +111,7 @@ class Evidence(msgspec.Struct, frozen=True):
     lag_ms: Lag = Lag()
     timeline: Sequence[Phase] = ()
     handovers: int = 1
+    messages: MessageAccount | None = None
 
 
 class DrillReport(msgspec.Struct, frozen=True):
@@ -143,6 +145,7 @@ class DrillReport(msgspec.Struct, frozen=True):
     examined: int = 0
     examined_after_fault: int = 0
     wrong: int = 0
+    messages: MessageAccount | None = None
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -190,6 +193,7 @@ def account(subject: Subject, evidence: Evidence) -> DrillReport:
         failures=dict(Counter(map(reason, failed)).most_common()),
         verdict="held",
         violations=[],
+        messages=evidence.messages,
     )
     broken = violations(subject, evidence, report)
     return msgspec.structs.replace(report, verdict="violated", violations=broken) if broken else report
@@ -203,8 +207,21 @@ def violations(subject: Subject, evidence: Evidence, report: DrillReport) -> lis
         *_recovery_violations(subject.objectives, report),
         *_unrecovered(evidence),
         *_wrong_answers(evidence),
+        *_message_violations(evidence.messages),
         *(_overlap_violations(evidence) if subject.topology == "active-passive" else ()),
     ]
+
+
+def _message_violations(found: MessageAccount | None) -> list[str]:
+    """A message takes effect once: what was set aside is listed and reconciled, so nothing else excuses it."""
+    if found is None:
+        return []
+    sentences = {
+        f"{found.duplicated} messages took effect twice": found.duplicated,
+        f"{found.lost} messages were sent and never dealt with": found.lost,
+        f"{found.waiting} messages were still waiting at the end": found.waiting,
+    }
+    return [said for said, number in sentences.items() if number]
 
 
 def _after_approval(evidence: Evidence, rto_s: float) -> float | None:

@@ -23,6 +23,7 @@ from proa.chaos.account import Doubled, DrillReport, Evidence, Lag, Phase, Subje
 from proa.chaos.faults import fault, inject, undo
 from proa.chaos.launch import LoadProcess, load_process
 from proa.chaos.load import LoadPlan
+from proa.chaos.messages import MessageAccount
 from proa.chaos.options import DrillOptions, Launch
 from proa.chaos.people import People, hire, somebody
 from proa.chaos.plans import Plans, following
@@ -89,6 +90,7 @@ class RegionStatus(msgspec.Struct, frozen=True):
     caught_up: bool
     lag_ms: dict[str, float] = {}
     duplicates: dict[str, int] = {}
+    messages: int = 0
 
 
 async def rehearse(target: str, options: DrillOptions, launch: Launch, tell: Progress) -> DrillReport:
@@ -306,6 +308,7 @@ async def _evidence(scene: Scene, course: Course, records: list[Record]) -> Evid
         lag_ms=course.lag_ms,
         timeline=await _timeline(scene, course),
         handovers=scene.plans.handovers(),
+        messages=await asyncio.to_thread(_messages, scene, course) if scene.app.queues else None,
     )
 
 
@@ -329,11 +332,11 @@ def _audit(scene: Scene) -> tuple[dict[str, int], list[str]]:
 
 
 async def _until_handled(scene: Scene) -> None:
-    """Give the handlers of duplicates time to deal with what this drill doubled."""
+    """Give the handlers of duplicates and of messages time to deal with what this drill left to them."""
     deadline = time.monotonic() + HANDLED_WITHIN_S
     while time.monotonic() < deadline:
         found = [await region_status(scene.system, name) for name in scene.system.regions]
-        if not any(status and status.duplicates.get("waiting") for status in found):
+        if not any(status is None or status.duplicates.get("waiting") or status.messages for status in found):
             return
         await asyncio.sleep(LOOK_EVERY_S)
 
@@ -341,6 +344,11 @@ async def _until_handled(scene: Scene) -> None:
 def _doubled(scene: Scene) -> dict[str, Doubled]:
     handlers = {route.scope for route in scene.app.routes if route.on_duplicate}
     return ledger.doubled([scene.system.data_dir(name) for name in scene.system.regions], handlers)
+
+
+def _messages(scene: Scene, course: Course) -> MessageAccount:
+    folders = [scene.system.data_dir(name) for name in scene.system.regions]
+    return ledger.messages(folders, scene.options.lose, course.fault_at)
 
 
 async def _listed(scene: Scene) -> frozenset[str] | None:

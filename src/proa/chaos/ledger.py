@@ -15,10 +15,12 @@ from typing import Any
 import msgspec
 
 from proa.chaos.account import NOT_LISTED, CommitRef, Doubled
+from proa.chaos.messages import MessageAccount, accounted, ids_of
 from proa.chaos.workload import Workload
 from proa.core.dedupe import Pair
+from proa.core.queue import MESSAGES
 from proa.core.replicate.crdt import plain_fields
-from proa.core.replicate.journal import Commit
+from proa.core.replicate.journal import Commit, Dot
 from proa.core.replicate.stamp import Versions
 from proa.engines.sqlite.duplicates import listed
 from proa.engines.sqlite.files import BUSY_TIMEOUT_S, SQL
@@ -56,6 +58,19 @@ def commits(data_dir: str) -> dict[str, CommitRef]:
     with _reading(data_dir) as store:
         found = (_decode_commit(entry) for _, _, entry in store.execute(SQL["all_entries"]))
         return {commit.outcome.key: CommitRef(commit.origin, commit.seq) for commit in found if commit.outcome}
+
+
+def messages(region_dirs: Sequence[str], lost: str, fault_at: float) -> MessageAccount:
+    """What became of the messages of a lost region, by the journals of all."""
+    found: dict[Dot, Commit] = {}
+    aside: set[Dot] = set()
+    waiting: set[str] = set()
+    for region_dir in region_dirs:
+        with _reading(region_dir) as store:
+            found |= {(origin, seq): _decode_commit(entry) for origin, seq, entry in store.execute(SQL["all_entries"])}
+            aside |= {(origin, seq) for origin, seq, *_ in store.execute(SQL["parked"])}
+            waiting |= {key for key, value in store.execute(SQL["values"], (MESSAGES,)) if value is not None}
+    return accounted(found, aside, ids_of(waiting), lost, fault_at)
 
 
 def doubled(region_dirs: Sequence[str], handlers: Collection[str]) -> dict[str, Doubled]:

@@ -15,6 +15,7 @@ from rich.table import Table
 from proa.chaos.account import DrillReport
 from proa.chaos.demo import ActBegun
 from proa.chaos.load import Tick
+from proa.chaos.messages import MessageAccount
 from proa.chaos.progress import (
     ApprovalGiven,
     FailBackRequested,
@@ -136,6 +137,7 @@ def _figures(report: DrillReport) -> Table:
         ("repeated keys", repeats or "none"),
         ("acknowledged", f"{report.acknowledged} writes: {len(report.lost_writes)} lost, {_doubled(report)}"),
         ("unreplicated", f"{report.rpo_writes} acknowledged writes at the fault"),
+        *([("messages", _messages(report.messages))] if report.messages else []),
         ("recovery", recovered),
         ("stall", f"p50 {stall.p50:g} ms, p99 {stall.p99:g} ms, longest {stall.max:g} ms"),
         ("lag", "nothing to replicate" if not lag.p99 else f"p50 {lag.p50:g} ms, p99 {lag.p99:g} ms"),
@@ -152,6 +154,14 @@ def _doubled(report: DrillReport) -> str:
         return f"{report.duplicates} doubled"
     listed, handled = report.duplicates_listed, report.duplicates_handled
     return f"{report.duplicates} doubled ({listed} keys listed as used in two regions, {handled} of them dealt with)"
+
+
+def _messages(found: MessageAccount) -> str:
+    reconciled = f" ({found.reconciled} handled before by commits that were set aside)" if found.reconciled else ""
+    return (
+        f"{found.in_flight} in flight at the fault, {found.adopted} of them adopted: "
+        f"{found.duplicated} duplicated, {found.lost} lost{reconciled}"
+    )
 
 
 def _timeline(report: DrillReport) -> Table:

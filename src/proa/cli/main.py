@@ -26,6 +26,8 @@ COMMANDS: Mapping[str, str] = {
     "status": "Show a running system's regions, roles, lag and plan.",
     "failover": "Ask for, approve, abort and watch fail-overs and fail-backs.",
     "table": "Show what regions hold and where they differ, and settle what a fail-over lost.",
+    "queue": "Show what waits in queues; pause and resume them.",
+    "dlq": "Show, send back, edit and purge the messages that were given up.",
     "operator": "Add, list and remove the people who may operate a system.",
     "drill": "Take a region away under load, and measure what it costs.",
     "sim": "Run an app through thousands of simulated outages; replay and shrink a failing one.",

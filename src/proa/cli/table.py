@@ -46,11 +46,11 @@ class Common:
     json: bool = False
     """Print JSON."""
 
-    def system(self, app: str) -> System:
-        """The running system of `app`, as this operator reaches it."""
+    def system(self, app: str, part: str = "tables") -> System:
+        """The running system of `app`, as this operator reaches it; what is asked is a part of its control API."""
         if not self.token:
             raise UsageError("an operator's token is needed: set PROA_TOKEN (`proa operator add` makes one)")
-        return System(find(state_dir_of(declared(app), self.state_dir)), self.token)
+        return System(find(state_dir_of(declared(app), self.state_dir)), self.token, part)
 
 
 NOBODY = Common()
@@ -63,10 +63,24 @@ class System:
 
     config: ClusterConfig
     token: str
+    part: str = "tables"
 
     def ask(self, region: str, method: str, path: str, body: Any = None) -> Any:
-        """Ask one region about its tables."""
-        return ask_region(self.config, region, method, f"/tables/{path}", body, self.token)
+        """Ask one region."""
+        return ask_region(self.config, region, method, f"/{self.part}/{path}", body, self.token)
+
+    def ask_first(self, method: str, path: str, body: Any = None) -> Any:
+        """The answer of the first region that gives one.
+
+        Raises:
+            Unavailable: no region answers.
+        """
+        for name in self.regions(""):
+            try:
+                return self.ask(name, method, path, body)
+            except (OSError, http.client.HTTPException) as error:
+                note(f"{name} does not answer ({error or type(error).__name__})")
+        raise Unavailable("no region answers")
 
     def ask_all(self, path: str, region: str = "") -> dict[str, Any]:
         """The answers of the regions that answer, or of one; the others are named on standard error.
@@ -117,7 +131,7 @@ def conflicts(
         limit: so many of each region, the newest first.
         common: which system, and who asks.
     """
-    wanted = {"table": name, "key": key, "since": _since(since), "limit": limit}
+    wanted = {"table": name, "key": key, "since": since_of(since), "limit": limit}
     answers = common.system(app).ask_all(f"conflicts?{urlencode(wanted)}", region)
     found = sorted((one for said in answers.values() for one in said["conflicts"]), key=_newest_first)
     if common.json:
@@ -134,7 +148,7 @@ def _newest_first(one: Mapping[str, Any]) -> tuple[float, str]:
     return (-one["at"], one["region"])
 
 
-def _since(text: str) -> float:
+def since_of(text: str) -> float:
     """A point in time, in seconds since 1970: an age before now, or a time (UTC unless it says otherwise)."""
     if not text:
         return 0.0
@@ -327,7 +341,7 @@ def _compare(app: str, name: str, between: tuple[str, str] | None, common: Commo
 
 def _parts(app: str, name: str) -> list[str]:
     """The parts of one table, or of all that regions keep themselves."""
-    known = list(declared(app).schemas(strong=False))
+    known = declared(app).kept()
     found = [part for part in known if table_of(part) == name] if name else known
     if not found:
         tables = ", ".join(dict.fromkeys(map(table_of, known)))

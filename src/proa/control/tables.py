@@ -123,7 +123,7 @@ class TablesApi:
         if asked.mend:
             call.need("operator")
         region = self._region
-        if asked.table not in region.app.schemas(strong=False) or asked.peer not in region.app.regions:
+        if asked.table not in region.app.kept() or asked.peer not in region.app.regions:
             raise Unprocessable(f"there is no table {asked.table!r} to compare, or no region {asked.peer!r}")
         part = await region.repairer.compare(asked.peer, asked.table, asked.start, mend=asked.mend)
         found = [self._records.difference(one) for one in part.found]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from proa.core.home import Place
 from proa.core.identity.principal import Principal
+from proa.core.queue import Envelope, Spot
 from proa.core.replicate.journal import Write
 from proa.errors import NoUnit
 from proa.ports import Position, Span
@@ -69,8 +70,8 @@ class Context(Protocol):
         ...
 
 
-class UnitOfWork(Protocol):
-    """What tables ask of the present unit. `table` is a `proa.declare.tables.BaseTable`."""
+class UnitOfWork(Context, Protocol):
+    """What tables and queues ask of the present unit. `table` is a `proa.declare.tables.BaseTable`."""
 
     async def get(self, table: Any, key: str, level: Level | None = None) -> bytes | None: ...
     async def get_many(self, table: Any, keys: Sequence[str], level: Level | None = None) -> list[bytes | None]: ...
@@ -89,6 +90,14 @@ class UnitOfWork(Protocol):
         """The versions of a declared secret that are good, the newest first."""
         ...
 
+    def message_id(self) -> str:
+        """A new id for a message of this unit; ids sort by time."""
+        ...
+
+    def send(self, queue: Any, where: Spot, envelope: Envelope) -> None:
+        """Let the commit put a message there. `queue` is a `proa.declare.queues.Queue`."""
+        ...
+
     def claim(self, place: Place) -> None:
         """Say that a row there is about to be written; what runs in another region than its home ends here."""
         ...
@@ -102,4 +111,4 @@ def current_unit() -> UnitOfWork:
     try:
         return CURRENT.get()
     except LookupError:
-        raise NoUnit("tables can be used inside a handler only") from None
+        raise NoUnit("tables and queues can be used inside a handler only") from None

@@ -19,6 +19,7 @@ from proa.control.parts import Parts
 from proa.core.health import policy_for
 from proa.core.roles import NodeKind
 from proa.core.situation import Rules
+from proa.declare.codec import json_schema
 from proa.declare.handlers import Route
 from proa.declare.tables import BaseTable
 from proa.nodes.site import Site
@@ -52,7 +53,7 @@ def rules_for(
         rpo_s=app.objectives.rpo_s or 0.0,
         health=policy_for(lease_s),
         peer_acknowledged=acknowledges == {"peer"},
-        fenced_rows=any(table.mode in ("active", "home") for table in app.tables.values()),
+        fenced_rows=bool(app.queues) or any(table.mode in ("active", "home") for table in app.tables.values()),
     )
     return rules if hold_down_s is None else msgspec.structs.replace(rules, hold_down_s=hold_down_s)
 
@@ -61,7 +62,8 @@ def schema_of(app: App) -> str:
     """A digest of the declarations, which a standby must share to take over."""
     routes = sorted(_route(app, route) for route in app.routes)
     tables = sorted(_table(table) for table in app.tables.values())
-    return hashlib.blake2b("\n".join([*routes, *tables]).encode(), digest_size=8).hexdigest()
+    queues = sorted(f"queue {name} {json_schema(queue.kind)}" for name, queue in app.queues.items())
+    return hashlib.blake2b("\n".join([*routes, *tables, *queues]).encode(), digest_size=8).hexdigest()
 
 
 def _route(app: App, route: Route) -> str:

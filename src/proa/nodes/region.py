@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from proa.control.api import ControlApi
+from proa.control.api import Answers, ControlApi
 from proa.control.bootstrap import bootstrap
 from proa.control.controller import Controller
 from proa.control.incarnation import register
@@ -13,6 +13,7 @@ from proa.control.insync import Keeper
 from proa.control.member import Life
 from proa.control.parity import Parity
 from proa.control.parts import Parts
+from proa.control.queues import QueuesApi
 from proa.control.settling import Settling
 from proa.control.tables import TablesApi
 from proa.core.incarnation import Disk
@@ -37,9 +38,7 @@ async def serve(site: Site) -> AsyncGenerator[Running]:
         region = Region(site.app, site.name, site.data_dir, ports)
         shared = shared_parts(store, site.rules, site)
         life = life_of(site, "region")
-        region.gateway.mounts[CONTROL] = ControlApi(
-            site.name, shared, region.store.parked, {"tables": _tables(region, shared)}
-        )
+        region.gateway.mounts[CONTROL] = ControlApi(site.name, shared, region.store.parked, parts_below(region, shared))
         try:
             async with site.serve_http(region.gateway):
                 await until_reached(site.clock, lambda: bootstrap(store, shared.rules, shared.entropy, by=site.name))
@@ -50,10 +49,14 @@ async def serve(site: Site) -> AsyncGenerator[Running]:
             await region.stop()
 
 
-def _tables(region: Region, shared: Parts) -> TablesApi:
+def parts_below(region: Region, shared: Parts) -> dict[str, Answers]:
+    """The parts of the control API that a region answers for itself."""
     records = Records(region.app, region.name, region.store)
-    reapply = Reapply(region, records, shared.clock)
-    return TablesApi(region, records, Settling(region.name, shared, reapply))
+    settling = Settling(region.name, shared, Reapply(region, records, shared.clock))
+    return {
+        "tables": TablesApi(region, records, settling),
+        "queues": QueuesApi(region, settling),
+    }
 
 
 async def _take_identity(region: Region, shared: Parts) -> None:

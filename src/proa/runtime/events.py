@@ -270,3 +270,119 @@ class TablesCompared(msgspec.Struct, frozen=True):
     found: int
     mended: int
     took_s: float
+
+
+class MessageHandled(msgspec.Struct, frozen=True):
+    """A message took effect: after a run of `took_s`, `age_s` after it was sent."""
+
+    severity: ClassVar[Severity] = "debug"
+    queue: str
+    message: str
+    took_s: float
+    age_s: float
+
+
+class MessageFailed(msgspec.Struct, frozen=True):
+    """An attempt at a message failed with `error` (a code or an exception's name); it runs again in `again_in_s`."""
+
+    severity: ClassVar[Severity] = "warning"
+    queue: str
+    message: str
+    attempt: int
+    error: str
+    again_in_s: float
+
+
+class MessageDead(msgspec.Struct, frozen=True):
+    """A message was given up after so many attempts; `fingerprint` is alike for like errors."""
+
+    severity: ClassVar[Severity] = "error"
+    queue: str
+    message: str
+    attempts: int
+    error: str
+    said: str
+    fingerprint: str
+
+
+class DeadRedriven(msgspec.Struct, frozen=True):
+    """Dead letters went back to their queue."""
+
+    severity: ClassVar[Severity] = "info"
+    queue: str
+    count: int
+    state: str
+
+
+class DeadPurged(msgspec.Struct, frozen=True):
+    """Dead letters were removed."""
+
+    severity: ClassVar[Severity] = "info"
+    queue: str
+    count: int
+    state: str
+
+
+class ConsumerStopped(msgspec.Struct, frozen=True):
+    """A queue's messages cannot be read or settled at the moment; they wait for a second, and are handed out again."""
+
+    severity: ClassVar[Severity] = "error"
+    queue: str
+    why: str
+
+
+class QueueBehind(msgspec.Struct, frozen=True):
+    """A queue's figure (depth, or age_s of the first message) is over its declared bound."""
+
+    severity: ClassVar[Severity] = "warning"
+    queue: str
+    region: str
+    figure: str
+    value: float
+    bound: float
+
+
+class QueueRecovered(msgspec.Struct, frozen=True):
+    """It is well below its bound again."""
+
+    severity: ClassVar[Severity] = "info"
+    queue: str
+    region: str
+    figure: str
+    value: float
+
+
+class QueuePaused(msgspec.Struct, frozen=True):
+    """Somebody paused a queue, or (where `why` is empty) let it go on."""
+
+    severity: ClassVar[Severity] = "warning"
+    queue: str
+    by: str
+    why: str
+
+
+class MessageMoved(msgspec.Struct, frozen=True):
+    """A message went to the region that acts as home of the rows that its handler writes."""
+
+    severity: ClassVar[Severity] = "info"
+    queue: str
+    message: str
+    region: str
+    to: str
+
+
+class MessagesFetched(msgspec.Struct, frozen=True):
+    """Messages that global units left for a region came out of the global store."""
+
+    severity: ClassVar[Severity] = "debug"
+    region: str
+    count: int
+
+
+class MessagesAdopted(msgspec.Struct, frozen=True):
+    """This region took up the messages of a region whose stand-in it is."""
+
+    severity: ClassVar[Severity] = "warning"
+    queue: str
+    region: str
+    count: int

@@ -44,6 +44,7 @@ class HealthMonitor:
         self._facts = facts
         self._clock = clock
         self._telemetry = telemetry
+        self.warnings: Facts = dict
         self.states = {check.name: Checked() for check in self._checks}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -58,7 +59,7 @@ class HealthMonitor:
     def report(self, *, ready: bool) -> HealthReport:
         """The verdict now, out of memory."""
         failing = (*self._facts(), *[name for name, state in self.states.items() if state.failing])
-        return HealthReport("fail" if failing else "pass", failing, ready)
+        return HealthReport("fail" if failing else "warn" if self.warnings() else "pass", failing, ready)
 
     def page(self, region: str, *, ready: bool) -> dict[str, object]:
         """The verdict as application/health+json."""
@@ -68,7 +69,10 @@ class HealthMonitor:
         for name, state in self.states.items():
             status = "fail" if state.failing else "warn" if state.failures else "pass"
             checks[name] = [{"status": status, "output": state.detail}]
-        return {"status": "fail" if failing else "pass", "serviceId": region, "ready": ready, "checks": checks}
+        warnings = self.warnings()
+        checks |= {name: [{"status": "warn", "output": why}] for name, why in warnings.items()}
+        status = "fail" if failing else "warn" if warnings else "pass"
+        return {"status": status, "serviceId": region, "ready": ready, "checks": checks}
 
     async def _watch(self, check: HealthCheck) -> None:
         state = self.states[check.name]

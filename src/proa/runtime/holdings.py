@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from proa.app import App
-from proa.core.residency import Holding, forbidden
+from proa.core.residency import Holding, forbidden, table_of
 from proa.ports import RegionStore
 
 GAPS_SHOWN = 1000
@@ -30,6 +30,10 @@ async def holdings(app: App, region: str, store: RegionStore) -> Holdings:
 def _fits(app: App, part: str, value: bytes) -> bool:
     """Whether a row is kept in the part that its own field names."""
     try:
+        if table_of(part) not in app.tables:
+            return (
+                part in app.kept()
+            )  # messages and dead letters: whatever a queue's residency is, it is of all of them
         table = app.table_of(part)
         return table.residency is not None and table.residency.of(table.decode(value)) == part
     except Exception:  # noqa: BLE001 - an undeclared table, torn bytes, an author's own checks

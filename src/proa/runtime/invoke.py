@@ -20,6 +20,7 @@ import msgspec
 from proa.app import App
 from proa.core.dedupe import Outcome, decide, fingerprint, key_in, owned, valid_key
 from proa.core.home import Place
+from proa.core.queue import OUTBOX
 from proa.core.roles import ROLES, ROLES_KEY, Assignment
 from proa.declare.context import CURRENT
 from proa.declare.handlers import Route
@@ -61,7 +62,7 @@ from proa.runtime.answers import answer_of, problem, replay
 from proa.runtime.authority import Authority
 from proa.runtime.eager import within
 from proa.runtime.events import HandlerRaised, UnitConfirmed, UnitFinished
-from proa.runtime.unit import STORES, Elsewhere, Frame, Store, Unit
+from proa.runtime.unit import STORES, Elsewhere, Frame, Outbound, Store, Unit
 
 if TYPE_CHECKING:
     from proa.runtime.levels import Levels
@@ -149,6 +150,7 @@ class Invoker:
         self.resolve: Resolve = nobody_else
         self.confirmations: Confirming | None = None
         self.secrets: Keeper | None = None
+        self.outbound: Outbound | None = None
         self._in_flight: dict[tuple[str, str], Invocation] = {}
         self._mark = int(entropy.token(5), 16)
         self._units = 0
@@ -316,7 +318,7 @@ class Invoker:
         if holders or by_peer:
             self._check_holders(call, holders, outcome if store == "global" else None)
         batch = unit.batch(store, outcome, self._authority.epoch, keep_writes=keep_writes)
-        result = await (self._regional.commit(batch) if store == "regional" else self._commit_globally(batch))
+        result = await (self._regional.commit(batch) if store == "regional" else self.commit_globally(batch))
         match result:
             case Committed():
                 call.outcome, call.places = outcome, batch.places
@@ -399,6 +401,7 @@ class Invoker:
             again=call.attempts > 1,
             principal=call.request.principal,
             secrets=self.secrets,
+            outbound=self.outbound,
         )
         return Unit(self._region, call.route, self._stores, self._clock, self._entropy, frame)
 
@@ -489,12 +492,17 @@ class Invoker:
             call.owner,
         )
 
-    async def _commit_globally(self, batch: Batch) -> Result:
+    async def commit_globally(self, batch: Batch) -> Result:
+        """Commit in the global store, unless this region has lost its right to; a Conflict may be that of the roles."""
         if refused := self._authority.refusal():
             return refused
         # The roles are part of what a global commit rests on: a region that was fenced since cannot commit.
         batch.reads = {**batch.reads, ROLES_ADDRESS: self._roles_version}
-        result = await self._global.commit(batch)
+        try:
+            result = await self._global.commit(batch)
+        finally:
+            if self.outbound and any(write.table == OUTBOX for write in batch.writes):
+                self.outbound.left()  # perhaps: the reply may be lost
         if isinstance(result, Conflict) and tuple(result.key) == ROLES_ADDRESS:
             return await self._recheck_roles(result)
         return result

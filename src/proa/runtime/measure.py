@@ -14,6 +14,10 @@ from proa.runtime.events import (
     ClientGone,
     CommitsApplied,
     CommitsParked,
+    MessageDead,
+    MessageFailed,
+    MessageHandled,
+    MessagesAdopted,
     RequestRefused,
     RowsDiverged,
     RuleMatched,
@@ -41,14 +45,6 @@ def _applied(metrics: Registry, event: CommitsApplied) -> None:
         metrics.observe("proa_replication_lag_seconds", lag, ("peer", event.peer))
 
 
-def _confirmed(metrics: Registry, event: UnitConfirmed) -> None:
-    metrics.observe("proa_peer_wait_seconds", event.waited_s, ("route", event.route))
-
-
-def _parked(metrics: Registry, event: CommitsParked) -> None:
-    metrics.count("proa_commits_parked_total", by=event.count)
-
-
 def _compared(metrics: Registry, event: TablesCompared) -> None:
     metrics.count("proa_repair_rounds_total", ("peer", event.peer))
     metrics.count("proa_repair_rows_compared_total", ("peer", event.peer), by=event.rows)
@@ -58,6 +54,31 @@ def _compared(metrics: Registry, event: TablesCompared) -> None:
 def _diverged(metrics: Registry, event: RowsDiverged) -> None:
     metrics.count("proa_repair_rows_diverged_total", ("peer", event.peer), by=event.found)
     metrics.count("proa_repair_rows_mended_total", ("peer", event.peer), by=event.mended)
+
+
+def _confirmed(metrics: Registry, event: UnitConfirmed) -> None:
+    metrics.observe("proa_peer_wait_seconds", event.waited_s, ("route", event.route))
+
+
+def _parked(metrics: Registry, event: CommitsParked) -> None:
+    metrics.count("proa_commits_parked_total", by=event.count)
+
+
+def _handled(metrics: Registry, event: MessageHandled) -> None:
+    metrics.count("proa_messages_handled_total", ("queue", event.queue))
+    metrics.observe("proa_message_age_seconds", event.age_s, ("queue", event.queue))
+
+
+def _failed(metrics: Registry, event: MessageFailed) -> None:
+    metrics.count("proa_messages_failed_total", ("queue", event.queue), ("error", event.error))
+
+
+def _dead(metrics: Registry, event: MessageDead) -> None:
+    metrics.count("proa_messages_dead_total", ("queue", event.queue), ("error", event.error))
+
+
+def _adopted(metrics: Registry, event: MessagesAdopted) -> None:
+    metrics.count("proa_messages_adopted_total", ("queue", event.queue), ("home", event.region), by=event.count)
 
 
 def _refused(metrics: Registry, event: RequestRefused) -> None:
@@ -82,6 +103,10 @@ _TELLS: Mapping[type, Callable[[Registry, Any], None]] = {
     RequestRefused: _refused,
     RuleMatched: _matched,
     ClientGone: _gone,
+    MessageDead: _dead,
+    MessageFailed: _failed,
+    MessageHandled: _handled,
+    MessagesAdopted: _adopted,
 }
 
 

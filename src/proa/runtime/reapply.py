@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from proa.core.dedupe import HANDLED, Outcome
+from proa.core.dedupe import Outcome
 from proa.core.home import Place
 from proa.core.replicate.journal import Commit, Row, Write
 from proa.core.replicate.lost import again
@@ -98,6 +98,10 @@ class Reapply:
         homes = [write for write in commit.writes if write.mode == "home"]
         return tuple(place_of(self._tables[table_of(write.table)], write.key, write.value) for write in homes)
 
+    def _is_work(self, write: Write) -> bool:
+        """Whether a row of Proa's own says that something is dealt with."""
+        return write.mode == "home" and table_of(write.table) not in self._tables
+
     def _nameless(self, write: Write) -> bool:
         """Whether nothing tells the home of the row: it named one, and is deleted."""
         return write.value is None and self._tables[table_of(write.table)].home is not None
@@ -107,8 +111,10 @@ class Reapply:
             raise NotResident(f"{self._region} may not hold all rows of {named(parked.commit)}; ask a region that may")
         if parked.commit.fenced_rows and not self._authority.may_write_active():
             raise NotActive(f"{self._region} is {self._authority.role} in epoch {self._authority.epoch}")
-        if any(write.table == HANDLED for write in parked.commit.writes):
-            raise SettlingRefused(f"{named(parked.commit)} dealt with a doubled key; that is done again by itself")
+        if any(map(self._is_work, parked.commit.writes)):
+            raise SettlingRefused(
+                f"{named(parked.commit)} dealt with a message, a change or a doubled key; that is done again by itself"
+            )
         if any(self._nameless(write) for write in parked.commit.writes):
             raise SettlingRefused(f"{named(parked.commit)} deleted a row that named its home; delete it by a request")
         for place in self._places(parked.commit):

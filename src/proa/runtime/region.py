@@ -52,7 +52,9 @@ if TYPE_CHECKING:
     from proa.declare.mount import Lifespan
     from proa.runtime.confirm import Confirmations
     from proa.runtime.duplicates import DuplicateHandlers
+    from proa.runtime.errands import Ends
     from proa.runtime.identity.authenticator import Authenticator
+    from proa.runtime.messages.dispatcher import Dispatcher
     from proa.runtime.passage import Passage
     from proa.runtime.secrets import Keeper
     from proa.runtime.streams import Streams
@@ -132,6 +134,7 @@ class Region:
         self.invoker.resolve = self.forwarder.resolve
         self.confirmations = self._confirmations()
         self.monitor = HealthMonitor(app.checks.values(), self._check_unit, self._facts, ports.clock, ports.hub)
+        self.monitor.warnings = self._warnings
         self.metrics = Registry({"region": name})
         self.router = Router(app.routes)
         self.secrets = self.invoker.secrets = self._secrets()
@@ -146,6 +149,7 @@ class Region:
         self.streams = self._change_streams()
         if self.streams:
             self.compactor.needed = self.streams.needed
+        self.messages = self.invoker.outbound = self._messages()
         self.register: Register | None = None
         self.serving = False
         self.spoilt = ""
@@ -157,7 +161,7 @@ class Region:
 
     def _passage(self) -> Passage | None:
         """What watches over rows that only some regions may hold, where there are any."""
-        if not any(table.residency for table in self.app.tables.values()):
+        if not self._parts():
             return None
         from proa.runtime.passage import Passage  # an app without such rows never needs it
 
@@ -165,7 +169,7 @@ class Region:
 
     def _parts(self) -> list[str]:
         """The parts of tables that only some regions may hold."""
-        return [name for name in self.app.schemas(strong=False) if resident(name)]
+        return [name for name in self.app.kept() if resident(name)]
 
     def _confirmations(self) -> Confirmations | None:
         """Who waits for other regions, where any route does."""
@@ -256,9 +260,41 @@ class Region:
         ends = (self._ports.clock, self._ports.entropy, self._ports.hub)
         return Streams(self.name, streams, self.store, self.authority, self._unit, ends, self.invoker.unit_id)
 
+    def _messages(self) -> Dispatcher | None:
+        if not self.app.queues:
+            return None
+        from proa.runtime.messages.dispatcher import Dispatcher
+        from proa.runtime.messages.relay import Relay
+
+        ends = self._errand_ends()
+        relay = Relay(self.app.regions, ends, self._ports.global_store, self._ports.link, self.replicator.copied)
+        return Dispatcher(self.app.queues.values(), self.app.regions, ends, relay)
+
+    def _errand_ends(self) -> Ends:
+        from proa.runtime.errands import Ends
+
+        clock, entropy, hub, invoker = self._ports.clock, self._ports.entropy, self._ports.hub, self.invoker
+        return Ends(
+            self.name,
+            self.store,
+            self.authority,
+            clock,
+            entropy,
+            hub,
+            self._unit,
+            invoker.unit_id,
+            invoker.commit_globally,
+        )
+
+    @property
+    def clock(self) -> Clock:
+        """The region's clock."""
+        return self._ports.clock
+
     def _unit(self, route: Route | None, frame: Frame) -> Unit:
         stores = (self.store, self._ports.global_store)
-        known = msgspec.structs.replace(frame, levels=self.invoker.levels, secrets=self.secrets)
+        invoker = self.invoker
+        known = msgspec.structs.replace(frame, levels=invoker.levels, secrets=self.secrets, outbound=invoker.outbound)
         return Unit(self.name, route, stores, self._ports.clock, self._ports.entropy, known)
 
     # Life.
@@ -276,6 +312,8 @@ class Region:
             self.duplicates.start()
         if self.streams:
             self.streams.start()
+        if self.messages:
+            self.messages.start()
         loop = asyncio.get_running_loop()
         if joinable(self.app.regions, self._parts()):
             self._compacting = loop.create_task(self.compactor.run())
@@ -325,12 +363,15 @@ class Region:
         for beside in (self.authenticator, self.secrets):
             if beside:
                 beside.stop()
+        if self.messages:
+            self.messages.stop()
         await self.store.close()
 
     def methods(self) -> dict[str, Method]:
         """The link methods that this region serves."""
         passed_on = self.forwarder.methods(self.router, self.invoker.invoke, lambda: self.serving)
-        return self.replicator.methods() | self.repairer.methods() | passed_on
+        messages = self.messages.methods() if self.messages else {}
+        return self.replicator.methods() | self.repairer.methods() | messages | passed_on
 
     # `ports.RegionControl`.
 
@@ -481,6 +522,10 @@ class Region:
             facts["secrets"] = f"cannot be read: {names}"
         return facts
 
+    def _warnings(self) -> dict[str, str]:
+        """What people should know of, although it makes the region unfit for nothing."""
+        return self.messages.alarms.warnings() if self.messages else {}
+
     def _check_unit(self) -> Unit:
         return self._unit(None, Frame(self.invoker.unit_id()))
 
@@ -508,6 +553,7 @@ class Region:
             streams=[msgspec.to_builtins(one) for one in self.streams.status()] if self.streams else [],
             floors=self.store.floors(),
             joining=self.replicator.joiner.needed,
+            messages=self.messages.depth_of_all() if self.messages else 0,
             insync=list(self.confirmations.group.counted) if self.confirmations else None,
         )
 

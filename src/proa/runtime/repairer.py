@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 import msgspec
 
 from proa.app import App
-from proa.core.dedupe import HANDLED
 from proa.core.replicate.journal import Dot, Key, Row
 from proa.core.replicate.repair import Difference, Held, Stretch, Sum, difference, dots, judge, least, suspects
 from proa.core.replicate.stamp import Versions
@@ -73,7 +72,7 @@ class Repairer:
     ) -> None:
         self._region = region
         self._peers = [name for name in app.regions if name != region]
-        self._parts = [*app.schemas(strong=False), HANDLED]
+        self._parts = app.kept()
         self._every_s = app.repair_every_s
         self._store = store
         self._link = link

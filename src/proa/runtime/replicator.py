@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from proa.core.replicate.compaction import lacking
-from proa.core.replicate.journal import FORMAT
+from proa.core.replicate.journal import FORMAT, Dot
 from proa.core.replicate.stamp import Versions, covers, region_of
 from proa.core.replicate.tombstones import Passed, heard
 from proa.core.residency import Gap
@@ -41,6 +41,8 @@ GATHER_S = 0.003
 LAGS_KEPT = 4096
 FORGET_EVERY_S = 2.0
 FORGET_LIMIT = 200
+FORGET_PAUSE_S = 0.005
+"""Between two slices, so that units do not wait for one after the other."""
 
 
 class _Head(msgspec.Struct, frozen=True, array_like=True):
@@ -366,15 +368,21 @@ class Replicator:
 
     # Tombstones.
 
+    def copied(self, dot: Dot) -> bool:
+        """Whether a peer has this commit durably, too; in a region without peers nobody needs to."""
+        origin, seq = dot
+        return not self.peers or any(peer.passed.get(origin, 0) >= seq for peer in self.peers.values())
+
     async def _forget(self) -> None:
-        """Now and then drop a bounded number of tombstones that every peer has passed."""
+        """Now and then drop the tombstones that every peer has passed, a bounded number at a time."""
         while True:
             await self._clock.sleep(FORGET_EVERY_S)
             for peer in self.peers.values():
                 if peer.passed:
                     peer.known = heard(peer.known, peer.passed, self._store.cursors())
             with suppress(StoreFull):
-                await self._store.forget([peer.known for peer in self.peers.values()], FORGET_LIMIT)
+                while await self._store.forget([peer.known for peer in self.peers.values()], FORGET_LIMIT):
+                    await self._clock.sleep(FORGET_PAUSE_S)
 
     # What control asks.
 

@@ -16,6 +16,7 @@ class RegionStatus(msgspec.Struct, frozen=True):
     handler in some region, and those whose handler is `failing` in this one.
     `streams` are the change streams with the origins that this region tells of, their position and how far they lag.
     Up to `floors` the journal is compacted; `joining`: the region needs a peer's snapshot, or merges it.
+    `messages` are those of all queues that this region acts for and has not dealt with.
     `insync` are the peers that may confirm its commits; None where no route acknowledges by peer.
     """
 
@@ -40,6 +41,7 @@ class RegionStatus(msgspec.Struct, frozen=True):
     streams: list[dict[str, str | int]]
     floors: Versions
     joining: bool
+    messages: int
 
 
 def percentile_ms(ordered: Sequence[float], fraction: float) -> float:

@@ -7,7 +7,7 @@ Reads are remembered with their versions, absence included; writes are buffered.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -15,17 +15,19 @@ from msgspec.structs import replace
 from proa.core.dedupe import Outcome
 from proa.core.home import Place
 from proa.core.identity.principal import Principal
+from proa.core.queue import OUTBOX, SEPARATOR, Envelope, Spot
 from proa.core.replicate.journal import Key, Row, Write
 from proa.core.replicate.resolve import dots_of
 from proa.core.residency import table_of
 from proa.declare.handlers import DeclaredUnit, Route
 from proa.declare.tables import BaseTable
-from proa.errors import MixedHome, MixedUnit, NotHome, ReadOnlyUnit, UnitMisclassified
+from proa.errors import MixedHome, MixedUnit, NotHome, NotResident, ReadOnlyUnit, UnitMisclassified
 from proa.ports import Batch, Clock, Entropy, GlobalStore, Position, RegionStore, Span
 from proa.runtime.authority import Authority
 
 if TYPE_CHECKING:
     from proa.declare.levels import Level
+    from proa.declare.queues import Queue
     from proa.runtime.levels import Levels, Source
     from proa.runtime.resident import Resident
     from proa.runtime.secrets import Keeper
@@ -37,12 +39,27 @@ STORES: Mapping[DeclaredUnit, Store] = {"regional": "regional", "home": "regiona
 """The store in which units of a class commit."""
 
 
+_encode = msgspec.msgpack.Encoder().encode
+
+
 class Elsewhere(BaseException):
     """Ends a handler that is about to write a row whose home this region may not act for. No handler catches it."""
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         self.place = place
+
+
+class Outbound(Protocol):
+    """What a unit asks of the region's queues before it sends."""
+
+    def admit(self, queue: Queue[Any], where: Spot) -> None:
+        """Raises QueueFull where as many messages wait as may."""
+        ...
+
+    def left(self) -> None:
+        """A unit left messages in the global store, or may have."""
+        ...
 
 
 class Frame(msgspec.Struct, frozen=True):
@@ -63,13 +80,14 @@ class Frame(msgspec.Struct, frozen=True):
     again: bool = False
     principal: Principal | None = None
     secrets: Keeper | None = None
+    outbound: Outbound | None = None
 
 
 class Unit:
     """One run of a handler. Created anew for each attempt, so that a re-run sees fresh reads.
 
     `fenced_rows` says whether it wrote rows that only the active region, or their home, may write; `places` are those
-    whose home it claims to run in, `elsewhere` the one where it does not.
+    whose home it claims to run in, `elsewhere` the one where it does not. `sent` are its messages.
     """
 
     __slots__ = (
@@ -80,6 +98,7 @@ class Unit:
         "_entropy",
         "_global",
         "_levels",
+        "_outbound",
         "_reads",
         "_regional",
         "_resident",
@@ -94,6 +113,7 @@ class Unit:
         "principal",
         "region",
         "route",
+        "sent",
         "session",
         "store",
         "trace",
@@ -125,6 +145,8 @@ class Unit:
         self.session = frame.session
         self._secrets = frame.secrets
         self._again = frame.again
+        self._outbound = frame.outbound
+        self.sent: Sequence[tuple[Queue[Any], Spot]] = ()
         self._snapshots: set[Key] = set()
         self._authority = frame.authority
         self._rows: dict[Key, Row | None] = {}
@@ -269,7 +291,7 @@ class Unit:
             self._parts.admit(table, write.table)
         store = self._store_name(table)
         if self.store != store:
-            self._choose(store, table)
+            self._choose(store, f"{table.name} ({table.mode})")
         if table.mode == "active" and self.route:
             self.fenced_rows = self.route.needs_role = True
         address = (write.table, write.key)
@@ -322,21 +344,57 @@ class Unit:
                 return place_of(table, key, row.value if row else None)
         return Place(self.idempotency_key) if self.idempotency_key else None
 
-    def _choose(self, store: Store, table: BaseTable[Any]) -> None:
-        """Settle on the store that this unit commits in, at its first write."""
+    def _choose(self, store: Store, what: str) -> None:
+        """Settle on the store that this unit commits in, at its first write, which is named."""
         route = self.route
         if route is None or route.unit == "read":
-            raise ReadOnlyUnit(f"{route.scope if route else 'a health check'} wrote {table.name}")
+            raise ReadOnlyUnit(f"{route.scope if route else 'a health check'} wrote {what}")
         if self.store is not None:
-            raise MixedUnit(f"{route.scope} writes {table.name} ({table.mode}) besides the {self.store} store")
+            raise MixedUnit(f"{route.scope} writes {what} besides the {self.store} store")
         if store != STORES[route.unit]:
-            raise UnitMisclassified(f"{route.scope} is classified {route.unit} but wrote {table.name} ({table.mode})")
+            raise UnitMisclassified(f"{route.scope} is classified {route.unit} but wrote {what}")
         self.store = store
+
+    # Messages: rows of the store that the unit commits in. Out of the global one a region fetches them.
+
+    def message_id(self) -> str:
+        return f"{self.unit}{len(self.sent):04x}"
+
+    def send(self, queue: Queue[Any], where: Spot, envelope: Envelope) -> None:
+        if self._outbound:
+            self._outbound.admit(queue, where)
+        store: Store = "global" if self.route and self.route.unit == "global" else "regional"
+        if self.store != store:
+            self._choose(store, f"a message to {queue.name}")
+        if store == "global" and queue.residency:
+            raise NotResident(
+                f"queue {queue.name} is kept in {', '.join(queue.residency)} alone; messages of a global unit pass "
+                "through the global store, which is in no region"
+            )
+        write = _outgoing(where, envelope) if store == "global" else _message(queue, where, envelope)
+        self.writes[write.table, write.key] = write
+        self.sent = [*self.sent, (queue, where)]
+
+    def _check_sent(self) -> None:
+        """What tells of rows that only some regions may hold is sent to no other ones."""
+        holders = set(self.holders)
+        for queue, _ in self.sent:
+            if holders and not (queue.residency and holders.issuperset(queue.residency)):
+                raise NotResident(
+                    f"a unit that met rows which only {', '.join(sorted(holders))} may hold sent a message to "
+                    f"{queue.name}, which other regions hold, too; declare the queue's residency"
+                )
 
     # What the commit takes.
 
     def batch(self, store: Store, outcome: Outcome | None, epoch: int, *, keep_writes: bool) -> Batch:
-        """What `store` is asked to commit; without its writes where only the outcome is to be recorded."""
+        """What `store` is asked to commit; without its writes where only the outcome is to be recorded.
+
+        Raises:
+            NotResident: it sends what it met to regions that may not hold it.
+        """
+        if self.sent and self._resident:
+            self._check_sent()
         return Batch(
             id=self.unit,
             reads=self._reads.get(store, {}),
@@ -347,6 +405,16 @@ class Unit:
             places=self.places,
             trace="" if self.unit in self.trace else self.trace,
         )
+
+
+def _message(queue: Queue[Any], where: Spot, envelope: Envelope) -> Write:
+    """A message as a row of its region."""
+    return Write(queue.table, where.key, _encode(envelope))
+
+
+def _outgoing(where: Spot, envelope: Envelope) -> Write:
+    """A message as a row of the global store, in the order of the regions that fetch them."""
+    return Write(OUTBOX, where.home + SEPARATOR + where.key, _encode(envelope), "strong")
 
 
 def _version(row: Row | None) -> int:

@@ -15,8 +15,9 @@ from proa.app import App
 from proa.core.audit import HEAD_KEY, Entry, Head
 from proa.core.dedupe import HANDLED, Outcome
 from proa.core.plan import Plan
+from proa.core.queue import OUTBOX
 from proa.core.replicate.journal import Commit, Key, Row
-from proa.core.residency import completed, shown
+from proa.core.residency import completed, shown, table_of
 from proa.core.roles import AUDIT, PLANS, ROLES, Assignment
 from proa.engines.sqlite.files import SQL
 from proa.engines.sqlite.rows import row_of
@@ -88,7 +89,7 @@ def _values(connection: sqlite3.Connection, table: str) -> Iterator[tuple[str, b
 def _state(app: App, connection: sqlite3.Connection) -> StoreState:
     rows = {
         (table, key): row_of(table, key, rest)
-        for table in (*(part for table in app.tables.values() for part in table.parts), HANDLED)
+        for table in dict.fromkeys([*app.schemas(strong=True), *app.kept(), OUTBOX])
         for key, *rest in connection.execute(SQL["scan"], (table,))
     }
     return StoreState(
@@ -119,6 +120,6 @@ def _outcomes(connection: sqlite3.Connection) -> Iterator[Outcome]:
 def _decoded(app: App, rows: Iterable[Row]) -> Iterator[tuple[Key, Any]]:
     """The living rows' values, but for those that are damaged still: their bytes show where regions are compared."""
     for row in rows:
-        if row.value is not None and row.table != HANDLED:
+        if row.value is not None and table_of(row.table) in app.tables:
             with suppress(msgspec.MsgspecError):
                 yield (row.table, row.key), app.table_of(row.table).decode(row.value)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import combinations
 from random import Random
@@ -48,6 +48,8 @@ from proa.simulation.process import Life
 from proa.simulation.state import final_of
 
 T = TypeVar("T")
+SOON_S = 10.0
+"""Messages that are due within this time are handled before a world has settled."""
 REPAIRS_MAX = 5
 START_WITHIN_S = 30.0
 LOOK_S = 0.1
@@ -290,9 +292,15 @@ class World(Damage):
     async def settle(self, within_s: float = 60.0) -> None:
         """Wait until every node runs, no plan is under way, and all regions have each other's commits.
 
+        Messages that are due by then are handled, too.
+
         Raises:
             AssertionError: they never did; it says what was missing.
         """
+        await self._gone(self.unsettled, within_s)
+        for name in self.app.regions:
+            if (found := self.region(name)) and found.messages:
+                found.messages.look_again()
         await self._gone(self.unsettled, within_s)
 
     async def repaired(self) -> None:
@@ -327,7 +335,7 @@ class World(Damage):
 
     def unsettled(self) -> str:
         """What is not settled yet; empty when everything is."""
-        return self._not_up() or self._plan_under_way() or self._behind() or self._incomplete() or self._unhandled()
+        return self._not_up() or self._plan_under_way() or self._behind() or self._incomplete() or self._open()
 
     def _not_up(self) -> str:
         for host in self.nodes.values():
@@ -349,14 +357,26 @@ class World(Damage):
                 return f"{name} acts in epoch {found.authority.epoch}, not {assignment.epoch}"
         return ""
 
-    def _unhandled(self) -> str:
-        """Doubled effects are handled as long as some region holds the right to write."""
+    def _open(self) -> str:
+        """Doubled effects and messages are handled as long as some region holds the right to write."""
         assignment = self._situation.assignment
         if assignment is None or not any(map(assignment.may_write, self.app.regions)):
             return ""
-        for name in self.app.regions:
-            if (found := self.region(name)) and found.duplicates and found.duplicates.waiting:
+        running = {name: found for name in self.app.regions if (found := self.region(name))}
+        for name, found in running.items():
+            if found.duplicates and found.duplicates.waiting:
                 return f"{name} knows of {found.duplicates.waiting} doubled effects that nobody has handled"
+            if found.messages and (left := found.messages.due(SOON_S)):
+                return f"{name} has {left}"
+        return self._orphaned(list(running.values()))
+
+    def _orphaned(self, running: Sequence[Region]) -> str:
+        """A queue whose messages of some region nobody hands out."""
+        for queue in self.app.queues.values():
+            for home in self.app.regions:
+                place = queue.place(home)
+                if not any(found.authority.may_write_home(place) for found in running):
+                    return f"nobody acts for the messages of {queue.name} of {home}"
         return ""
 
     def _incomplete(self) -> str:

@@ -72,6 +72,18 @@ WHERE indexed.tbl = :table AND idx = :index
     AND (expires_at IS NULL OR expires_at > :now)
 ORDER BY entry DESC, indexed.key DESC LIMIT :limit;
 
+-- name: count_of_rows
+SELECT count(*) FROM rows
+WHERE tbl = :table AND key >= :start AND key < :end AND value IS NOT NULL
+    AND (expires_at IS NULL OR expires_at > :now);
+
+-- name: count_of_entries
+SELECT count(*)
+FROM indexed CROSS JOIN rows ON rows.tbl = indexed.tbl AND rows.key = indexed.key
+WHERE indexed.tbl = :table AND idx = :index
+    AND (entry, indexed.key) >= (:start_entry, :start) AND (entry, indexed.key) < (:end_entry, :end)
+    AND (expires_at IS NULL OR expires_at > :now);
+
 -- name: stretch
 -- Living rows of a stretch of keys, with what regions must agree on.
 SELECT key, value, stamp, origin, seq, versions, expires_at FROM rows

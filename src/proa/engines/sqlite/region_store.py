@@ -46,7 +46,7 @@ from proa.engines.sqlite.rows import (
     versions_of,
 )
 from proa.engines.sqlite.snapshot import Host, Joining, read_page
-from proa.engines.sqlite.tables import NONE, Tables, query_rows
+from proa.engines.sqlite.tables import NONE, Tables, count_rows, query_rows
 from proa.errors import CutBelowFloor, RegionJoining, StoreCorrupt
 from proa.ports import (
     ENTRIES_BYTES,
@@ -182,6 +182,12 @@ class SqliteRegionStore:
     async def query(self, span: Span) -> list[Row]:
         try:
             return query_rows(self._reader, span)
+        except sqlite3.DatabaseError as error:
+            raise self._told(error) from error
+
+    async def count(self, span: Span) -> int:
+        try:
+            return count_rows(self._reader, span)
         except sqlite3.DatabaseError as error:
             raise self._told(error) from error
 
@@ -344,6 +350,7 @@ class SqliteRegionStore:
 
     def _apply(self, commit: Commit, entry: bytes, cuts: Sequence[Cut], version: int) -> None:
         self._writer.execute(SQL["put_entry"], (commit.origin, commit.seq, entry))
+        self._lives += commit.seq == 1  # nobody who waits has named a new origin
         self._cursors[commit.origin] = commit.seq
         self._stamps.observe(commit.stamp)
         if lacks(commit, self._region):

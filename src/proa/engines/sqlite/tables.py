@@ -120,7 +120,18 @@ class Tables:
 
 def query_rows(connection: sqlite3.Connection, span: Span) -> list[Row]:
     """The rows of a stretch; one statement, so that they are of one moment."""
-    bounds = {
+    name = ("entries_between" if span.index else "rows_between") + ("_reversed" if span.reverse else "")
+    return [row_of(span.table, key, rest) for key, *rest in connection.execute(SQL[name], _bounds(span))]
+
+
+def count_rows(connection: sqlite3.Connection, span: Span) -> int:
+    """How many rows a stretch has."""
+    name = "count_of_entries" if span.index else "count_of_rows"
+    return connection.execute(SQL[name], _bounds(span)).fetchone()[0]
+
+
+def _bounds(span: Span) -> dict[str, str | int | float]:
+    return {
         "table": span.table,
         "index": span.index,
         "start_entry": span.start[0],
@@ -130,5 +141,3 @@ def query_rows(connection: sqlite3.Connection, span: Span) -> list[Row]:
         "now": span.now,
         "limit": span.limit,
     }
-    name = ("entries_between" if span.index else "rows_between") + ("_reversed" if span.reverse else "")
-    return [row_of(span.table, key, rest) for key, *rest in connection.execute(SQL[name], bounds)]

@@ -15,7 +15,7 @@ NAMED_MAX = 3
 
 def check(app: App, final: Final) -> list[Violation]:
     """Entries that no row has, and rows without theirs."""
-    schemas = {part: table.schema for table in app.tables.values() for part in table.parts}
+    schemas = app.schemas(strong=True) | app.schemas(strong=False)
     stores = {"the global store": final.global_store, **{name: final.regions[name] for name in sorted(final.regions)}}
     return [found for name, state in stores.items() for found in _differences(name, state, schemas)]
 

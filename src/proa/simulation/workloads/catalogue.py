@@ -14,7 +14,7 @@ from proa.app import App
 from proa.chaos import workload
 from proa.simulation.checkers import causality, control, convergence, fencing, handled, indexes
 from proa.simulation.history import Final, Operation, Violation
-from proa.simulation.workloads import standard
+from proa.simulation.workloads import messaging, standard
 from proa.simulation.workloads.append import Lists
 from proa.simulation.workloads.authored import Authored
 from proa.simulation.workloads.bank import Bank
@@ -23,6 +23,7 @@ from proa.simulation.workloads.confirmed import Confirmed
 from proa.simulation.workloads.counter import Counters
 from proa.simulation.workloads.effects import Charges
 from proa.simulation.workloads.guests import Guests
+from proa.simulation.workloads.letters import Letters
 from proa.simulation.workloads.register import Registers
 from proa.simulation.workloads.sessions import Sessions
 from proa.simulation.workloads.sets import Sets
@@ -45,6 +46,8 @@ def all_for(app: App, authors: workload.Workload | None = None) -> list[Workload
         return [*_held(app, "active"), *_held(app, "strong"), *_merged(app), Confirmed("active")]
     if app is standard.active_active:
         return [*_held(app, "strong"), *_merged(app), Confirmed("any"), *_at_home(app)]
+    if app in (messaging.active_active, messaging.active_passive):
+        return [Letters(kind, app.objectives.rpo_s) for kind in messaging.KINDS]
     return [Confirmed("active")] if app is standard.confirmed_pair else []
 
 

@@ -1,0 +1,93 @@
+"""The account of messages: what became of those that the lost region had, by what the journals on all disks say.
+
+A message begins in the commit that sends it and ends in the one that takes its row away for good: it was handled, or
+given up. Commits that a fail-over set aside do not count; so a message that only such a commit ended went on waiting,
+and whoever ended it after that took its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+import msgspec
+
+from proa.core.queue import MESSAGES, spot
+from proa.core.replicate.journal import Commit, Dot
+from proa.core.replicate.stamp import region_of
+from proa.core.residency import table_of
+from proa.core.time import wall_of
+
+
+class MessageAccount(msgspec.Struct, frozen=True):
+    """Messages of one region and its loss.
+
+    `in_flight` of them were sent and not dealt with when it was lost, as far as survivors could know; `adopted` of
+    those were dealt with by another region. `duplicated` took effect twice, `lost` not at all, and they wait nowhere:
+    both are counted over all messages. `reconciled` were dealt with by commits that were set aside, and again by
+    others that stand. `waiting` are still to be dealt with.
+    """
+
+    in_flight: int = 0
+    adopted: int = 0
+    duplicated: int = 0
+    lost: int = 0
+    reconciled: int = 0
+    waiting: int = 0
+
+
+class Course(msgspec.Struct):
+    """One message: its first home and when it was sent, which commits ended it, and which of those were set aside."""
+
+    home: str
+    sent_at: float
+    stands: bool = False
+    ended: list[tuple[str, float]] = []
+    set_aside: int = 0
+
+
+def accounted(
+    commits: Mapping[Dot, Commit], parked: Collection[Dot], waiting: Collection[str], lost: str, fault_at: float
+) -> MessageAccount:
+    """The account over the commits of all regions. `waiting` are the messages that some store still has."""
+    courses = list(_courses(commits, parked))
+    in_flight = [
+        course
+        for _, course in courses
+        if course.home == lost and course.sent_at <= fault_at and all(at > fault_at for _, at in course.ended)
+    ]
+    return MessageAccount(
+        in_flight=len(in_flight),
+        adopted=sum(any(region != lost for region, _ in course.ended) for course in in_flight),
+        duplicated=sum(len(course.ended) > 1 for _, course in courses),
+        lost=sum(course.stands and not course.ended and name not in waiting for name, course in courses),
+        reconciled=sum(bool(course.set_aside and course.ended) for _, course in courses),
+        waiting=len(waiting),
+    )
+
+
+def _courses(commits: Mapping[Dot, Commit], parked: Collection[Dot]) -> Iterator[tuple[str, Course]]:
+    courses: dict[str, Course] = {}
+    for dot, commit in sorted(commits.items(), key=lambda found: found[1].stamp):
+        aside, at = dot in parked, wall_of(commit.stamp)
+        written, removed = _messages(commit)
+        for name, home in written.items():
+            course = courses.setdefault(name, Course(home, at))
+            course.stands |= not aside
+        for name in removed:
+            course = courses.setdefault(name, Course("", at))
+            course.set_aside += aside
+            if not aside:
+                course.ended.append((region_of(commit.origin), at))
+    yield from courses.items()
+
+
+def _messages(commit: Commit) -> tuple[dict[str, str], set[str]]:
+    """The messages that a commit wrote, with their homes, and those that it removed without writing them elsewhere."""
+    places = [(spot(write.key), write.value) for write in commit.writes if table_of(write.table) == MESSAGES]
+    written = {where.id: where.home for where, value in places if value is not None}
+    return written, {where.id for where, value in places if value is None} - written.keys()
+
+
+def ids_of(keys: Iterable[str]) -> frozenset[str]:
+    """The messages whose rows have these keys."""
+    return frozenset(spot(key).id for key in keys)

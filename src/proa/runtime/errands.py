@@ -1,0 +1,112 @@
+"""Errands: runs of the author's code that no client asked for, each a unit under the right to act for a place.
+
+Consumers, schedules and sagas differ in what they run and in which rows say that it is done. What they share is here:
+an errand takes the epoch before the handler runs, and asks the store to commit what the handler wrote together with
+those rows, only if this region still acts for the place under that epoch. A unit that commits in the global store
+records there, under the errand's key, that it is finished; a repeat finds that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from proa.core.dedupe import Outcome
+from proa.core.home import Place
+from proa.core.replicate.journal import Key, Write
+from proa.declare.context import CURRENT
+from proa.declare.handlers import Route
+from proa.errors import BY_CODE, Unavailable
+from proa.ports import Batch, Clock, Committed, Entropy, Fenced, Found, RegionStore, Result, Telemetry
+from proa.runtime.authority import Authority
+from proa.runtime.unit import Frame, Unit
+
+GLOBAL_OUTCOME_KEPT_S = 30 * 24 * 3600.0
+"""How long the global store remembers that an errand is finished; nobody repeats one that was left for longer."""
+NewUnit = Callable[[Route, Frame], Unit]
+
+
+class Ends(msgspec.Struct, frozen=True):
+    """What errands are run with in a region."""
+
+    region: str
+    store: RegionStore
+    authority: Authority
+    clock: Clock
+    entropy: Entropy
+    telemetry: Telemetry
+    new_unit: NewUnit
+    unit_id: Callable[[], str]
+    commit_globally: Callable[[Batch], Awaitable[Result]]
+
+    def may(self, place: Place) -> bool:
+        """Whether this region acts for a place at this moment."""
+        return self.authority.may_write_home(place)
+
+    async def commit(
+        self, place: Place, reads: Mapping[Key, int], writes: Sequence[Write], epoch: int | None = None
+    ) -> Result:
+        """Commit rows of Proa's own, without the author's code."""
+        batch = Batch(self.unit_id(), dict(reads), list(writes), places=(place,))
+        batch.epoch = self.authority.epoch if epoch is None else epoch
+        return await self.store.commit(batch)
+
+    async def write(self, writes: Sequence[Write]) -> None:
+        """Commit rows of Proa's own that any region may write.
+
+        Raises:
+            ProaError: the region may commit nothing at the moment.
+        """
+        match await self.store.commit(Batch(self.unit_id(), {}, list(writes))):
+            case Fenced(code, detail):
+                raise BY_CODE.get(code, Unavailable)(detail)
+            case _:
+                return
+
+
+class Errand:
+    """One run. `key` says of two runs whether they are the same errand."""
+
+    __slots__ = ("_ends", "_epoch", "_key", "_place", "unit")
+
+    def __init__(self, ends: Ends, route: Route, place: Place, key: str, limit_s: float, trace: str = "") -> None:
+        self._ends = ends
+        self._place = place
+        self._key = key
+        self._epoch = ends.authority.epoch
+        deadline = ends.clock.monotonic() + limit_s
+        self.unit = ends.new_unit(route, Frame(ends.unit_id(), trace, key, deadline=deadline, authority=ends.authority))
+
+    async def run(self, work: Callable[[], Awaitable[Any]]) -> Any:
+        """Run the author's code as this errand's unit."""
+        token = CURRENT.set(self.unit)
+        try:
+            return await work()
+        finally:
+            CURRENT.reset(token)
+
+    async def commit(self, reads: Mapping[Key, int], writes: Sequence[Write]) -> Result:
+        """Commit what the code wrote, with rows that say that the errand is done, where they still are as `reads` says.
+
+        What went to the global store is durable there before those rows are written.
+        """
+        unit = self.unit
+        if unit.store == "global":
+            result = await self._commit_globally()
+            if not isinstance(result, Committed | Found):
+                return result
+            return await self._ends.commit(self._place, reads, writes, self._epoch)
+        batch = unit.batch("regional", None, self._epoch, keep_writes=True)
+        batch.reads = {**batch.reads, **reads}
+        batch.writes += writes
+        batch.places = (*batch.places, self._place)
+        return await self._ends.store.commit(batch)
+
+    async def _commit_globally(self) -> Result:
+        unit, route = self.unit, self.unit.route
+        assert route
+        expires_at = self._ends.clock.now() + GLOBAL_OUTCOME_KEPT_S
+        outcome = Outcome(route.scope, self._key, b"", 200, [], b"", unit.unit, self._ends.region, expires_at)
+        return await self._ends.commit_globally(unit.batch("global", outcome, self._epoch, keep_writes=True))

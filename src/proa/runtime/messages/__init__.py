@@ -1,0 +1,1 @@
+"""What a region does with messages: knows which wait, hands them out, deals with their failures, fetches those sent."""
