@@ -142,3 +142,60 @@ def test_without_load_the_limit_stays_where_it_is():
 def test_concurrency_that_makes_no_sense_is_refused_by_name(wrong):
     with pytest.raises(DeclarationError, match="Concurrency"):
         Concurrency(**wrong)
+
+
+class Bench:
+    """Requests at a rate, a tenth of them important, through slots to a dependency whose places take 10 ms each."""
+
+    TAKES_S = 0.01
+
+    def __init__(self, slots, places):
+        self.slots = slots
+        self.free_at = [0.0] * places
+        self.events, self.numbers = [], count()
+        self.done, self.shed = [], []
+
+    def run(self, rate, seconds):
+        for index in range(int(rate * seconds)):
+            now = index / rate
+            self._until(now)
+            self._arrive(now, 0 if index % 10 == 0 else 1)
+        self._until(float("inf"))
+        return self
+
+    def _until(self, now):
+        while self.events and self.events[0][0] <= now:
+            end, _, ticket, came = heapq.heappop(self.events)
+            self.done.append((ticket.priority, came, end - came))
+            self.slots.leave(ticket, end, failed=False)
+
+    def _arrive(self, now, priority):
+        ticket = Ticket("r", priority, "", now + 2)
+        ticket.called = lambda verdict: self._told(verdict, ticket, now)
+        verdict = self.slots.arrive(ticket, now)
+        if verdict != "wait":
+            self._told(verdict, ticket, now)
+
+    def _told(self, verdict, ticket, came):
+        if verdict == "shed":
+            self.shed.append((ticket.priority, came))
+            return
+        place = min(range(len(self.free_at)), key=self.free_at.__getitem__)
+        self.free_at[place] = max(ticket.since, self.free_at[place]) + self.TAKES_S
+        heapq.heappush(self.events, (self.free_at[place], next(self.numbers), ticket, came))
+
+
+@pytest.mark.parametrize("places", [4, 10, 40])
+@pytest.mark.parametrize("excess", [1.1, 3, 10])
+def test_beyond_its_capacity_a_region_does_what_it_can_and_the_important_first(places, excess):
+    bench = Bench(Slots(Concurrency(limit_min=2)), places).run(rate=excess * places * 100, seconds=4)
+    settled = 1.5
+    done = [(priority, took) for priority, came, took in bench.done if came >= settled]
+    goodput = len(done) / (4 - settled) / (places * 100)
+    important = sum(priority == 0 for priority, _ in done)
+    lost = sum(priority == 0 for priority, came in bench.shed if came >= settled)
+    slowest = sorted(took for _, took in done)[int(len(done) * 0.99)]
+    success, patience = (0.99, 3) if excess <= 3 else (0.9, 5)  # at ten times the important alone are all it can do
+    assert goodput >= 0.9
+    assert important / (important + lost) >= success
+    assert slowest < patience * bench.TAKES_S

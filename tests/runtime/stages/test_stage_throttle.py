@@ -101,3 +101,10 @@ def test_a_client_behind_a_trusted_proxy_is_known_by_what_the_proxy_says(tmp_pat
             return [(await ask("GET", "/a", peer=peer, x_forwarded_for=said)).status for peer, said in told]
 
     assert asyncio.run(main()) == [204, 204, 429, 204, 429]
+
+
+def test_a_client_over_its_own_limit_uses_up_nothing_that_it_shares(tmp_path):
+    app = declared(Throttle(0.001, burst=10, per="app"), Throttle(0.001, burst=2, per="client"))
+    flood = [("/a", "10.0.0.1")] * 50
+    others = [("/a", f"10.0.0.{other}") for other in range(2, 10)]
+    assert statuses(app, tmp_path, *flood, *others) == [204] * 2 + [429] * 48 + [204] * 8

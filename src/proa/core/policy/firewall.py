@@ -42,7 +42,7 @@ SETS: Mapping[str, str] = {
         |\b(?:pg_sleep|extractvalue|updatexml|load_file|xp_cmdshell|dbms_pipe\.receive_message)\s*+\(
         |\bwaitfor\s++delay\b
         |\binto\s++(?:out|dump)file\b
-        |['"`]\s*+(?:--|\#|/\*)(?:$|[-\s"])
+        |(?:['`]|[\w)]")\s*+(?:--|\#|/\*)(?:$|[-\s"])
         |['"`)]\s*+order\s++by\s++\d+
         |['"`]\s*+(?:\|\||\+)\s*+(?:\(|char|chr|concat|version|user)
     """,

@@ -1,7 +1,7 @@
 """The stages `throttle` and `quota`: a token of each bucket that is declared, or 429.
 
-Buckets of the app are shared by its routes; those of a route are its own. Which of them is empty decides about the
-request, all of them are told to the client.
+Buckets of the app are shared by its routes; those of a route are its own. The first that is empty decides about the
+request; the client is told of those that were asked.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 
 from proa.app import App
 from proa.core.policy.address import household
-from proa.core.policy.throttle import Buckets, Throttle, limit_item, policy_item
+from proa.core.policy.throttle import PERS, Buckets, Per, Throttle, limit_item, policy_item
 from proa.declare.handlers import Route
 from proa.declare.http import Request
 from proa.errors import TooManyRequests
@@ -29,6 +29,7 @@ class Kept(msgspec.Struct, frozen=True):
     """A throttle with its buckets in this region, what they are called, and whose each is."""
 
     name: str
+    per: Per
     buckets: Buckets
     key_of: KeyOf
     policy: str
@@ -42,7 +43,7 @@ def throttling(app: App, clock: Clock) -> Mapping[str, Maker]:
     def maker(stage: str) -> Maker:
         def made(route: Route) -> Stage | None:
             own = [keeper.kept(throttle) for throttle in route.throttles]
-            wanted = [kept for kept in (*shared, *own) if (kept.name.endswith("key")) == (stage == "quota")]
+            wanted = [kept for kept in (*shared, *own) if (kept.per == "key") == (stage == "quota")]
             return _stage(wanted, clock) if wanted else None
 
         return made
@@ -71,7 +72,7 @@ class _Keeper:
     def kept(self, throttle: Throttle, prefix: str = "") -> Kept:
         buckets = Buckets(throttle.share(self._regions), throttle.size(self._regions))
         name = prefix + throttle.per
-        return Kept(name, buckets, self._key_of[throttle.per], policy_item(name, buckets))
+        return Kept(name, throttle.per, buckets, self._key_of[throttle.per], policy_item(name, buckets))
 
 
 def _who(request: Request) -> str:
@@ -80,18 +81,27 @@ def _who(request: Request) -> str:
 
 
 def _stage(wanted: Iterable[Kept], clock: Clock) -> Stage:
-    kept = tuple(wanted)
+    # The narrowest first, and no further than the first that is empty: whoever is over its own limit must not use up
+    # what it shares with others.
+    kept = tuple(sorted(wanted, key=lambda each: PERS.index(each.per)))
     policy = (POLICY, ", ".join(each.policy for each in kept))
 
     def stage(arrival: Arrival) -> None:
         now, request = clock.monotonic(), arrival.request
-        taken = [each.buckets.take(each.key_of(request), now) for each in kept]
-        told = ", ".join([limit_item(each.name, each.buckets, took) for each, took in zip(kept, taken, strict=True)])
-        arrival.told += (policy, (LIMIT, told))
-        if (worst := min(taken)) < 0:
-            name = kept[taken.index(worst)].name
-            raise TooManyRequests(
-                f"more requests than the limit `{name}` allows", headers={"retry-after": str(ceil(-worst))}
-            )
+        told: list[str] = []
+        refused = None
+        for each in kept:
+            taken = each.buckets.take(each.key_of(request), now)
+            told.append(limit_item(each.name, each.buckets, taken))
+            if taken < 0:
+                refused = _too_many(each.name, -taken)
+                break
+        arrival.told += (policy, (LIMIT, ", ".join(told)))
+        if refused:
+            raise refused
 
     return stage
+
+
+def _too_many(name: str, wait_s: float) -> TooManyRequests:
+    return TooManyRequests(f"more requests than the limit `{name}` allows", headers={"retry-after": str(ceil(wait_s))})
