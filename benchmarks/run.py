@@ -38,6 +38,7 @@ BENCHMARKS = (
     "catch_up",
     "repair",
     "journal",
+    "schedules",
     "large_tables",
     "footprint",
     "drills",

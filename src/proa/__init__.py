@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from proa.declare.levels import bounded, strong
     from proa.declare.queries import Page
     from proa.declare.residency import by
+    from proa.declare.schedules import Tick
     from proa.declare.streams import Change
     from proa.declare.updates import add, append, assign, remove
 
@@ -50,6 +51,7 @@ __all__ = [
     "Response",
     "SortedTable",
     "Table",
+    "Tick",
     "by",
     "merge",
     # The way in
@@ -94,6 +96,7 @@ _WHEN_USED = {
     "Change": "proa.declare.streams",
     "Duplicate": "proa.declare.duplicates",
     "Page": "proa.declare.queries",
+    "Tick": "proa.declare.schedules",
     "by": "proa.declare.residency",
     "Concurrency": "proa.core.policy.slots",
     "Rule": "proa.core.policy.firewall",

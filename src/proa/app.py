@@ -22,9 +22,11 @@ from proa.ports import Schema
 
 if TYPE_CHECKING:
     from proa.declare.authentication import ApiKeys, Authentication, Oidc
+    from proa.declare.events import Event, EventOptions
     from proa.declare.mount import Asgi
     from proa.declare.queues import Queue, QueueOptions
     from proa.declare.residency import Declared
+    from proa.declare.schedules import Schedule, ScheduleOptions
     from proa.declare.secrets import Secret
 
 T = TypeVar("T")
@@ -127,6 +129,8 @@ class App(FrontDoor):
         self.routes: list[Route] = []
         self.tables: dict[str, BaseTable[Any]] = {}
         self.queues: dict[str, Queue[Any]] = {}
+        self.events: dict[str, Event[Any]] = {}
+        self.schedules: dict[str, Schedule] = {}
         self.checks: dict[str, HealthCheck] = {}
         self.secrets: dict[str, Secret] = {}
         self.authentication: Authentication | None = None
@@ -228,6 +232,8 @@ class App(FrontDoor):
     def kept(self) -> list[str]:
         """The tables in which regions keep rows of their own: parts of those declared, and Proa's own."""
         own = {table for queue in self.queues.values() for table in (queue.table, SETTINGS, FETCHED)}
+        own.update(table for event in self.events.values() for table in event.tables)
+        own.update(schedule.table for schedule in self.schedules.values())
         return [*self.schemas(strong=False), HANDLED, *sorted(own)]
 
     # Routes.
@@ -338,12 +344,57 @@ class App(FrontDoor):
         """Declare a queue of messages of `kind` (a dataclass, msgspec Struct or pydantic model). See `QueueOptions`."""
         from proa.declare.queues import Queue  # an app without messages never needs it
 
-        if name in self.queues:
-            raise DeclarationError(f"queue {name} is declared twice")
-        self.queues[name] = queue = Queue(name, kind, options)
+        queue = Queue(name, kind, options)
         if unknown := set(queue.residency) - set(self.regions):
             raise DeclarationError(f"queue {name}: residency names {', '.join(sorted(unknown))}, no region of the app")
+        self.add_queue(queue)
         return queue
+
+    def add_queue(self, queue: Queue[Any]) -> None:
+        """Take up a queue: one of the app's own, or that of a subscription."""
+        if queue.name in self.queues:
+            raise DeclarationError(f"queue {queue.name} is declared twice")
+        self.queues[queue.name] = queue
+
+    def event(self, name: str, kind: type[T], **options: Unpack[EventOptions]) -> Event[T]:
+        """Declare an event with a body of `kind` (a dataclass, Struct or pydantic model). See `EventOptions`."""
+        from proa.declare.events import Event  # as a queue's
+
+        if name in self.events:
+            raise DeclarationError(f"event {name} is declared twice")
+        self.events[name] = event = Event(self, name, kind, options)
+        return event
+
+    # Schedules.
+
+    def schedule(
+        self,
+        cron: str | None = None,
+        *,
+        every_s: float | None = None,
+        timezone: str = "UTC",
+        **options: Unpack[ScheduleOptions],
+    ) -> Callable[[H], H]:
+        """Declare a handler that is run at the times of a cron expression in a time zone, or every so many seconds.
+
+        It takes a `Tick`, a `Context`, both or nothing. See `ScheduleOptions`.
+        """
+        from proa.declare.schedules import Schedule, timing_of
+
+        timing, said = timing_of(cron, every_s, timezone)
+
+        def declare(handler: H) -> H:
+            schedule = Schedule(handler, timing, said, options, self.regions)
+            if schedule.name in self.schedules:
+                raise DeclarationError(f"schedule {schedule.name} is declared twice")
+            if schedule.once == "region" and self.topology == "active-passive":
+                raise DeclarationError(
+                    f"schedule {schedule.name}: once `region` needs topology active-active; a standby runs nothing"
+                )
+            self.schedules[schedule.name] = schedule
+            return handler
+
+        return declare
 
     # Health.
 

@@ -347,6 +347,17 @@ class MessageUndecodable(ProaError):
     title = "Message cannot be read"
 
 
+class EventIncompatible(ProaError):
+    """An event is declared so that those that may still be around cannot be read; the region does not start.
+
+    Cause: a field was made required, or its type narrower, since events were emitted that wait or can be replayed.
+    Fix: give the field a default, or declare a higher `version` with an `upgrade` that makes old fields the new ones.
+    """
+
+    code = "PROA-M005"
+    title = "Event cannot be read any more"
+
+
 # Units of work (U).
 
 

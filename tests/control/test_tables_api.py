@@ -11,15 +11,12 @@ from proa.cli.table import merged
 from proa.control import operators
 from proa.control.api import ControlApi
 from proa.control.audit import read_log
-from proa.control.settling import Settling
-from proa.control.tables import TablesApi
 from proa.core.replicate.merge import Counter
 from proa.core.roles import Assignment, Cut
 from proa.core.situation import Rules
+from proa.nodes.region import parts_below
 from proa.nodes.site import shared_parts
 from proa.observe.hub import Hub
-from proa.runtime.reapply import Reapply
-from proa.runtime.records import Records
 from support.ends import SeededEntropy
 from support.inproc import system
 
@@ -78,14 +75,14 @@ class Ends:
 class Town:
     """Two regions, with the control API of each and some people."""
 
+    part = "tables"
+
     def __init__(self, s):
         self.s = s
         self.parts = shared_parts(s.store, Rules(("eu", "us"), "witness", ("edge",), "active-passive", "eu"), Ends(s))
         self.apis = {}
         for name, region in s.regions.items():
-            records = Records(s.app, name, region.store)
-            settling = Settling(name, self.parts, Reapply(region, records, s.clock))
-            self.apis[name] = ControlApi(name, self.parts, None, {"tables": TablesApi(region, records, settling)})
+            self.apis[name] = ControlApi(name, self.parts, None, parts_below(region, self.parts))
 
     async def hire(self):
         self.tokens = {
@@ -99,7 +96,7 @@ class Town:
         scope = {
             "type": "http",
             "method": method,
-            "path": f"/_proa/control/tables/{path}",
+            "path": f"/_proa/control/{self.part}/{path}",
             "query_string": query.encode(),
             "headers": [(b"authorization", f"Bearer {self.tokens[who]}".encode())],
         }

@@ -8,6 +8,7 @@ and whoever ended it after that took its place.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -33,6 +34,14 @@ class MessageAccount(msgspec.Struct, frozen=True):
     lost: int = 0
     reconciled: int = 0
     waiting: int = 0
+
+
+class Name(NamedTuple):
+    """What tells a message from all others, as long as its home is the same."""
+
+    queue: str
+    id: str
+    home: str
 
 
 class Course(msgspec.Struct):
@@ -66,26 +75,29 @@ def accounted(
 
 
 def _courses(commits: Mapping[Dot, Commit], parked: Collection[Dot]) -> Iterator[tuple[str, Course]]:
-    courses: dict[str, Course] = {}
+    """Each message with its course. An event that each region handles is a message in each of them."""
+    courses: dict[Name, Course] = {}
     for dot, commit in sorted(commits.items(), key=lambda found: found[1].stamp):
         aside, at = dot in parked, wall_of(commit.stamp)
         written, removed = _messages(commit)
-        for name, home in written.items():
-            course = courses.setdefault(name, Course(home, at))
-            course.stands |= not aside
-        for name in removed:
+        moved = {name: other for name in removed for other in written if name[:2] == other[:2]}
+        for name in removed - moved.keys():
             course = courses.setdefault(name, Course("", at))
             course.set_aside += aside
             if not aside:
                 course.ended.append((region_of(commit.origin), at))
-    yield from courses.items()
+        courses |= {other: courses.pop(name) for name, other in moved.items() if name in courses}
+        for name in written:
+            course = courses.setdefault(name, Course(name.home, at))
+            course.stands |= not aside
+    return ((name.id, course) for name, course in courses.items())
 
 
-def _messages(commit: Commit) -> tuple[dict[str, str], set[str]]:
-    """The messages that a commit wrote, with their homes, and those that it removed without writing them elsewhere."""
-    places = [(spot(write.key), write.value) for write in commit.writes if table_of(write.table) == MESSAGES]
-    written = {where.id: where.home for where, value in places if value is not None}
-    return written, {where.id for where, value in places if value is None} - written.keys()
+def _messages(commit: Commit) -> tuple[set[Name], set[Name]]:
+    """The messages that a commit wrote, and those whose rows it removed."""
+    found = [(spot(write.key), write.value) for write in commit.writes if table_of(write.table) == MESSAGES]
+    names = [(Name(where.queue, where.id, where.home), value) for where, value in found]
+    return {name for name, value in names if value is not None}, {name for name, value in names if value is None}
 
 
 def ids_of(keys: Iterable[str]) -> frozenset[str]:

@@ -28,6 +28,8 @@ COMMANDS: Mapping[str, str] = {
     "table": "Show what regions hold and where they differ, and settle what a fail-over lost.",
     "queue": "Show what waits in queues; pause and resume them.",
     "dlq": "Show, send back, edit and purge the messages that were given up.",
+    "event": "Show events and their subscriptions, and replay events.",
+    "schedule": "Show, run, pause and resume schedules.",
     "operator": "Add, list and remove the people who may operate a system.",
     "drill": "Take a region away under load, and measure what it costs.",
     "sim": "Run an app through thousands of simulated outages; replay and shrink a failing one.",

@@ -94,6 +94,14 @@ class UnitOfWork(Context, Protocol):
         """A new id for a message of this unit; ids sort by time."""
         ...
 
+    def event_id(self) -> str:
+        """A new id for an event of this unit."""
+        ...
+
+    def note(self, event: Any, write: Write) -> None:
+        """Let the commit keep an event. `event` is a `proa.declare.events.Event`."""
+        ...
+
     def send(self, queue: Any, where: Spot, envelope: Envelope) -> None:
         """Let the commit put a message there. `queue` is a `proa.declare.queues.Queue`."""
         ...

@@ -196,7 +196,9 @@ class Consumer(msgspec.Struct):
 
 
 class Queue(Generic[T]):
-    """A declared queue of messages of one type."""
+    """A declared queue of messages of one type. `everywhere`: each region has messages of its own."""
+
+    everywhere = False
 
     def __init__(self, name: str, kind: type[T], options: QueueOptions) -> None:
         if not all(part.isidentifier() for part in name.split(".")):

@@ -41,6 +41,7 @@ def rules_for(
 ) -> Rules:
     """What the control plane must know of the declaration, with a system's own settings where it has them."""
     lease_s = lease_s or app.lease_s
+    held = ("active", "home")
     acknowledges = {route.acknowledge for route in app.routes if route.unit not in ("read", "global")}
     rules = Rules(
         regions=app.regions,
@@ -53,7 +54,7 @@ def rules_for(
         rpo_s=app.objectives.rpo_s or 0.0,
         health=policy_for(lease_s),
         peer_acknowledged=acknowledges == {"peer"},
-        fenced_rows=bool(app.queues) or any(table.mode in ("active", "home") for table in app.tables.values()),
+        fenced_rows=bool(app.queues or app.schedules) or any(table.mode in held for table in app.tables.values()),
     )
     return rules if hold_down_s is None else msgspec.structs.replace(rules, hold_down_s=hold_down_s)
 
@@ -63,7 +64,9 @@ def schema_of(app: App) -> str:
     routes = sorted(_route(app, route) for route in app.routes)
     tables = sorted(_table(table) for table in app.tables.values())
     queues = sorted(f"queue {name} {json_schema(queue.kind)}" for name, queue in app.queues.items())
-    return hashlib.blake2b("\n".join([*routes, *tables, *queues]).encode(), digest_size=8).hexdigest()
+    schedules = sorted(f"schedule {name} {one.said} {one.once}" for name, one in app.schedules.items())
+    declared = [*routes, *tables, *queues, *schedules]
+    return hashlib.blake2b("\n".join(declared).encode(), digest_size=8).hexdigest()
 
 
 def _route(app: App, route: Route) -> str:

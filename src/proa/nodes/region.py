@@ -14,6 +14,8 @@ from proa.control.member import Life
 from proa.control.parity import Parity
 from proa.control.parts import Parts
 from proa.control.queues import QueuesApi
+from proa.control.replays import ReplaysApi
+from proa.control.schedules import SchedulesApi
 from proa.control.settling import Settling
 from proa.control.tables import TablesApi
 from proa.core.incarnation import Disk
@@ -56,6 +58,8 @@ def parts_below(region: Region, shared: Parts) -> dict[str, Answers]:
     return {
         "tables": TablesApi(region, records, settling),
         "queues": QueuesApi(region, settling),
+        "schedules": SchedulesApi(region, settling),
+        "replays": ReplaysApi(region, settling),
     }
 
 

@@ -386,3 +386,62 @@ class MessagesAdopted(msgspec.Struct, frozen=True):
     queue: str
     region: str
     count: int
+
+
+class TickFired(msgspec.Struct, frozen=True):
+    """The tick of a due time took effect, `late_s` after it; `of` is the region whose it is, if each has its own."""
+
+    severity: ClassVar[Severity] = "debug"
+    schedule: str
+    of: str
+    due: float
+    took_s: float
+    late_s: float
+    skipped: int
+
+
+class TicksSkipped(msgspec.Struct, frozen=True):
+    """Ticks that were missed are passed over, as the schedule's `catch_up` says."""
+
+    severity: ClassVar[Severity] = "warning"
+    schedule: str
+    of: str
+    count: int
+
+
+class TickFailed(msgspec.Struct, frozen=True):
+    """A run of a tick failed; it runs again in `again_in_s`."""
+
+    severity: ClassVar[Severity] = "warning"
+    schedule: str
+    of: str
+    attempts: int
+    error: str
+    again_in_s: float
+
+
+class TickGivenUp(msgspec.Struct, frozen=True):
+    """A tick failed for good: it had no attempt left, or the next one was due."""
+
+    severity: ClassVar[Severity] = "error"
+    schedule: str
+    of: str
+    due: float
+    attempts: int
+    error: str
+
+
+class SchedulesUnknown(msgspec.Struct, frozen=True):
+    """The region could not learn where schedules stand that became its own; it tries again, and runs none of them."""
+
+    severity: ClassVar[Severity] = "error"
+    error: str
+
+
+class EventsReplayed(msgspec.Struct, frozen=True):
+    """A page of a replay sent so many messages to a subscription."""
+
+    event: str
+    to: str
+    replay: str
+    count: int

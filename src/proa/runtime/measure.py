@@ -22,6 +22,10 @@ from proa.runtime.events import (
     RowsDiverged,
     RuleMatched,
     TablesCompared,
+    TickFailed,
+    TickFired,
+    TickGivenUp,
+    TicksSkipped,
     UnitConfirmed,
     UnitFinished,
 )
@@ -81,6 +85,25 @@ def _adopted(metrics: Registry, event: MessagesAdopted) -> None:
     metrics.count("proa_messages_adopted_total", ("queue", event.queue), ("home", event.region), by=event.count)
 
 
+def _fired(metrics: Registry, event: TickFired) -> None:
+    of = ("schedule", event.schedule)
+    metrics.count("proa_ticks_total", of, ("outcome", "fired"))
+    metrics.observe("proa_tick_duration_seconds", event.took_s, of)
+    metrics.observe("proa_tick_late_seconds", event.late_s, of)
+
+
+def _tick_failed(metrics: Registry, event: TickFailed) -> None:
+    metrics.count("proa_ticks_total", ("schedule", event.schedule), ("outcome", "failed"))
+
+
+def _tick_given_up(metrics: Registry, event: TickGivenUp) -> None:
+    metrics.count("proa_ticks_total", ("schedule", event.schedule), ("outcome", "given up"))
+
+
+def _ticks_skipped(metrics: Registry, event: TicksSkipped) -> None:
+    metrics.count("proa_ticks_total", ("schedule", event.schedule), ("outcome", "skipped"), by=event.count)
+
+
 def _refused(metrics: Registry, event: RequestRefused) -> None:
     metrics.count("proa_requests_refused_total", ("route", event.route), ("code", event.error))
 
@@ -107,6 +130,10 @@ _TELLS: Mapping[type, Callable[[Registry, Any], None]] = {
     MessageFailed: _failed,
     MessageHandled: _handled,
     MessagesAdopted: _adopted,
+    TickFailed: _tick_failed,
+    TickFired: _fired,
+    TickGivenUp: _tick_given_up,
+    TicksSkipped: _ticks_skipped,
 }
 
 

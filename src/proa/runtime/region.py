@@ -53,9 +53,11 @@ if TYPE_CHECKING:
     from proa.runtime.confirm import Confirmations
     from proa.runtime.duplicates import DuplicateHandlers
     from proa.runtime.errands import Ends
+    from proa.runtime.event_log import EventLog
     from proa.runtime.identity.authenticator import Authenticator
     from proa.runtime.messages.dispatcher import Dispatcher
     from proa.runtime.passage import Passage
+    from proa.runtime.schedules.scheduler import Scheduler
     from proa.runtime.secrets import Keeper
     from proa.runtime.streams import Streams
 
@@ -150,6 +152,8 @@ class Region:
         if self.streams:
             self.compactor.needed = self.streams.needed
         self.messages = self.invoker.outbound = self._messages()
+        self.scheduler = self._scheduler()
+        self.events = self._event_log()
         self.register: Register | None = None
         self.serving = False
         self.spoilt = ""
@@ -270,6 +274,20 @@ class Region:
         relay = Relay(self.app.regions, ends, self._ports.global_store, self._ports.link, self.replicator.copied)
         return Dispatcher(self.app.queues.values(), self.app.regions, ends, relay)
 
+    def _scheduler(self) -> Scheduler | None:
+        if not self.app.schedules:
+            return None
+        from proa.runtime.schedules.scheduler import Scheduler
+
+        return Scheduler(self.app.schedules.values(), self._errand_ends())
+
+    def _event_log(self) -> EventLog | None:
+        if not self.app.events:
+            return None
+        from proa.runtime.event_log import EventLog
+
+        return EventLog(self.app.events, self.app.regions, self._errand_ends(), self._ports.global_store)
+
     def _errand_ends(self) -> Ends:
         from proa.runtime.errands import Ends
 
@@ -303,7 +321,13 @@ class Region:
         """Begin to replicate and to check; serve once caught up. The store must have its identity.
 
         Returns when the region serves, or after a second: a long catch-up goes on behind it.
+
+        Raises:
+            EventIncompatible: an event is declared so that those that may still be around cannot be read.
         """
+        if self.events:
+            await self.events.verify()
+            self.events.start()
         for lifespan in self._lifespans:
             await lifespan.start()
         self.replicator.start()
@@ -314,6 +338,8 @@ class Region:
             self.streams.start()
         if self.messages:
             self.messages.start()
+        if self.scheduler:
+            self.scheduler.start()
         loop = asyncio.get_running_loop()
         if joinable(self.app.regions, self._parts()):
             self._compacting = loop.create_task(self.compactor.run())
@@ -354,17 +380,14 @@ class Region:
         self.replicator.stop()
         self.repairer.stop()
         self.monitor.stop()
-        if self.duplicates:
-            self.duplicates.stop()
-        if self.streams:
-            self.streams.stop()
-        for lifespan in self._lifespans:
-            await lifespan.stop()
-        for beside in (self.authenticator, self.secrets):
+        for beside in (self.duplicates, self.streams, self.messages, self.scheduler, self.events):
             if beside:
                 beside.stop()
-        if self.messages:
-            self.messages.stop()
+        for lifespan in self._lifespans:
+            await lifespan.stop()
+        for known in (self.authenticator, self.secrets):
+            if known:
+                known.stop()
         await self.store.close()
 
     def methods(self) -> dict[str, Method]:

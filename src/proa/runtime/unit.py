@@ -26,6 +26,7 @@ from proa.ports import Batch, Clock, Entropy, GlobalStore, Position, RegionStore
 from proa.runtime.authority import Authority
 
 if TYPE_CHECKING:
+    from proa.declare.events import Event
     from proa.declare.levels import Level
     from proa.declare.queues import Queue
     from proa.runtime.levels import Levels, Source
@@ -98,6 +99,7 @@ class Unit:
         "_entropy",
         "_global",
         "_levels",
+        "_noted",
         "_outbound",
         "_reads",
         "_regional",
@@ -147,6 +149,7 @@ class Unit:
         self._again = frame.again
         self._outbound = frame.outbound
         self.sent: Sequence[tuple[Queue[Any], Spot]] = ()
+        self._noted: tuple[Event[Any], ...] = ()
         self._snapshots: set[Key] = set()
         self._authority = frame.authority
         self._rows: dict[Key, Row | None] = {}
@@ -363,26 +366,39 @@ class Unit:
     def send(self, queue: Queue[Any], where: Spot, envelope: Envelope) -> None:
         if self._outbound:
             self._outbound.admit(queue, where)
-        store: Store = "global" if self.route and self.route.unit == "global" else "regional"
-        if self.store != store:
-            self._choose(store, f"a message to {queue.name}")
-        if store == "global" and queue.residency:
-            raise NotResident(
-                f"queue {queue.name} is kept in {', '.join(queue.residency)} alone; messages of a global unit pass "
-                "through the global store, which is in no region"
-            )
+        store = self._store_of_messages(queue)
         write = _outgoing(where, envelope) if store == "global" else _message(queue, where, envelope)
         self.writes[write.table, write.key] = write
         self.sent = [*self.sent, (queue, where)]
 
+    def event_id(self) -> str:
+        return f"{self.unit}{len(self.writes):04x}e"  # an event leaves a row at least, or nothing that has its id
+
+    def note(self, event: Event[Any], write: Write) -> None:
+        kept = replace(write, mode="strong") if self._store_of_messages(event) == "global" else write
+        self.writes[kept.table, kept.key] = kept
+        self._noted = (*self._noted, event)
+
+    def _store_of_messages(self, what: Queue[Any] | Event[Any]) -> Store:
+        """The store in which this unit commits what it tells others."""
+        store: Store = "global" if self.route and self.route.unit == "global" else "regional"
+        if self.store != store:
+            self._choose(store, f"a message to {what.name}")
+        if store == "global" and what.residency:
+            raise NotResident(
+                f"{what.name} is kept in {', '.join(what.residency)} alone; messages of a global unit pass "
+                "through the global store, which is in no region"
+            )
+        return store
+
     def _check_sent(self) -> None:
         """What tells of rows that only some regions may hold is sent to no other ones."""
         holders = set(self.holders)
-        for queue, _ in self.sent:
-            if holders and not (queue.residency and holders.issuperset(queue.residency)):
+        for told in (*(queue for queue, _ in self.sent), *self._noted):
+            if holders and not (told.residency and holders.issuperset(told.residency)):
                 raise NotResident(
                     f"a unit that met rows which only {', '.join(sorted(holders))} may hold sent a message to "
-                    f"{queue.name}, which other regions hold, too; declare the queue's residency"
+                    f"{told.name}, which other regions hold, too; declare its residency"
                 )
 
     # What the commit takes.
@@ -393,7 +409,7 @@ class Unit:
         Raises:
             NotResident: it sends what it met to regions that may not hold it.
         """
-        if self.sent and self._resident:
+        if self._resident and (self.sent or self._noted):
             self._check_sent()
         return Batch(
             id=self.unit,

@@ -80,12 +80,13 @@ class StoreState(msgspec.Struct, frozen=True):
 
 
 class Control(msgspec.Struct, frozen=True):
-    """What the control plane kept of its own doing: the audit log in order and its head, every plan by id, the cuts."""
+    """What the control plane kept of its own doing: the audit log and its head, plans by id, the cuts, the roles."""
 
     entries: Sequence[Entry] = ()
     head: Head = Head()
     plans: Mapping[str, Plan] = {}
     cuts: Sequence[Cut] = ()
+    roles: Mapping[str, str] = {}
 
 
 class Final(msgspec.Struct, frozen=True):

@@ -137,6 +137,8 @@ class _Scenario:
         await world.settle(SETTLE_S)
         if any(fault.kind == ROT for fault in self._case.faults or ()):
             await world.repaired()
+            if self._app.schedules:  # they go on
+                await world.settle(SETTLE_S)
         final = world.final()
         for each in self._workloads:
             await each.finish(self._clients[0], final)

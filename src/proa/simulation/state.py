@@ -76,8 +76,9 @@ def _control(connection: sqlite3.Connection) -> Control:
     entries = dict(_values(connection, AUDIT))
     head = entries.pop(HEAD_KEY, None)
     plans = {key: _plan(value) for key, value in _values(connection, PLANS)}
-    cuts = next((_roles(value).cuts for _, value in _values(connection, ROLES)), ())
-    return Control([_entry(value) for value in entries.values()], _head(head) if head else Head(), plans, cuts)
+    assignment = next((_roles(value) for _, value in _values(connection, ROLES)), None)
+    cuts, roles = (assignment.cuts, assignment.roles) if assignment else ((), {})
+    return Control([_entry(value) for value in entries.values()], _head(head) if head else Head(), plans, cuts, roles)
 
 
 def _values(connection: sqlite3.Connection, table: str) -> Iterator[tuple[str, bytes]]:

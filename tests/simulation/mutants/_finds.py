@@ -7,7 +7,11 @@ import msgspec
 
 APPS = ("active_passive", "active_active", "confirmed_pair")
 PROFILES = ("everything", "outage", "partition", "clock", "disk", "rot")
-PLACES = tuple((f"proa.simulation.workloads.standard:{app}", profile) for profile, app in product(PROFILES, APPS))
+SCHEDULED = "proa.simulation.workloads.scheduled:scheduled"
+PLACES = (
+    *((f"proa.simulation.workloads.standard:{app}", profile) for profile, app in product(PROFILES, APPS)),
+    *((SCHEDULED, profile) for profile in PROFILES),
+)
 """The standard apps and profiles, in the order in which a search goes through them."""
 FILE = Path(__file__).parent / "found.json"
 

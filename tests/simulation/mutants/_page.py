@@ -15,7 +15,7 @@ a time, of the kind that a team really makes; each replaces a piece of the frame
 is ([`tests/simulation/mutants`](../../tests/simulation/mutants)). The standard profiles with the standard workloads
 must find every one of them, and Proa without them must hold under the same seeds.
 
-*Runs* is how many scenarios it took (90 requests and 3 faults in about 30 simulated seconds each), going through both
+*Runs* is how many scenarios it took (90 requests and 3 faults in about 30 simulated seconds each), going through the
 standard apps and all six profiles seed by seed; *seconds* is the time they took on one core. The tests run each find
 again: `pytest tests/simulation/test_mutants.py`.
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from proa.core.queue import MESSAGES, SETTINGS, Setting, Spot, spot
+from proa.core.queue import FETCHED, MESSAGES, SEPARATOR, SETTINGS, Setting, Spot, spot
 from proa.core.replicate.journal import Write
 from proa.core.replicate.stamp import Versions, covers
 from proa.core.residency import table_of
@@ -145,6 +145,14 @@ class Dispatcher:
                 intake.arrived(where)
         elif table == SETTINGS:
             self._set(write.key, write.value)
+        elif table == FETCHED and write.value is not None:
+            self._fetched_elsewhere(write.key)
+
+    def _fetched_elsewhere(self, key: str) -> None:
+        """Another region fetched a message of which each region has its own: one for this region may be there, too."""
+        home, name, *_ = key.split(SEPARATOR)
+        if home != self._ends.region and (queue := self.queues.get(name)) and queue.everywhere:
+            self._relay.look()
 
     # What this region acts for.
 

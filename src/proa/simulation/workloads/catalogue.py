@@ -14,7 +14,7 @@ from proa.app import App
 from proa.chaos import workload
 from proa.simulation.checkers import causality, control, convergence, fencing, handled, indexes
 from proa.simulation.history import Final, Operation, Violation
-from proa.simulation.workloads import messaging, standard
+from proa.simulation.workloads import messaging, scheduled, standard
 from proa.simulation.workloads.append import Lists
 from proa.simulation.workloads.authored import Authored
 from proa.simulation.workloads.bank import Bank
@@ -29,6 +29,7 @@ from proa.simulation.workloads.sessions import Sessions
 from proa.simulation.workloads.sets import Sets
 from proa.simulation.workloads.shelves import Shelves
 from proa.simulation.workloads.standard import Held
+from proa.simulation.workloads.ticks import Ticks
 from proa.simulation.workloads.workload import Workload
 
 HELD = (Bank, Counters, Lists, Sets, Charges, Shelves, Sessions, Bounds)
@@ -48,6 +49,8 @@ def all_for(app: App, authors: workload.Workload | None = None) -> list[Workload
         return [*_held(app, "strong"), *_merged(app), Confirmed("any"), *_at_home(app)]
     if app in (messaging.active_active, messaging.active_passive):
         return [Letters(kind, app.objectives.rpo_s) for kind in messaging.KINDS]
+    if app is scheduled.scheduled:
+        return [Ticks()]
     return [Confirmed("active")] if app is standard.confirmed_pair else []
 
 

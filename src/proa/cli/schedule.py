@@ -1,0 +1,124 @@
+"""`proa schedule ...`: where schedules stand, and running, pausing and resuming them.
+
+Each schedule is run by one region at a time (or, with `once="region"`, by each for itself); a command asks all regions
+and acts where it is run.
+"""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from cyclopts import App as Cli
+
+from proa.cli.output import FAILED, OK, note, print_json, print_table
+from proa.cli.table import NOBODY, System, Who
+
+schedule = Cli(name="schedule", result_action="return_value", help_format="plaintext")
+
+
+@schedule.command(name="list")
+def listed(app: str, *, common: Who = NOBODY) -> int:
+    """Show each schedule: which region runs it, when it is due next, what it has done, and what fails.
+
+    Exits with 1 where a tick fails, or a region does not answer.
+
+    Args:
+        app: a folder with `app.py`, a file, or `module:attribute`.
+        common: which system, and who asks.
+    """
+    system = common.system(app, "schedules")
+    answers = system.ask_all("")
+    found = _known(answers)
+    if common.json:
+        print_json({"schedules": found})
+    else:
+        head = ("SCHEDULE", "OF", "DUE", "RUN BY", "NEXT", "LAST", "FIRED", "FAILED", "SKIPPED", "STATE")
+        print_table(head, [_line(one) for one in found])
+    failing = any(one["failing"] for one in found)
+    return FAILED if failing or len(answers) < len(system.regions("")) else OK
+
+
+@schedule.command
+def run(app: str, name: str, *, why: str = "", common: Who = NOBODY) -> int:
+    """Run a schedule once, now, besides its due times; also one that is paused.
+
+    Args:
+        app: a folder with `app.py`, a file, or `module:attribute`.
+        name: of the schedule.
+        why: the reason, for the audit log.
+        common: which system, and who asks.
+    """
+    return _act(common.system(app, "schedules"), name, "run", why, common)
+
+
+@schedule.command
+def pause(app: str, name: str, *, why: str = "", common: Who = NOBODY) -> int:
+    """Let a schedule run nothing until it is resumed.
+
+    Args:
+        app: a folder with `app.py`, a file, or `module:attribute`.
+        name: of the schedule.
+        why: the reason, for the audit log.
+        common: which system, and who asks.
+    """
+    return _act(common.system(app, "schedules"), name, "pause", why, common)
+
+
+@schedule.command
+def resume(app: str, name: str, *, why: str = "", common: Who = NOBODY) -> int:
+    """Let a paused schedule go on with what is due from now on.
+
+    Args:
+        app: a folder with `app.py`, a file, or `module:attribute`.
+        name: of the schedule.
+        why: the reason, for the audit log.
+        common: which system, and who asks.
+    """
+    return _act(common.system(app, "schedules"), name, "resume", why, common)
+
+
+def _act(system: System, name: str, what: str, why: str, common: Who) -> int:
+    """Ask every region that runs the schedule."""
+    done: dict[str, Sequence[str]] = {}
+    running = [one for one in _known(system.ask_all("")) if one["schedule"] == name]
+    for region in dict.fromkeys(one["region"] for one in running):
+        try:
+            done[region] = system.ask(region, "POST", f"{name}/{what}", {"why": why})["of"]
+        except (OSError, http.client.HTTPException) as error:
+            note(f"{region} does not answer ({error or type(error).__name__})")
+    if common.json:
+        print_json({"schedule": name, "done": done})
+    else:
+        print_table(
+            ("SCHEDULE", "OF", "REGION"), [(name, of or "-", by) for by, all_of in done.items() for of in all_of]
+        )
+    if not running:
+        note(f"no region that answers runs a schedule {name!r}; `proa schedule list` shows those that are run")
+    return OK if done and len(done) == len({one["region"] for one in running}) else FAILED
+
+
+def _known(answers: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the regions say, each line with the one that said it."""
+    found = [one | {"region": region} for region, said in answers.items() for one in said["schedules"]]
+    return sorted(found, key=lambda one: (one["schedule"], one["of"]))
+
+
+def _line(one: Mapping[str, Any]) -> tuple[str, ...]:
+    counts = (str(one["fired"]), str(one["failed"]), str(one["skipped"]))
+    times = (_time(one["next"]), _time(one["last"]))
+    return (one["schedule"], one["of"] or "-", one["timing"], one["region"], *times, *counts, _state(one))
+
+
+def _state(one: Mapping[str, Any]) -> str:
+    if one["failing"]:
+        return f"failing: {one['failing']} ({one['attempts']} times)"
+    if one["paused"]:
+        return "paused"
+    return f"last one given up: {one['error']}" if one["error"] else "ok"
+
+
+def _time(at: float | None) -> str:
+    return "-" if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
