@@ -21,6 +21,7 @@ from proa.declare.http import Answer
 from proa.declare.identity import Principal
 from proa.errors import UnknownEvent
 from proa.observe.hub import Hub
+from proa.observe.metrics import Registry
 from proa.runtime.admission import Admission, read_body
 from proa.runtime.clock import SystemClock
 from proa.runtime.gateway import Gateway
@@ -207,7 +208,11 @@ def guarded():
         raise AssertionError("an authorizer runs no unit")
 
     hub = Hub()
-    stages = {**makers(app, SystemClock(), hub), "authenticate": authenticate, "body": lambda _: read_body}
+    stages = {
+        **makers(app, SystemClock(), hub, Registry({})),
+        "authenticate": authenticate,
+        "body": lambda _: read_body,
+    }
     admission = Admission(Router(app.routes), app.routes, never, stages, hub, serving=lambda: True)
     return LambdaEntry(Gateway(app, "eu", admission, {}), SystemClock(), max_body_bytes=1000)
 
@@ -292,7 +297,12 @@ def test_whatever_the_event_it_is_answered_or_named_as_none(event):
 
         app, hub = shop(), Hub()
         admission = Admission(
-            Router(app.routes), app.routes, unit, makers(app, SystemClock(), hub), hub, serving=lambda: True
+            Router(app.routes),
+            app.routes,
+            unit,
+            makers(app, SystemClock(), hub, Registry({})),
+            hub,
+            serving=lambda: True,
         )
         return await LambdaEntry(Gateway(app, "eu", admission, {}), SystemClock(), max_body_bytes=1000)(event)
 

@@ -220,7 +220,7 @@ class Region:
 
     def _makers(self) -> Mapping[str, Maker]:
         """What makes the stages of admission, by their names."""
-        stages = makers(self.app, self._ports.clock, self._ports.hub)
+        stages = makers(self.app, self._ports.clock, self._ports.hub, self.metrics)
         if self.authenticator is None:
             return stages
         from proa.runtime.identity.stage import maker

@@ -170,3 +170,24 @@ def test_a_client_that_leaves_the_line_takes_no_slot_with_it(given, tmp_path):
         return (await third).status, shop.running
 
     assert run(shop, tmp_path, scenario) == (200, [])
+
+
+def test_metrics_tell_of_the_slots(tmp_path):
+    shop = Shop(Concurrency(limit=2, line=1))
+
+    async def main():
+        async with front(shop.app, tmp_path) as (ask, running):
+            tasks = [asyncio.create_task(ask("GET", "/normal", query=f"name={name}")) for name in "abc"]
+            while len(shop.running) < 2:
+                await asyncio.sleep(0)
+            text = running["eu"].metrics.text()
+            for name in "abc":
+                shop.finish(name)
+            await asyncio.gather(*tasks)
+            return [line for line in text.splitlines() if line.startswith("proa_slots")]
+
+    assert asyncio.run(main()) == [
+        'proa_slots_limit{region="eu",of="shop"} 2',
+        'proa_slots_running{region="eu",of="shop"} 2',
+        'proa_slots_waiting{region="eu",of="shop"} 1',
+    ]

@@ -11,6 +11,7 @@ from proa.core.policy.slots import PRIORITIES, Slots, Ticket, Verdict
 from proa.declare.handlers import Route
 from proa.declare.http import Answer
 from proa.errors import DeadlineExceeded, Overloaded
+from proa.observe.metrics import Registry
 from proa.ports import Clock
 from proa.runtime.admission import Arrival, Maker, Stage
 from proa.runtime.stages.client import clients, tenant
@@ -22,14 +23,20 @@ WANTING = (503, 504)
 """Answers of units that failed for want of time or of something that they depend on."""
 
 
-def slots(app: App, clock: Clock) -> Mapping[str, Maker]:
-    """The maker of the stage; routes without slots of their own share the app's."""
+def slots(app: App, clock: Clock, metrics: Registry) -> Mapping[str, Maker]:
+    """The maker of the stage; routes without slots of their own share the app's. `metrics` tell of all of them."""
     shared = Slots(app.front.concurrency) if app.front.concurrency else None
+    known = {app.name: shared} if shared else {}
 
     def made(route: Route) -> Stage | None:
-        own = Slots(route.concurrency) if route.concurrency else shared
+        own = shared
+        if route.concurrency:
+            own = known[route.scope] = Slots(route.concurrency)
         return Gate(app, route, own, clock).enter if own else None
 
+    metrics.gauge("proa_slots_limit", lambda: [({"of": of}, each.limit) for of, each in known.items()])
+    metrics.gauge("proa_slots_running", lambda: [({"of": of}, each.running) for of, each in known.items()])
+    metrics.gauge("proa_slots_waiting", lambda: [({"of": of}, each.waiting) for of, each in known.items()])
     return {"concurrency": made}
 
 
