@@ -46,7 +46,9 @@ def authorizer(how: str) -> list[Figure]:
     phases = ", ".join(f"{phase['phase']} {phase['took_s']:.2g} s" for phase in report["timeline"])
     against = report["violations"]
     counted = (
-        f"{len(report['lost_writes'])} lost of {report['acknowledged']:,} acknowledged, {report['duplicates']} doubled"
+        f"{len(report['lost_writes'])} lost of {report['acknowledged']:,} acknowledged, "
+        f"{report['duplicates']} doubled, {report['wrong']} of {report['examined_after_fault']:,} answers about "
+        "earlier sessions wrong"
     )
     return [
         Figure(f"authorizer, {how}: RTO, lease 2 s", report["rto_s"], "s", bound=at_most(5), note=phases),

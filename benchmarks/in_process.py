@@ -26,9 +26,9 @@ from proa.observe.hub import Hub
 from proa.runtime.authority import Authority
 from proa.runtime.clock import SystemClock, SystemEntropy
 from proa.runtime.freshness import Freshness
-from proa.runtime.gateway import Router
 from proa.runtime.invoke import Invoker
 from proa.runtime.levels import Levels
+from proa.runtime.router import Router
 from proa.runtime.session import Sessions
 
 HERE = Path(__file__).parent

@@ -15,19 +15,20 @@ import select
 import socket
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 CONNECTIONS = 32
 PADDED = 12
 """Digits of the running number, so that every request has the same length."""
 
 
-def template(host: str, path: str) -> tuple[bytes, bytes, bytes]:
+def template(host: str, path: str, headers: Sequence[str] = ()) -> tuple[bytes, bytes, bytes]:
     """A request in three parts; the number goes between them."""
     body = b'{"id":"%s-%s","sku":"boat-7","qty":3}'
     length = len(body) - 4 + len(RUN) + PADDED
+    more = "".join(header + "\r\n" for header in headers)
     head = (
-        f"POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n"
+        f"POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n{more}"
         f"content-length: {length}\r\nidempotency-key: {RUN}-"
     ).encode()
     first, second = (body % (RUN.encode(), b"#")).split(b"#")
@@ -91,8 +92,8 @@ class Pace:
 class Client:
     """Some connections, those that wait for an answer and those that are free to ask."""
 
-    def __init__(self, host: str, port: int, path: str, connections: int) -> None:
-        self._parts = template(f"{host}:{port}", path)
+    def __init__(self, host: str, port: int, path: str, connections: int, headers: Sequence[str] = ()) -> None:
+        self._parts = template(f"{host}:{port}", path, headers)
         self._poll = select.epoll()
         self._by_fd = {sock.fileno(): (sock, Answers()) for sock in (connect(host, port) for _ in range(connections))}
         for fd in self._by_fd:
@@ -171,7 +172,8 @@ if __name__ == "__main__":
     parser.add_argument("--warm-s", type=float, default=0.5)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--rate", type=float, default=0, help="requests a second; as fast as answers come unless given")
+    parser.add_argument("--header", action="append", default=[], help="one more header of each request, `name: value`")
     options = parser.parse_args()
     server_host, _, server_port = options.address.rpartition(":")
-    clients = Client(server_host, int(server_port), options.path, options.connections)
+    clients = Client(server_host, int(server_port), options.path, options.connections, options.header)
     print(json.dumps(drive(clients, warm_s=options.warm_s, seconds=options.seconds, rate=options.rate)))

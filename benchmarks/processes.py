@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -72,9 +72,9 @@ def uvicorn(target: str, folder: Path, environment: Mapping[str, str] | None = N
         process.wait(20)
 
 
-def load(port: int, path: str, seconds: float = 3, rate: float = 0) -> dict[str, float]:
+def load(port: int, path: str, seconds: float = 3, rate: float = 0, headers: Sequence[str] = ()) -> dict[str, float]:
     """What the load client, on its own core, gets out of a server."""
-    options = ["--seconds", str(seconds), "--rate", str(rate)]
+    options = ["--seconds", str(seconds), "--rate", str(rate), *(f"--header={header}" for header in headers)]
     command = [sys.executable, str(HERE / "load.py"), f"127.0.0.1:{port}", path, *options]
     ran = subprocess.run(on_core(CLIENT_CORE, command), capture_output=True, text=True, check=False)
     if ran.returncode:

@@ -29,6 +29,8 @@ from figures import Figure
 HERE = Path(__file__).parent
 BENCHMARKS = (
     "posts",
+    "admission",
+    "overload",
     "in_process",
     "imports",
     "replication",

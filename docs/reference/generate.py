@@ -2,8 +2,8 @@
 """Writes the pages that the code itself can tell: `python docs/reference/generate.py`.
 
 errors.md comes from the docstrings of the error classes, cli.md from the commands' own help, dangers.md from the rules
-of `proa check`, consistency-*.md from what the examples declare; the figures of choosing-a-mode.md from a run of the
-benchmark.
+of `proa check`, admission.md from the stages of admission, consistency-*.md from what the examples declare; the figures
+of choosing-a-mode.md from a run of the benchmark.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from cyclopts import App as Cli
 from rich.console import Console
 
+from proa.cli import admission
 from proa.cli.consistency import markdown, page
 from proa.cli.dangers import RULES, Rule
 from proa.cli.main import COMMANDS, build
@@ -70,6 +71,7 @@ def pages() -> dict[str, str]:
         "errors.md": errors(),
         "cli.md": command_line(),
         "dangers.md": dangers(),
+        "admission.md": admission.markdown(),
         "../guides/choosing-a-mode.md": choosing(),
         **promises(),
     }

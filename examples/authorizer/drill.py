@@ -1,6 +1,8 @@
 """The drill of the authorizer: sessions are opened and questions asked while a region is lost.
 
-The identity provider is started beside the system and stays up; its own outage is a drill of its own.
+Before the fault some sessions are opened, and some of those revoked. Every answer is looked at: a session from before
+must be good, and a revoked one must not, in whichever region answers. The identity provider is started beside the
+system and stays up; its own outage is a drill of its own.
 """
 
 from __future__ import annotations
@@ -18,16 +20,22 @@ from typing import ClassVar
 from unittest.mock import patch
 
 import msgspec
-from tokens import Identity, Verifier
+from idp import IdentityProvider
 
 from proa.chaos import workload
 from proa.chaos.workload import Request, Send
 
 JWKS_URL = "AUTHORIZER_JWKS_URL"
+SIMULATED_URL = "http://127.0.0.1:8790/.well-known/jwks.json"
+SIMULATED_FROM_S = 1_700_000_000 - 600
+"""Ten minutes before the worlds of a simulation begin, whose clocks may be wrong."""
 TOKEN = "AUTHORIZER_DRILL_TOKEN"  # noqa: S105 - the name of the variable, not a secret
+SCOPES = ("orders:read", "authorize:ask")
 LIFETIME_S = 3600
 SESSIONS = 20
-FEW_SESSIONS = 3
+FEW_SESSIONS = 4
+REVOKED_EVERY = 4
+"""One session in so many is revoked before the fault."""
 
 
 class Workload(workload.Workload):
@@ -37,6 +45,7 @@ class Workload(workload.Workload):
 
     def __init__(self) -> None:
         self.sessions: list[str] = []
+        self.revoked: set[str] = set()
 
     def surroundings(self) -> AbstractContextManager[Mapping[str, str]]:
         """The identity provider, and one token of it that outlives the drill."""
@@ -44,41 +53,68 @@ class Workload(workload.Workload):
 
     @contextmanager
     def simulated(self) -> Generator[None]:
-        """A provider whose tokens are believed as they are: a simulation is not about cryptography."""
-        with patch.object(Verifier, "verify", _believed), patch.dict(os.environ, {TOKEN: "drill"}):
+        """A token of the provider whose keys `documents` has."""
+        with patch.dict(os.environ, {TOKEN: _simulated().issue("drill", SCOPES, lifetime_s=LIFETIME_S)}):
             yield
 
+    def documents(self) -> Mapping[str, bytes]:
+        """The simulated provider's keys."""
+        return {SIMULATED_URL: json.dumps(_simulated().jwks()).encode()}
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """What every request shows."""
+        return (("Authorization", f"Bearer {os.environ[TOKEN]}"),)
+
     async def setup(self, send: Send) -> None:
-        """Open the sessions that the questions are about."""
+        """Open the sessions that the questions are about, and revoke some."""
         for number in range(FEW_SESSIONS if self.small else SESSIONS):
-            answer = await send(_open_session(f"drill-setup-{number}"))
-            self.sessions.append(msgspec.json.decode(answer)["id"])
+            opened = msgspec.json.decode(await send(self._open_session(f"drill-setup-{number}")))
+            self.sessions.append(opened["id"])
+            if number % REVOKED_EVERY == 0:
+                await send(self._revoke(opened["id"]))
+                self.revoked.add(opened["id"])
 
     def request(self, number: int, rng: Random) -> Request:
         """Open a session, or ask about one."""
         kind = rng.random()
         session = rng.choice(self.sessions)
         if kind < 0.5:
-            return _open_session(f"drill-{number}-{rng.getrandbits(48):012x}")
-        if kind < 0.6:
-            return Request("GET", f"/sessions/{session}")
+            return self._open_session(f"drill-{number}-{rng.getrandbits(48):012x}")
+        if kind < 0.6 and session not in self.revoked:
+            return Request("GET", f"/sessions/{session}", headers=self.headers())
         question = {"session": session, "action": "GET", "resource": f"orders/{number}"}
-        return Request("POST", "/authorize", msgspec.json.encode(question))
+        return Request("POST", "/authorize", msgspec.json.encode(question), headers=self.headers())
+
+    def examine(self, request: Request, answer: bytes) -> str | None:
+        """Sessions from before the fault are good, and those revoked before it are not."""
+        if request.path != "/authorize":
+            return None
+        session = msgspec.json.decode(request.body)["session"]
+        decided = msgspec.json.decode(answer)
+        effect = decided["policyDocument"]["Statement"][0]["Effect"]
+        expected = "Deny" if session in self.revoked else "Allow"
+        why = decided["context"]["reason"]
+        return "" if effect == expected else f"a session from before was answered {effect} ({why}), not {expected}"
 
     def read_back(self, request: Request, answer: bytes) -> Request | None:
         """A session that was acknowledged must be readable."""
         if request.path != "/sessions":
             return None
-        return Request("GET", f"/sessions/{msgspec.json.decode(answer)['id']}")
+        return Request("GET", f"/sessions/{msgspec.json.decode(answer)['id']}", headers=self.headers())
+
+    def _open_session(self, key: str) -> Request:
+        return self._keyed("/sessions", {"device": key}, key)
+
+    def _revoke(self, session: str) -> Request:
+        return self._keyed("/revocations", {"session": session}, f"revoke-{session}")
+
+    def _keyed(self, path: str, body: Mapping[str, str], key: str) -> Request:
+        return Request("POST", path, msgspec.json.encode(body), key=key, headers=self.headers())
 
 
-async def _believed(_: Verifier, token: str, now: float) -> Identity:
-    return Identity(token, frozenset({"orders:read"}), now + LIFETIME_S)
-
-
-def _open_session(key: str) -> Request:
-    body = {"token": os.environ[TOKEN], "device": key}
-    return Request("POST", "/sessions", msgspec.json.encode(body), key=key)
+def _simulated() -> IdentityProvider:
+    """With a key of a fixed phrase, so that a seed repeats a world."""
+    return IdentityProvider(clock=lambda: SIMULATED_FROM_S, phrase="a simulation")
 
 
 @contextmanager
@@ -103,7 +139,7 @@ def _identity_provider() -> Generator[Mapping[str, str]]:
 
 def _token(jwks_url: str) -> str:
     """A token of the provider whose keys are at `jwks_url`."""
-    wanted = {"subject": "drill", "scopes": ["orders:read"], "lifetime_s": LIFETIME_S}
+    wanted = {"subject": "drill", "scopes": SCOPES, "lifetime_s": LIFETIME_S}
     request = urllib.request.Request(  # noqa: S310 - the address of the process started above
         jwks_url.replace("/.well-known/jwks.json", "/token"), json.dumps(wanted).encode(), method="POST"
     )

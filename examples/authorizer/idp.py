@@ -11,18 +11,24 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
+import json
 import secrets
 import sys
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from itertools import count
 from typing import Any, Literal
 
 from aiohttp import web
-from joserfc import jwt
-from joserfc.jwk import ECKey, RSAKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+from joserfc.jws import JWSRegistry
 
-Algorithm = Literal["RS256", "ES256"]
+Algorithm = Literal["RS256", "ES256", "EdDSA"]
+Signing = tuple[Algorithm, RSAKey | ECKey | OKPKey]
 ISSUER = "https://idp.example"
 AUDIENCE = "authorizer"
 PORT = 8790
@@ -37,13 +43,27 @@ def _new_key(algorithm: Algorithm) -> RSAKey | ECKey:
     return ECKey.generate_key("P-256", parameters=parameters)
 
 
-class IdentityProvider:
-    """Keys and tokens; no network."""
+def _part(content: bytes) -> str:
+    return urlsafe_b64encode(content).decode().rstrip("=")
 
-    def __init__(self, issuer: str = ISSUER, clock: Callable[[], float] = time.time) -> None:
+
+def _key_of(phrase: str) -> OKPKey:
+    """A key that anybody can make who knows the phrase: for worlds that are simulated, and nothing else."""
+    private = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(phrase.encode()).digest())
+    parts = {"d": private.private_bytes_raw(), "x": private.public_key().public_bytes_raw()}
+    encoded = {name: _part(part) for name, part in parts.items()}
+    return OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "kid": "phrase", "use": "sig", **encoded})
+
+
+class IdentityProvider:
+    """Keys and tokens; no network. With a `phrase` its first key is made of that, and its tokens repeat themselves."""
+
+    def __init__(self, issuer: str = ISSUER, clock: Callable[[], float] = time.time, phrase: str = "") -> None:
         self.issuer = issuer
         self._clock = clock
-        self._keys: list[tuple[Algorithm, RSAKey | ECKey]] = [("RS256", _new_key("RS256"))]
+        first: Signing = ("EdDSA", _key_of(phrase)) if phrase else ("RS256", _new_key("RS256"))
+        self._keys: list[Signing] = [first]
+        self._count = count()
 
     def rotate(self, algorithm: Algorithm = "RS256") -> None:
         """Sign with a new key from now on; keep the last one published for the tokens it has signed."""
@@ -66,8 +86,10 @@ class IdentityProvider:
             "scope": " ".join(scopes),
             "iat": now,
             "exp": now + int(lifetime_s),
+            "jti": hashlib.sha256(f"{subject} {now} {next(self._count)}".encode()).hexdigest()[:16],
         }
-        return jwt.encode({"alg": algorithm, "kid": key.kid}, claims, key, algorithms=[algorithm])
+        text = ".".join(_part(json.dumps(part).encode()) for part in ({"alg": algorithm, "kid": key.kid}, claims))
+        return f"{text}.{_part(JWSRegistry.algorithms[algorithm].sign(text.encode(), key))}"
 
 
 def http(provider: IdentityProvider) -> web.Application:

@@ -89,7 +89,7 @@ async def join(id: str, body: NewPlayer) -> Session:
     return session
 
 
-@app.delete("/sessions/{id}/players/{player}", timeout_s=2)
+@app.delete("/sessions/{id}/players/{player}", timeout_s=2, status=204)
 async def leave(id: str, player: str) -> Response:
     """Go out of a session. Who comes in again at the same moment, in another region, stays."""
     session = await sessions.get(id, None)
@@ -157,7 +157,7 @@ async def say(player: str, body: NewStatus) -> Status:
     return status
 
 
-@app.delete("/players/{player}/status", timeout_s=2)
+@app.delete("/players/{player}/status", timeout_s=2, status=204)
 async def unsay(player: str) -> Response:
     """Take a player's status away."""
     await statuses.delete(player)

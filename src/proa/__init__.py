@@ -4,8 +4,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from proa.app import App
+from proa.core.dedupe import Idempotency
 from proa.declare.context import Context
 from proa.declare.http import Header, Response
+from proa.declare.identity import Principal, roles, scopes
 from proa.declare.objectives import Objectives
 from proa.declare.tables import SortedTable, Table
 from proa.errors import (
@@ -26,9 +28,13 @@ from proa.errors import (
 )
 
 if TYPE_CHECKING:
+    from proa.core.policy.firewall import Rule
     from proa.core.policy.retry import Retry
+    from proa.core.policy.slots import Concurrency
+    from proa.core.policy.throttle import Throttle
     from proa.core.replicate import merge
     from proa.declare import cloudevents
+    from proa.declare.authentication import ApiKeys, Oidc
     from proa.declare.duplicates import Duplicate
     from proa.declare.effects import EffectKey, effect_key
     from proa.declare.levels import bounded, strong
@@ -64,6 +70,18 @@ __all__ = [
     "SignalTimedOut",
     "StepFailed",
     "effect_key",
+    # The way in
+    "Concurrency",
+    "Rule",
+    "Throttle",
+    # Keys of requests
+    "Idempotency",
+    # Who asks
+    "ApiKeys",
+    "Oidc",
+    "Principal",
+    "roles",
+    "scopes",
     # Changes of a row's fields
     "add",
     "append",
@@ -100,6 +118,10 @@ _WHEN_USED = {
     "cloudevents": "proa.declare.cloudevents",
     "Tick": "proa.declare.schedules",
     "by": "proa.declare.residency",
+    "Concurrency": "proa.core.policy.slots",
+    "Rule": "proa.core.policy.firewall",
+    "Throttle": "proa.core.policy.throttle",
+    **dict.fromkeys(("ApiKeys", "Oidc"), "proa.declare.authentication"),
     **dict.fromkeys(("bounded", "strong"), "proa.declare.levels"),
     **dict.fromkeys(("add", "append", "assign", "remove"), "proa.declare.updates"),
 }

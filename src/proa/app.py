@@ -12,7 +12,8 @@ from proa.core.dedupe import HANDLED
 from proa.core.queue import FETCHED, SETTINGS
 from proa.core.replicate.resolve import Merge
 from proa.core.roles import Topology
-from proa.declare.handlers import Acknowledge, ReadOptions, Route, RouteOptions, route
+from proa.declare.front import FrontDoor
+from proa.declare.handlers import Acknowledge, ReadOptions, Route, RouteOptions, mounted, route
 from proa.declare.health import Check, HealthCheck
 from proa.declare.objectives import Objectives
 from proa.declare.tables import BaseTable, Mode, SortedTable, Table, TableOptions
@@ -20,12 +21,15 @@ from proa.errors import AppNotFound, DeclarationError
 from proa.ports import Schema
 
 if TYPE_CHECKING:
+    from proa.declare.authentication import ApiKeys, Authentication, Oidc
     from proa.declare.effects import Effect, EffectOptions
     from proa.declare.events import Event, EventOptions
+    from proa.declare.mount import Asgi
     from proa.declare.queues import Queue, QueueOptions
     from proa.declare.residency import Declared
     from proa.declare.sagas import DeclaredSaga, Saga, SagaOptions
     from proa.declare.schedules import Schedule, ScheduleOptions
+    from proa.declare.secrets import Secret
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -64,7 +68,7 @@ class TableDeclaration(TypedDict, total=False):
     residency: Declared | None
 
 
-class App:
+class App(FrontDoor):
     """The declarations of one application.
 
     Args:
@@ -134,6 +138,9 @@ class App:
         self.effects: dict[str, Effect[..., Any]] = {}
         self.sagas: dict[str, DeclaredSaga[Any, Any]] = {}
         self.checks: dict[str, HealthCheck] = {}
+        self.secrets: dict[str, Secret] = {}
+        self.authentication: Authentication | None = None
+        super().__init__()
         self._verify()
 
     def _verify(self) -> None:
@@ -161,6 +168,10 @@ class App:
             raise DeclarationError(f"{where}: acknowledge is region or peer, not {acknowledge!r}")
         if acknowledge == "peer" and len(self.regions) == 1:
             raise DeclarationError(f"{where}: acknowledge `peer` needs a second region; {self.name} has one")
+
+    def _verify_auth(self, declared: Route) -> None:
+        if declared.knows_principals and self.authentication is None:
+            raise DeclarationError(f"{declared.scope} asks for a principal; declare app.authenticate(...) before it")
 
     # Tables.
 
@@ -266,10 +277,80 @@ class App:
             if any(other.method == method and other.path == path for other in self.routes):
                 raise DeclarationError(f"{method} {path} is declared twice")
             self._verify_acknowledge(f"{method} {path}", options.get("acknowledge"))
-            self.routes.append(route(method, path, handler, options, self.acknowledge))
+            declared = route(method, path, handler, options, self.acknowledge)
+            self._verify_auth(declared)
+            self.routes.append(declared)
             return handler
 
         return declare
+
+    def mount(self, prefix: str, app: Asgi, *, health: str | None = None, **options: Unpack[RouteOptions]) -> None:
+        """Serve another ASGI application under a prefix, such as one of FastAPI; see `declare.mount`.
+
+        Options are those of a route, for all of its paths; each writing method heeds an Idempotency-Key unless told
+        otherwise. `health` is a path under the prefix that must answer with a 2xx for the region to be healthy.
+        """
+        routes = mounted(prefix, app, options)
+        if any(route.mount and route.mount.prefix == prefix for route in self.routes):
+            raise DeclarationError(f"mount {prefix} is declared twice")
+        self._verify_auth(routes[0])
+        self.routes += routes
+        if health is not None:
+            from proa.declare.mount import check_of
+
+            mount = routes[0].mount
+            assert mount
+            check = check_of(mount, health)
+            self.checks[check.name] = check
+
+    # Who asks.
+
+    @property
+    def is_private(self) -> bool:
+        """Whether it is declared where principals come from."""
+        return self.authentication is not None
+
+    def authenticate(
+        self, *sources: Oidc | ApiKeys, recheck_s: float = 1.0, remembered: int = 10_000
+    ) -> Authentication:
+        """Declare where principals come from. From now on each route lets in whom its `auth` says, else anybody known.
+
+        Verified credentials are remembered, at most about twice `remembered`, and looked at again for a revocation
+        every `recheck_s`.
+        """
+        from proa.declare.authentication import Authentication, Options  # a function that is private never needs it
+
+        if self.authentication is not None:
+            raise DeclarationError(f"{self.name}: authenticate is declared twice")
+        self.authentication = Authentication(sources, Options(recheck_s, remembered), self.table)
+        return self.authentication
+
+    def document(self, path: str = "/docs") -> None:
+        """Serve what the routes take and answer: a page for people at `path`, OpenAPI 3.1 at `path/openapi.json`.
+
+        Routes that are declared later are in it too; mounted applications and the two pages themselves are not.
+        """
+        from proa.declare import documents  # most apps show theirs to nobody
+
+        self.get(path)(documents.for_people(self, f"{path}/openapi.json"))
+        self.get(f"{path}/openapi.json")(documents.for_programs(self))
+        for one in self.routes[-2:]:
+            one.documented = False
+
+    # Secrets.
+
+    def secret(self, name: str, *, refresh_s: float = 30.0, stale_s: float = 24 * 3600.0) -> Secret:
+        """Declare a secret that handlers read: `bank = app.secret("bank_token")`, then `bank.value()`.
+
+        Each region looks for a new version every `refresh_s`, and goes on with the one it has for `stale_s` where it
+        cannot look.
+        """
+        from proa.declare.secrets import Secret  # few functions need one
+
+        if name in self.secrets:
+            raise DeclarationError(f"secret {name} is declared twice")
+        self.secrets[name] = Secret(name, refresh_s, stale_s)
+        return self.secrets[name]
 
     # Messages.
 

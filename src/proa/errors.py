@@ -162,6 +162,19 @@ class ConditionFailed(HttpError):
     title = "Condition not met"
 
 
+class KeyInUse(HttpError):
+    """A request under this Idempotency-Key is still running.
+
+    Cause: the request was repeated before the first one had its answer; it waited for that until its own deadline, or
+    the route lets nobody wait.
+    Fix: try again after `Retry-After`, with the same key: it is answered by what the first request comes to.
+    """
+
+    code = "PROA-H411"
+    status = 409
+    title = "Idempotency-Key in use"
+
+
 class PayloadTooLarge(HttpError):
     """The request body is larger than the app allows.
 
@@ -207,6 +220,45 @@ class TooManyRequests(HttpError):
     code = "PROA-H429"
     status = 429
     title = "Too many requests"
+
+
+# Admission (A): refused on the way in, before any handler.
+
+
+class Blocked(HttpError):
+    """A firewall rule of the app refuses this request; the detail names the rule.
+
+    Cause: its address, country, method, type, size or content is what the rule was declared against.
+    Fix: change the request; or, if it should have passed, the rule: `action="count"` tries one on real traffic first.
+    """
+
+    code = "PROA-A001"
+    status = 403
+    title = "Blocked"
+
+
+class RequestTooSlow(HttpError):
+    """The body did not arrive in the time that the app gives it.
+
+    Cause: a connection that is too slow for what it sends, or that holds sockets on purpose.
+    Fix: send the request again, whole.
+    """
+
+    code = "PROA-A002"
+    status = 408
+    title = "Request too slow"
+
+
+class UnknownEvent(ProaError):
+    """The function was invoked with an event that is no request.
+
+    Cause: something else than API Gateway or a function URL invokes it, or an event was made up.
+    Fix: invoke it through one of them; their shapes are those that AWS documents, payload 1.0 or 2.0.
+    """
+
+    code = "PROA-A004"
+    status = 400
+    title = "Unknown event"
 
 
 class HandlerFailed(ProaError):
@@ -403,6 +455,18 @@ class Unavailable(ProaError):
     title = "Unavailable"
 
 
+class Overloaded(Unavailable):
+    """The region does as much as it can; this request was shed before anything was done for it.
+
+    Cause: more requests than the region, or the route, can serve in time; the least important go first.
+    Fix: try again after `Retry-After`, ever less often while this goes on. Declare what must get through as
+        `priority="high"`.
+    """
+
+    code = "PROA-A003"
+    title = "Overloaded"
+
+
 class ReadOnlyUnit(ProaError):
     """A GET or HEAD handler tried to write.
 
@@ -585,6 +649,34 @@ class RowTooLarge(ProaError):
     code = "PROA-U009"
     status = 422
     title = "Row too large"
+
+
+# Identity (I).
+
+
+class KeysUnavailable(Unavailable):
+    """No key to verify the token with; nothing was started.
+
+    Cause: the identity provider does not answer, and this region holds no keys of it that are young enough, or none
+    by the id that the token names.
+    Fix: restore the provider or the way to it; `stale_s` of the provider says how long keys at hand serve on.
+    """
+
+    code = "PROA-I001"
+    title = "Identity keys unavailable"
+    not_started = True
+
+
+class SecretUnavailable(Unavailable):
+    """A secret that the handler needs is not to be had; nothing was committed.
+
+    Cause: there is none of this name, or it could not be read for longer than its `stale_s`.
+    Fix: put it where the app's secrets are kept; see the region's log for what went wrong when it was read.
+    """
+
+    code = "PROA-I002"
+    title = "Secret unavailable"
+    not_started = True
 
 
 # Reads and sessions (Q).

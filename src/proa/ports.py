@@ -373,6 +373,24 @@ class Link(Protocol):
     async def call(self, node: str, method: str, payload: Any, *, timeout_s: float = 1.0) -> Any: ...
 
 
+class Outside(Protocol):
+    """Other systems' documents, by address. Nothing is asked for that the app does not declare.
+
+    Raises OSError (TimeoutError included) if nothing came, or something other than a document.
+    """
+
+    async def get(self, url: str, *, timeout_s: float) -> bytes: ...
+
+
+class Secrets(Protocol):
+    """Secrets by name. `read` gives the versions that are good now, the newest first.
+
+    Raises OSError if nobody can tell, LookupError (by then) if there is none of this name.
+    """
+
+    async def read(self, name: str) -> tuple[str, ...]: ...
+
+
 class Edge(Protocol):
     """Where clients enter. `apply` puts an assignment's routing into effect if it is newer than the one in effect."""
 

@@ -265,3 +265,10 @@ def test_the_figures_of_a_report_agree_with_each_other(records, gone):
     assert made.rto_s >= 0
     assert made.stall_ms.p50 <= made.stall_ms.p99 <= made.stall_ms.max
     assert (made.verdict == "held") == (made.violations == [])
+
+
+def test_a_wrong_answer_violates_a_drill_and_those_examined_are_counted():
+    looked = [record(n, 99.0 + n, wrong=wrong) for n, wrong in enumerate([None, "", "", "a revoked one was let in"])]
+    made = report(authorizer(), looked)
+    assert (made.examined, made.examined_after_fault, made.wrong) == (3, 3, 1)
+    assert made.violations == ["1 answers were wrong: a revoked one was let in, for one"]

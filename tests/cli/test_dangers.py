@@ -8,7 +8,7 @@ from urllib import request as urls
 import msgspec
 import pytest
 
-from proa import App, Context, Duplicate, Objectives, Page, add, assign, merge
+from proa import ApiKeys, App, Context, Duplicate, Objectives, Page, add, assign, merge
 from proa.cli.dangers import RULES, dangers
 
 EU, US, AP = "eu-west-1", "us-east-1", "ap-southeast-1"
@@ -398,3 +398,28 @@ def test_times_are_made_up_for_a_merge():
 
 def test_every_rule_has_a_code_of_its_own_in_order():
     assert [rule.code for rule in RULES] == [f"PROA-K{number:03}" for number in range(1, len(RULES) + 1)]
+
+
+def test_a_write_that_anybody_may_make_is_told_where_the_app_authenticates():
+    def declared(*, authenticates):
+        app = shop()
+        rows = app.table("rows", Plain, key="id", mode="strong")
+        if authenticates:
+            app.authenticate(ApiKeys())
+
+        @app.post("/open", idempotent=True, auth=None)
+        async def open_to_all(row: Plain) -> None:
+            await rows.put(row)
+
+        @app.post("/closed", idempotent=True)
+        async def closed(row: Plain) -> None:
+            await rows.put(row)
+
+        @app.get("/read", auth=None)
+        async def read(id: str) -> Plain:
+            return await rows.get(id)
+
+        return found(app)
+
+    assert declared(authenticates=True) == [("PROA-K016", "POST /open writes rows for anybody")]
+    assert declared(authenticates=False) == []

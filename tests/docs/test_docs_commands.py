@@ -43,7 +43,7 @@ def follow(shell, block):
         target = shell.folder / name.removeprefix("+")
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("a" if name.startswith("+") else "w") as file:
-            file.write(block.text)
+            file.write(shell.here(block.text))
         return
     for command, output in block.commands():
         if said := block.option("background"):

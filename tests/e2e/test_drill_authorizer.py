@@ -30,6 +30,9 @@ def test_an_automatic_fail_over_recovers_within_five_seconds(rehearsal, how):
     assert report.duplicates == 0
     assert 0 < report.rto_s < 5
     assert report.failed_idempotent > 0
+    # Sessions from before the fault are good after it, and those revoked before it are not.
+    assert report.examined_after_fault > 50
+    assert report.wrong == 0
     assert [event.role for event in rehearsal.events if isinstance(event, RegionReturned)] == ["standby"]
 
 
@@ -66,8 +69,8 @@ def test_people_approve_a_fail_over_and_a_fail_back_under_load(rehearsal):
 
 
 def _session(key):
-    body = json.dumps({"token": os.environ["AUTHORIZER_DRILL_TOKEN"], "device": key}).encode()
-    return Request("POST", "/sessions", body, key)
+    shown = (("Authorization", f"Bearer {os.environ['AUTHORIZER_DRILL_TOKEN']}"),)
+    return Request("POST", "/sessions", json.dumps({"device": key}).encode(), key, shown)
 
 
 async def _lost_writes(cluster):

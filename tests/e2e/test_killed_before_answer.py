@@ -49,10 +49,11 @@ async def until(condition, within_s=10):
 
 
 async def send(url, within_s):
-    body = json.dumps({"token": os.environ["AUTHORIZER_DRILL_TOKEN"], "device": KEY}).encode()
+    shown = (("Authorization", f"Bearer {os.environ['AUTHORIZER_DRILL_TOKEN']}"),)
+    body = json.dumps({"device": KEY}).encode()
     client = HttpClient(url)
     try:
-        return await client.send(Request("POST", "/sessions", body, KEY), within_s)
+        return await client.send(Request("POST", "/sessions", body, KEY, shown), within_s)
     finally:
         client.close()
 

@@ -39,11 +39,18 @@ def test_payments_keeps_money_in_the_global_store_and_preferences_in_the_regions
 
 def test_the_authorizer_lets_only_the_active_region_write():
     app = load_app(str(EXAMPLES / "authorizer"))
-    assert {table.name: table.mode for table in app.tables.values()} == {"sessions": "active", "revocations": "active"}
+    assert {table.name: table.mode for table in app.tables.values()} == {
+        "sessions": "active",
+        "revocations": "active",
+        "proa_revocations": "any",
+        "proa_api_keys": "any",
+    }
     assert (app.topology, app.active, app.failover) == ("active-passive", "eu-west-1", "approval")
     assert {f"{route.method} {route.path}": (route.unit, route.idempotent) for route in app.routes} == {
         "POST /sessions": ("regional", True),
         "GET /sessions/{id}": ("read", False),
         "POST /authorize": ("regional", False),
+        "POST /policies": ("regional", False),
+        "POST /gateways": ("regional", False),
         "POST /revocations": ("regional", True),
     }

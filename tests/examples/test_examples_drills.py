@@ -20,7 +20,8 @@ def payments():
 def authorizer(monkeypatch):
     monkeypatch.setenv("AUTHORIZER_DRILL_TOKEN", "a-token")
     workload = load_workload(EXAMPLES / "authorizer" / "drill.py")
-    workload.sessions.append("session-1")
+    workload.sessions += ["session-1", "session-2"]
+    workload.revoked.add("session-2")
     return workload
 
 
@@ -74,3 +75,28 @@ def test_the_authorizers_surroundings_are_a_provider_that_issues_tokens(authoriz
     with authorizer.surroundings() as environment:
         assert environment["AUTHORIZER_JWKS_URL"].endswith("/.well-known/jwks.json")
         assert environment["AUTHORIZER_DRILL_TOKEN"].count(".") == 2
+
+
+def answered(effect):
+    return msgspec.json.encode({"policyDocument": {"Statement": [{"Effect": effect}]}, "context": {"reason": "x"}})
+
+
+@pytest.mark.parametrize(
+    ("session", "effect", "wrong"),
+    [
+        ("session-1", "Allow", False),
+        ("session-1", "Deny", True),
+        ("session-2", "Deny", False),
+        ("session-2", "Allow", True),
+    ],
+)
+def test_the_authorizers_drill_looks_at_every_answer(session, effect, wrong, authorizer):
+    asked = Request("POST", "/authorize", msgspec.json.encode({"session": session}))
+    assert bool(authorizer.examine(asked, answered(effect))) is wrong
+    assert authorizer.examine(Request("POST", "/sessions"), b"{}") is None
+
+
+def test_a_revoked_session_is_asked_about_but_not_read(authorizer):
+    requests = [authorizer.request(n, Random(n)) for n in range(400)]
+    assert {request.path for request in requests} == {"/sessions", "/authorize", "/sessions/session-1"}
+    assert all(dict(request.headers)["Authorization"] == "Bearer a-token" for request in requests)

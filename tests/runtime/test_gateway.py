@@ -7,11 +7,14 @@ import pytest
 
 from proa import App
 from proa.declare.http import Answer
-from proa.runtime.gateway import Gateway, Router, json_page
+from proa.observe.hub import Hub
+from proa.runtime.admission import Admission, read_body
+from proa.runtime.gateway import Gateway, json_page
+from proa.runtime.router import Router
 
 
-def app():
-    declared = App("shop", regions=["eu"])
+def app(max_body_bytes=100):
+    declared = App("shop", regions=["eu"], max_body_bytes=max_body_bytes)
 
     @declared.get("/orders/{id}")
     async def read(id: str) -> str:
@@ -36,14 +39,11 @@ async def echo(route, request, path):
 
 
 def ask(method, path, *, body=(b"",), headers=(), serving=True, query=b"", limit=100):
-    gateway = Gateway(
-        "eu",
-        app().routes,
-        echo,
-        {"live": lambda: json_page({"status": "pass"})},
-        max_body_bytes=limit,
-        serving=lambda: serving,
-    )
+    declared = app(limit)
+    routes = declared.routes
+    makers = {"body": lambda _: read_body}
+    admission = Admission(Router(routes), routes, echo, makers, Hub(), serving=lambda: serving)
+    gateway = Gateway(declared, "eu", admission, {"live": lambda: json_page({"status": "pass"})})
     chunks = [{"type": "http.request", "body": part, "more_body": True} for part in body[:-1]]
     chunks += [{"type": "http.request", "body": body[-1]}]
     sent = []

@@ -563,7 +563,7 @@ def test_a_key_from_before_a_restart_is_replayed_even_where_its_handler_now_fail
         await s.start("eu")
         again = await s.request("eu", "POST", "/orders", {"id": "a"}, key="k1")
         assert (again.body, dict(again.headers)["idempotency-replayed"]) == (first.body, "true")
-        route, _ = s["eu"].gateway._router.find("POST", "/orders")
+        route, _ = s["eu"].router.find("POST", "/orders")
 
         async def fails(order: Order, ctx: Context) -> Order:
             raise RuntimeError("since then")

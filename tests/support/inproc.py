@@ -51,10 +51,32 @@ class _End:
         return reply
 
 
+class Documents:
+    """`ports.Outside` out of a table. Counts what was asked for; `away` answers nothing."""
+
+    def __init__(self, documents=None):
+        self.documents = documents or {}
+        self.away = False
+        self.asked = []
+
+    async def read(self, name):
+        """`ports.Secrets`: the versions of a secret stand under its name."""
+        if self.away:
+            raise OSError("out")
+        return self.documents[name]
+
+    async def get(self, url, *, timeout_s):  # noqa: ARG002 - the port's
+        self.asked.append(url)
+        await asyncio.sleep(0)
+        if self.away or url not in self.documents:
+            raise OSError(f"{url} does not answer")
+        return self.documents[url]
+
+
 class System:
     """Some regions of an app and their global store."""
 
-    def __init__(self, app, folder):
+    def __init__(self, app, folder, documents=None):
         self.app = app
         self.folder = folder
         self.clock = SystemClock()
@@ -62,6 +84,7 @@ class System:
         self.pool = ThreadPoolExecutor(1)
         self.regions = {}
         self.events = []
+        self.outside = Documents(documents)
 
     async def run_blocking(self, work):
         await asyncio.get_running_loop().run_in_executor(self.pool, work)
@@ -77,7 +100,8 @@ class System:
         hub = Hub()
         hub.subscribe(self.events.append)
         link = self.links.end(name)
-        ports = Ports(self.clock, SeededEntropy(name), link, GlobalClient(link, self.clock), hub, self.run_blocking)
+        ends = (self.clock, SeededEntropy(name), link, GlobalClient(link, self.clock), hub, self.run_blocking)
+        ports = Ports(*ends, outside=self.outside, secrets=self.outside)
         region = Region(self.app, name, self.folder / name, ports)
         if region.store.identity is None:
             await region.store.assume(Identity(incarnation, "nonce"))
@@ -105,7 +129,7 @@ class System:
             headers["proa-session"] = session
         data = body if isinstance(body, bytes) else msgspec.json.encode(body) if body is not None else b""
         runtime = self.regions[region]
-        route, parameters = runtime.gateway._router.find(method, path)
+        route, parameters = runtime.router.find(method, path)
         return await runtime.invoker.invoke(route, Request(method, path, query, headers, data), parameters)
 
     async def settled(self, timeout_s=10.0):
@@ -121,8 +145,8 @@ class System:
 
 
 @asynccontextmanager
-async def system(app, folder):
-    running = System(app, folder)
+async def system(app, folder, documents=None):
+    running = System(app, folder, documents)
     await running.open()
     try:
         yield running

@@ -12,7 +12,7 @@ from proa.engines.sqlite.global_store import SqliteGlobalStore
 from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
 from proa.ports import Committed, Terms
 from proa.runtime.unit import Frame, Unit
-from support.ends import ManualClock
+from support.ends import ManualClock, SeededEntropy
 
 NAMES = count()
 
@@ -32,6 +32,7 @@ class Units:
         app.post(f"/{next(NAMES)}", unit="global")(strong)
         self.routes = dict(zip(("regional", "global"), app.routes[-2:], strict=True))
         self.clock = clock or ManualClock()
+        self.entropy = SeededEntropy(region)
         self.region = region
         self.store = SqliteRegionStore(
             in_memory(f"units-{next(NAMES)}"),
@@ -52,7 +53,7 @@ class Units:
             self.routes[store],
             (self.store, self.strong),
             self.clock,
-            None,
+            self.entropy,
             Frame(f"{next(NAMES):032}"),
         )
         token = CURRENT.set(unit)

@@ -7,12 +7,16 @@ import msgspec
 from pydantic import BaseModel
 
 from proa import (
+    ApiKeys,
     App,
     Context,
     EffectKey,
     Header,
+    Idempotency,
     Objectives,
+    Oidc,
     Page,
+    Principal,
     Response,
     Retry,
     Saga,
@@ -23,6 +27,8 @@ from proa import (
     effect_key,
     merge,
     remove,
+    roles,
+    scopes,
     strong,
 )
 
@@ -64,6 +70,24 @@ stock = app.table("stock", Stock, key="sku", mode="strong")
 notes = app.table("notes", Note, key="id")
 customers = app.table("customers", Customer, key="id")
 readings = app.table("readings", Reading, key="device", sort="at", indexes={"by_value": ("device", "value")})
+
+
+auth = app.authenticate(Oidc("https://idp.example", audience="shop"), ApiKeys(), recheck_s=0.5)
+
+
+@app.post(
+    "/refunds", auth=scopes("orders:write") & roles("admin"), idempotent=Idempotency(failures="all", expires_s=60)
+)
+async def refund(who: Principal, ctx: Context) -> str:
+    await auth.revoke(who, ctx, reason="refunded")
+    await auth.revoke_subject(who.issuer, who.subject, ctx)
+    key: str = await auth.keys.issue("robot", ctx, scopes=["a"], lifetime_s=60)
+    return key + await auth.keys.rotate(who.id, ctx, overlap_s=60)
+
+
+@app.get("/open", auth=None)
+async def open_to_all(who: Principal | None, ctx: Context) -> str:
+    return ctx.principal.subject if ctx.principal and who else ""
 
 
 @app.post("/orders", idempotent=True, timeout_s=2)
@@ -168,7 +192,7 @@ async def charge(order: Order, key: EffectKey = effect_key) -> int:
 
 
 @app.effect(idempotent=True, claim_s=5)
-async def refund(order: Order, *, cents: int = 0) -> None: ...
+async def give_back(order: Order, *, cents: int = 0) -> None: ...
 
 
 async def reserve(order: Order, left: int) -> Stock:
@@ -195,7 +219,7 @@ async def purchase(saga: Saga, order: Order) -> int:
 @app.post("/purchases")
 async def buy(order: Order) -> str:
     number: int = await charge(order)
-    await refund(order, cents=number)
+    await give_back(order, cents=number)
     id_: str = await purchase.start(order, id=order.id)
     await purchase.signal(id_, "approved", Note(1, "yes"))
     return id_

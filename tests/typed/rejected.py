@@ -55,3 +55,4 @@ async def purchase(saga: Saga, order: Order) -> None:
 app.table("more", Order, key="id", mode="weak")  # expected: reportArgumentType
 app.post("/x", idempotent="maybe")  # expected: reportArgumentType
 app.get("/y", idempotent=True)  # expected: reportCallIssue
+app.get("/z", auth="admin")  # expected: reportArgumentType

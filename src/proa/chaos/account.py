@@ -148,6 +148,9 @@ class DrillReport(msgspec.Struct, frozen=True):
     failures: dict[str, int]
     verdict: Verdict
     violations: list[str]
+    examined: int = 0
+    examined_after_fault: int = 0
+    wrong: int = 0
     messages: MessageAccount | None = None
 
 
@@ -189,6 +192,9 @@ def account(subject: Subject, evidence: Evidence) -> DrillReport:
         lag_ms=evidence.lag_ms,
         stall_ms=stall(requests, evidence),
         timeline=list(evidence.timeline),
+        examined=len(examined(evidence.records)),
+        examined_after_fault=len(examined(evidence.records, evidence.fault_at)),
+        wrong=sum(1 for record in evidence.records if record.wrong),
         repeats=dict(Counter(record.kind for record in evidence.records if record.kind != "first")),
         failures=dict(Counter(map(reason, failed)).most_common()),
         verdict="held",
@@ -206,6 +212,7 @@ def violations(subject: Subject, evidence: Evidence, report: DrillReport) -> lis
         *_loss_violations(subject.objectives, evidence, report.lost_writes),
         *_recovery_violations(subject.objectives, report),
         *_unrecovered(evidence),
+        *_wrong_answers(evidence),
         *_message_violations(evidence.messages),
         *(_overlap_violations(evidence) if subject.topology == "active-passive" else ()),
     ]
@@ -244,6 +251,11 @@ def acknowledged(records: Iterable[Record]) -> dict[str, list[Record]]:
         if record.ok and record.read:
             writes.setdefault(record.key or f"#{record.number}", []).append(record)
     return writes
+
+
+def examined(records: Iterable[Record], since: float = float("-inf")) -> list[Record]:
+    """The answers that the workload looked at, of requests sent from a moment on."""
+    return [record for record in records if record.wrong is not None and record.sent >= since]
 
 
 def duplicates(row_counts: Mapping[str, int]) -> int:
@@ -342,6 +354,11 @@ def _recovery_violations(objectives: Objectives, report: DrillReport) -> Iterabl
         yield f"recovery took {measured:g} s from {since}; rto_s={objectives.rto_s:g}"
     if report.topology == "active-active" and report.failed_idempotent:
         yield f"{report.failed_idempotent} idempotent requests failed although other regions were active"
+
+
+def _wrong_answers(evidence: Evidence) -> Iterable[str]:
+    if wrong := [record.wrong for record in evidence.records if record.wrong]:
+        yield f"{len(wrong)} answers were wrong: {wrong[0]}, for one"
 
 
 def _unrecovered(evidence: Evidence) -> Iterable[str]:

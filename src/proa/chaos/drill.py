@@ -319,7 +319,8 @@ async def _read_back(scene: Scene, course: Course, records: list[Record]) -> dic
     """Ask every survivor for every acknowledged write; a region that has returned is asked as well."""
     paths = {answer.read for answers in acknowledged(records).values() for answer in answers}
     names = list(scene.system.regions) if course.returned else scene.survivors
-    absent = await absent_everywhere({name: scene.system.region_url(name) for name in names}, paths, SETTLE_S)
+    urls = {name: scene.system.region_url(name) for name in names}
+    absent = await absent_everywhere(urls, paths, SETTLE_S, scene.workload.headers())
     for name in names:
         scene.tell(ReadBack(name, len(paths), len(absent[name])))
     return absent

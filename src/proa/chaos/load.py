@@ -207,6 +207,7 @@ class Load:
     def _remember(self, number: int, kind: Kind, request: Request, due: float, sent: float, answer: Answer) -> None:
         end, headers = self._now(), answer.headers
         read = self._workload.read_back(request, answer.body) if answer.ok else None
+        wrong = self._workload.examine(request, answer.body) if answer.ok else None
         self._records.append(
             Record(
                 number,
@@ -221,6 +222,7 @@ class Load:
                 hashlib.blake2b(answer.body, digest_size=8).digest(),
                 read.path if read else "",
                 answer.error or _excerpt(answer),
+                wrong,
             )
         )
 

@@ -22,7 +22,8 @@ THROUGH_EDGE: frozenset[Kind] = frozenset({"first", "later", "at_once", "after_t
 class Record(msgspec.Struct, frozen=True, array_like=True):
     """One attempt. `due` is when it should have been sent, `end` when it was over; `status` 0 means no answer.
 
-    `digest` is the answer's body, `read` the path that must find what was written (empty for a read).
+    `digest` is the answer's body, `read` the path that must find what was written (empty for a read). `wrong` is what
+    the workload found wrong with the answer: "" for nothing, None where it did not look.
     """
 
     number: int
@@ -37,6 +38,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     digest: bytes = b""
     read: str = ""
     error: str = ""
+    wrong: str | None = None
 
     @property
     def ok(self) -> bool:

@@ -143,6 +143,9 @@ def _figures(report: DrillReport) -> Table:
         ("lag", "nothing to replicate" if not lag.p99 else f"p50 {lag.p50:g} ms, p99 {lag.p99:g} ms"),
     ):
         table.add_row(f"[dim]{name}[/]", value)
+    if report.examined:
+        examined = f"{report.examined} examined, {report.examined_after_fault} of them after the fault"
+        table.add_row("[dim]answers[/]", f"{examined}: {report.wrong} wrong")
     return table
 
 

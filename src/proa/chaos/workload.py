@@ -73,12 +73,16 @@ class Workload(Protocol):
         Raises:
             DeclarationError: the app needs surroundings, and nothing stands in for them.
         """
-        if type(self).surroundings is not Workload.surroundings:
+        if type(self).surroundings is not Workload.surroundings and not self.documents():
             raise DeclarationError(
                 f"{type(self).__module__}: the app has surroundings, which a simulation cannot start; "
                 "override `simulated` with something that stands in for them"
             )
         return nullcontext()
+
+    def documents(self) -> Mapping[str, bytes]:
+        """What other systems answer in a simulation, by address: an identity provider's keys, for example."""
+        return {}
 
     async def setup(self, send: Send) -> None:
         """Prepare through the edge what the requests rely on (accounts, sessions); may keep answers in `self`."""
@@ -90,6 +94,17 @@ class Workload(Protocol):
     def read_back(self, request: Request, answer: bytes) -> Request | None:  # noqa: ARG002 - an override reads them
         """The GET that must find, in every survivor, what this acknowledged request wrote; None for a read."""
         return None
+
+    def examine(self, request: Request, answer: bytes) -> str | None:  # noqa: ARG002 - an override reads them
+        """What is wrong with the answer to an acknowledged request, in words; "" where nothing is, None: not examined.
+
+        Each answer is examined as it comes, so this tells what clients were told at every moment of a drill.
+        """
+        return None
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """The headers with which a drill reads back, credentials for example."""
+        return ()
 
     def check(self, rows: Rows) -> Sequence[str]:  # noqa: ARG002 - an override reads them
         """What contradicts the app's own invariants, one sentence each, in one store's rows of `counted` and `kept`."""

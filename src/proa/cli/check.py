@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 from proa.app import App
+from proa.cli.admission import rate
 from proa.cli.dangers import Danger, dangers
 from proa.cli.laws import judged
 from proa.cli.output import OK, VIOLATED, print_json, print_table
@@ -74,6 +76,7 @@ def _report(app: App) -> dict[str, object]:
             for route in app.routes
         ],
         "tables": [{"name": table.name, "mode": table.mode, "key": table.key} for table in app.tables.values()],
+        "throttles": [{"of": of, "allows": allows} for of, allows in _limits(app)],
         "checks": list(app.checks),
         "broken_merges": judged(app).broken,
     }
@@ -92,3 +95,12 @@ def _print(app: App) -> None:
     print_table(("METHOD", "PATH", "UNIT", "SAME KEY AGAIN"), routes)
     sys.stdout.write("\n")
     print_table(("TABLE", "MODE", "KEY"), [(table.name, table.mode, table.key) for table in app.tables.values()])
+    if limits := list(_limits(app)):
+        sys.stdout.write("\n")
+        print_table(("THROTTLE OF", "ALLOWS"), limits)
+
+
+def _limits(app: App) -> Iterator[tuple[str, str]]:
+    """Every declared throttle, and each region's share of it."""
+    yield from ((app.name, rate(app, throttle)) for throttle in app.front.throttles)
+    yield from ((route.scope, rate(app, throttle)) for route in app.routes for throttle in route.throttles)

@@ -192,6 +192,14 @@ def _untried(setting: Setting) -> Iterator[str]:
         yield f"table {name}: no rows could be made up to try its merge on"
 
 
+def _open(setting: Setting) -> Iterator[str]:
+    if setting.app.authentication:
+        for route in setting.writing():
+            if route.auth is None:
+                tables = ", ".join(sorted(table.name for table in route.writes()))
+                yield f"{route.scope} writes {tables} for anybody"
+
+
 RULES = (
     Rule(
         "PROA-K001",
@@ -324,6 +332,15 @@ RULES = (
         "regions overlap so that there is none, entries are kept for ever, and disks fill",
         "let the sets of residency contain one another, or give each region another one that is in all of its sets",
         _endless_journal,
+    ),
+    Rule(
+        "PROA-K017",
+        "warned",
+        "A write that anybody may make",
+        "the app authenticates, but auth=None lets whoever finds the route change rows; and a key under which nobody "
+        "is known belongs to whoever sends it",
+        "leave auth out, or demand scopes; where it is meant, let the firewall or a throttle stand before it",
+        _open,
     ),
 )
 """Every rule, by code."""

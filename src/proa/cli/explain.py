@@ -1,13 +1,14 @@
 """`proa explain CODE`: an error's docstring, out of the class itself; or a rule of `proa check`.
 
-`proa explain consistency APP`: what an app's declarations promise.
+`proa explain consistency APP`: what an app's declarations promise. `proa explain admission APP`: what stands before its
+handlers.
 """
 
 from __future__ import annotations
 
 import sys
 
-from proa.cli.output import OK, explanation, print_json
+from proa.cli.output import OK, explanation, print_json, print_table
 from proa.errors import BY_CODE, UsageError
 
 
@@ -15,12 +16,14 @@ def explain(code: str, app: str = "", *, json: bool = False) -> int:
     """Explain an error code: what happened, why, and what to do. Or an app: what its tables and routes promise.
 
     Args:
-        code: such as `PROA-R001`; the prefix may be left out. Or the word `consistency`.
-        app: after `consistency`: a folder with `app.py`, a file, or `module:attribute`.
+        code: such as `PROA-R001`; the prefix may be left out. Or one of the words `consistency` and `admission`.
+        app: after one of these: a folder with `app.py`, a file, or `module:attribute`.
         json: print JSON.
     """
     if code == "consistency":
         return _explain_consistency(app, json=json)
+    if code == "admission":
+        return _explain_admission(app, json=json)
     wanted = code.upper() if code.upper().startswith("PROA-") else f"PROA-{code.upper()}"
     if wanted.startswith("PROA-K"):
         return _explain_rule(wanted, json=json)
@@ -48,6 +51,22 @@ def _explain_consistency(app: str, *, json: bool) -> int:
         print_json(found)
     else:
         sys.stdout.write(markdown(found))
+    return OK
+
+
+def _explain_admission(app: str, *, json: bool) -> int:
+    from proa.cli.admission import passages, stages  # see `_explain_rule`
+    from proa.local.plane import declared
+
+    order, ways = stages(), passages(declared(app)) if app else []
+    if json:
+        print_json({"order": order, "routes": ways})
+        return OK
+    print_table(("STAGE", "DOES", "WHY HERE"), [(one.stage, one.does, one.why_here) for one in order])
+    for way in ways:
+        sys.stdout.write(f"\n{way.route}\n")
+        for stage, declares in way.stages.items():
+            sys.stdout.write(f"  {stage:<13} {declares}".rstrip() + "\n")
     return OK
 
 

@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, str] = {
     "sim": "Run an app through thousands of simulated outages; replay and shrink a failing one.",
     "demo": "Lose a region in both examples, fail over and back, and print what it cost.",
     "check": "Check an app's declarations: routes, what they promise, and its merges.",
+    "openapi": "Print the OpenAPI 3.1 document of an app's routes.",
     "doctor": "Check what this machine needs: Python, Envoy, ports, disk, clock.",
     "explain": "Explain an error code, or what an app's tables and routes promise.",
 }

@@ -90,7 +90,7 @@ def sealed_key(key: str) -> str:
 
 def sealed(outcome: Outcome) -> Outcome:
     """What every region may know of a finished unit: that its key is finished, by which payload, and who can answer."""
-    return replace(outcome, key=sealed_key(outcome.key), status=0, headers=[], body=b"")
+    return replace(outcome, key=sealed_key(outcome.address), status=0, headers=[], body=b"", owner="")
 
 
 def readable(outcome: Outcome | None, region: str) -> bool:

@@ -1,7 +1,8 @@
 """From a handler's signature to a function that turns a request into its arguments, built once.
 
-A parameter named in the path comes from the path, one annotated `Context` is the unit, one annotated with `Header` is a
-header, a model (or, in a writing method, the one parameter that is not a scalar) is the body, the rest is the query.
+A parameter named in the path comes from the path, one annotated `Context` is the unit, one annotated `Principal` is who
+asks, one annotated with `Header` is a header, a model (or, in a writing method, the one parameter that is not a scalar)
+is the body, the rest is the query.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import msgspec
 from proa.declare.codec import is_model, json_decoder
 from proa.declare.context import Context
 from proa.declare.http import Header, Request
+from proa.declare.identity import Principal
 from proa.errors import BadRequest, DeclarationError, Unprocessable
 
 Getter = Callable[[Request, Mapping[str, str], Context], Any]
@@ -57,6 +59,8 @@ def _getter(parameter: inspect.Parameter, kind: Any, method: str, path: str) -> 
         raise DeclarationError(f"{where}: annotate it, so that requests can be checked")
     if kind is Context:
         return _context
+    if kind in (Principal, Principal | None):
+        return principal if kind is Principal else perhaps_principal
     if parameter.name in placeholders(path):
         return _from_path(parameter.name, kind)
     if get_origin(kind) is Annotated and (header := _header_mark(kind)):
@@ -74,6 +78,17 @@ def _header_mark(kind: Any) -> Header | None:
 
 def _context(_request: Request, _path: Mapping[str, str], context: Context) -> Context:
     return context
+
+
+def principal(request: Request, _path: Mapping[str, str], _context: Context) -> Principal:
+    """Who asks, where the route lets nobody in who is not known."""
+    assert request.principal is not None, "a declaration that this may fail for is refused"
+    return request.principal
+
+
+def perhaps_principal(request: Request, _path: Mapping[str, str], _context: Context) -> Principal | None:
+    """Who asks, if that is known."""
+    return request.principal
 
 
 def _from_path(name: str, kind: Any) -> Getter:

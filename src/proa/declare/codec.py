@@ -226,6 +226,20 @@ def json_schema(kind: Any) -> dict[str, Any]:
     return msgspec.json.schema(kind, schema_hook=_hook("plain_schema"))
 
 
+def schema_components(kinds: Iterable[Any], ref_template: str) -> tuple[tuple[dict[str, Any], ...], dict[str, Any]]:
+    """The JSON schema of each type, none of them pydantic's, and the named ones they refer to.
+
+    As decoding does, they allow no properties that are not named.
+    """
+    made, components = msgspec.json.schema_components(
+        kinds, schema_hook=_hook("plain_schema"), ref_template=ref_template
+    )
+    for schema in components.values():
+        if "properties" in schema:
+            schema.setdefault("additionalProperties", False)
+    return made, components
+
+
 class RowCodec(Generic[T]):
     """Rows of one table to and from the bytes that stores keep."""
 

@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from proa.core.home import Place
+from proa.core.identity.principal import Principal
 from proa.core.queue import Envelope, Spot
 from proa.core.replicate.journal import Write
 from proa.errors import NoUnit
@@ -47,6 +48,11 @@ class Context(Protocol):
         """The request's headers, names in lower case."""
         ...
 
+    @property
+    def principal(self) -> Principal | None:
+        """Who asks; None where the route lets anybody in, or nobody asks."""
+        ...
+
     def now(self) -> float:
         """Wall-clock time in seconds."""
         ...
@@ -57,6 +63,10 @@ class Context(Protocol):
 
     def token(self) -> str:
         """A new random identifier."""
+        ...
+
+    def onward(self) -> Mapping[str, str]:
+        """Headers for a call to another service: the trace, and what is left of the time in `proa-deadline-ms`."""
         ...
 
 
@@ -76,6 +86,10 @@ class UnitOfWork(Context, Protocol):
         ...
 
     def write(self, table: Any, write: Write) -> None: ...
+    def secret(self, name: str) -> tuple[str, ...]:
+        """The versions of a declared secret that are good, the newest first."""
+        ...
+
     def message_id(self) -> str:
         """A new id for a message of this unit; ids sort by time."""
         ...

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import msgspec
 
-from proa.declare.binding import Getter, bind
+from proa.core.dedupe import Idempotency
+from proa.declare.binding import Getter, bind, perhaps_principal, principal
 from proa.declare.classify import READS, tables_called, written_tables
 from proa.declare.context import Context
 from proa.declare.http import Request
+from proa.declare.identity import ANYBODY_KNOWN, Auth, Requirement
 from proa.declare.objectives import Objectives
 from proa.declare.tables import BaseTable
-from proa.errors import DeclarationError
+from proa.errors import DeclarationError, ProaError
 
 if TYPE_CHECKING:
+    from proa.core.policy.slots import Concurrency, Priority
+    from proa.core.policy.throttle import Throttle
     from proa.declare.duplicates import OnDuplicate
+    from proa.declare.mount import Asgi, Mount
 
 Idempotent = bool | Literal["optional"]
+"""Whether a route needs a key, heeds one, or knows none."""
 UnitClass = Literal["read", "regional", "home", "global"]
 DeclaredUnit = Literal["regional", "home", "global"]
 Acknowledge = Literal["region", "peer"]
 """Whose disk must have a commit before it is answered: its region's, or another region's besides."""
 READ_METHODS = ("GET", "HEAD")
 TIMEOUT_S = 5.0
+DEFAULT_KEYS = Idempotency()
 
 
 class Route(msgspec.Struct):
@@ -48,6 +55,14 @@ class Route(msgspec.Struct):
     default_acknowledge: Acknowledge
     is_async: bool
     on_duplicate: Callable[..., Any] | None = None
+    throttles: tuple[Throttle, ...] = ()
+    concurrency: Concurrency | None = None
+    priority: Priority = "normal"
+    errors: tuple[type[ProaError], ...] = ()
+    mount: Mount | None = None
+    auth: Auth = ANYBODY_KNOWN
+    keys: Idempotency = DEFAULT_KEYS
+    documented: bool = True
     _class: UnitClass | None = None
     _needs_role: bool | None = None
     _acknowledge: Acknowledge | None = None
@@ -94,6 +109,12 @@ class Route(msgspec.Struct):
             return False
         return self.unit == "global" or not any(table.home for table in self.writes())
 
+    @property
+    def knows_principals(self) -> bool:
+        """Whether it would have something to say of who asks: a demand of its own, or a parameter."""
+        asked = any(getter in (principal, perhaps_principal) for getter in self.getters.values())
+        return asked or self.auth not in (None, ANYBODY_KNOWN)
+
     def writes(self) -> set[BaseTable[Any]]:
         """The tables that the handler's code writes."""
         return written_tables(self.handler)
@@ -125,23 +146,35 @@ class Route(msgspec.Struct):
 
 
 class ReadOptions(TypedDict, total=False):
-    """Options of a read-only route: seconds until its deadline (5 unless given), and objectives of its own."""
+    """Options of a read-only route: seconds until its deadline (5 unless given), and objectives of its own.
+
+    `throttle` limits its rate, besides what the app declares; `concurrency` gives it slots of its own; `priority` says
+    who goes first where slots are short. `errors` are documented besides those that its code names.
+    `auth` says whom it lets in, where the app declares `authenticate`: whoever is known unless given,
+    `scopes("orders:read")` or `roles("admin")`, `"optional"` where credentials need not be sent, None for anybody.
+    """
 
     timeout_s: float
     objectives: Objectives | None
+    throttle: Throttle | Sequence[Throttle]
+    concurrency: Concurrency | None
+    priority: Priority
+    errors: Sequence[type[ProaError]]
+    auth: Auth
 
 
 class RouteOptions(ReadOptions, total=False):
     """Options of a writing route.
 
-    `idempotent=True` requires an Idempotency-Key, `"optional"` heeds one if it is sent. `status` is that of a plain
+    `idempotent=True` requires an Idempotency-Key, `"optional"` heeds one if it is sent; an `Idempotency` says what is
+    made of it besides. `status` is that of a plain
     result (200). `unit` overrules the class that Proa infers from the handler's code. `on_duplicate` is called where
     two regions finished one key each for itself: `async def undo(duplicate: Duplicate, ctx: Context)`.
     `acknowledge="peer"` answers a regional unit only when another region has its commit durable too (the app's own
     `acknowledge` unless given).
     """
 
-    idempotent: Idempotent
+    idempotent: Idempotent | Idempotency
     status: int
     unit: DeclaredUnit | None
     on_duplicate: OnDuplicate | None
@@ -154,6 +187,7 @@ def route(
     handler: Callable[..., Any],
     options: ReadOptions | RouteOptions,
     acknowledge: Acknowledge = "region",
+    getters: dict[str, Getter] | None = None,
 ) -> Route:
     """Check a declaration and make the route of it."""
     if not path.startswith("/") or path.startswith("/_proa"):
@@ -161,13 +195,21 @@ def route(
     timeout_s = options.get("timeout_s", TIMEOUT_S)
     if timeout_s <= 0:
         raise DeclarationError(f"{method} {path}: timeout_s must be positive, got {timeout_s:g}")
+    getters = bind(handler, method, path) if getters is None else getters
+    auth = options.get("auth", ANYBODY_KNOWN)
+    if not isinstance(auth, Requirement) and principal in getters.values():
+        raise DeclarationError(
+            f"{method} {path}: auth={auth!r} lets in whom nobody knows, but a parameter needs a Principal; "
+            "annotate it `Principal | None`"
+        )
+    asked = options.get("idempotent", False)
     return Route(
         method=method,
         path=path,
         scope=f"{method} {path}",
         handler=handler,
-        getters=bind(handler, method, path),
-        idempotent=options.get("idempotent", False),
+        getters=getters,
+        idempotent=_idempotent(asked),
         timeout_s=timeout_s,
         status=options.get("status", 200),
         objectives=options.get("objectives"),
@@ -176,7 +218,46 @@ def route(
         default_acknowledge=acknowledge,
         is_async=inspect.iscoroutinefunction(handler),
         on_duplicate=_on_duplicate(f"{method} {path}", options),
+        throttles=_throttles(options.get("throttle", ())),
+        concurrency=options.get("concurrency"),
+        priority=_priority(f"{method} {path}", options.get("priority", "normal")),
+        errors=tuple(options.get("errors", ())),
+        auth=auth,
+        keys=asked if isinstance(asked, Idempotency) else DEFAULT_KEYS,
     )
+
+
+def mounted(prefix: str, app: Asgi, options: RouteOptions) -> list[Route]:
+    """A route for each method, for every path under the prefix. Those that may write heed keys unless told not to."""
+    from proa.declare.mount import METHODS, Mount, checked_prefix, whole, within  # few apps mount any
+
+    mount = Mount(checked_prefix(prefix), app)
+    made: list[Route] = []
+    for method in METHODS:
+        reads = method in (*READ_METHODS, "OPTIONS")
+        chosen: RouteOptions = (
+            {**options, "idempotent": False} if reads else {"idempotent": "optional", "unit": "regional", **options}
+        )
+        one = route(method, f"{prefix}/*", mount.__call__, chosen, getters={"request": whole, "ctx": within})
+        one.mount = mount
+        made.append(one)
+    return made
+
+
+def _throttles(declared: Throttle | Sequence[Throttle]) -> tuple[Throttle, ...]:
+    return tuple(declared) if isinstance(declared, Sequence) else (declared,)
+
+
+def _priority(scope: str, priority: Priority) -> Priority:
+    if priority not in ("high", "normal", "low"):
+        raise DeclarationError(f"{scope}: priority is high, normal or low, not {priority!r}")
+    return priority
+
+
+def _idempotent(asked: Idempotent | Idempotency) -> Idempotent:
+    if isinstance(asked, Idempotency):
+        return True if asked.required else "optional"
+    return asked
 
 
 def _on_duplicate(scope: str, options: ReadOptions | RouteOptions) -> Callable[..., Any] | None:

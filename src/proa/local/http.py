@@ -6,10 +6,14 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncGenerator, Generator
+from functools import partial
+from typing import Any
 
 import uvicorn
 
+from proa.declare.front import Front
 from proa.errors import PortTaken
+from proa.local.protocol import SWEEP_SHARE, GuardedProtocol
 from proa.runtime.config import Address
 from proa.runtime.gateway import Asgi
 
@@ -26,16 +30,18 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def http_server(app: Asgi, address: Address) -> AsyncGenerator[None]:
-    """Serve `app` while the block runs; at its end finish what was begun.
+async def http_server(app: Asgi, address: Address, front: Front | None = None) -> AsyncGenerator[None]:
+    """Serve `app` while the block runs; at its end finish what was begun. `front` bounds what heads may take.
 
     Raises:
         PortTaken: somebody listens there.
     """
     listener = _listener(address)
+    front = front or Front()
+    protocol: Any = partial(GuardedProtocol, front=front)
     config = uvicorn.Config(
         app,  # pyright: ignore[reportArgumentType] - our ASGI types are plainer than uvicorn's
-        http="httptools",
+        http=protocol,
         lifespan="off",
         access_log=False,
         log_config=None,
@@ -46,11 +52,23 @@ async def http_server(app: Asgi, address: Address) -> AsyncGenerator[None]:
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
+    sweeping = asyncio.create_task(_sweep(server, front.head_timeout_s))
     try:
         yield
     finally:
+        sweeping.cancel()
         server.should_exit = True
         await serving
+
+
+async def _sweep(server: uvicorn.Server, head_timeout_s: float) -> None:
+    """End connections whose heads do not come."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(head_timeout_s * SWEEP_SHARE)
+        connections: list[Any] = list(server.server_state.connections)
+        for connection in connections:
+            connection.cut_if_slow(loop.time() - head_timeout_s)
 
 
 def _listener(address: Address) -> socket.socket:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -11,7 +12,9 @@ from pathlib import Path
 from proa.app import App
 from proa.control.probe import HttpProbe
 from proa.local.http import http_server
+from proa.local.outside import HttpOutside
 from proa.local.plane import ends, rules_of
+from proa.local.secrets import SECRETS_DIR, FileSecrets
 from proa.ports import Method
 from proa.runtime.config import ClusterConfig
 from proa.runtime.gateway import Asgi
@@ -26,6 +29,8 @@ class TcpSite:
         self.name, self.app, self.rules = name, app, rules_of(app, config)
         self.clock, self.entropy, self.hub = own.clock, own.entropy, own.hub
         self.link = TcpLink(name, config.secret, lambda target: config.link_address(name, target), own.entropy)
+        self.outside = HttpOutside()
+        self.secrets = FileSecrets(Path(os.environ.get(SECRETS_DIR) or Path(config.state_dir) / "secrets"))
         self.data_dir = Path(config.nodes[name].data_dir)
         self._config = config
 
@@ -48,7 +53,7 @@ class TcpSite:
     def serve_http(self, app: Asgi) -> AbstractAsyncContextManager[None]:
         address = self._config.nodes[self.name].http
         assert address
-        return http_server(app, address)
+        return http_server(app, address, self.app.front)
 
     def probing(self) -> HttpProbe:
         config, name = self._config, self.name

@@ -26,6 +26,7 @@ def route_rules(app: App) -> tuple[RouteRule, ...]:
     return tuple(
         RouteRule(route.method, route.path, route.unit, route.timeout_s, keyed=route.decided_once)
         for route in app.routes
+        if not route.mount
     )
 
 

@@ -20,6 +20,7 @@ from proa.core.health import policy_for
 from proa.core.roles import NodeKind
 from proa.core.situation import Rules
 from proa.declare.codec import json_schema
+from proa.declare.handlers import Route
 from proa.declare.tables import BaseTable
 from proa.nodes.site import Site
 from proa.ports import Clock, RegionControl
@@ -60,12 +61,17 @@ def rules_for(
 
 def schema_of(app: App) -> str:
     """A digest of the declarations, which a standby must share to take over."""
-    routes = sorted(f"{route.method} {route.path} {route.unit}" for route in app.routes)
+    routes = sorted(_route(app, route) for route in app.routes)
     tables = sorted(_table(table) for table in app.tables.values())
     queues = sorted(f"queue {name} {json_schema(queue.kind)}" for name, queue in app.queues.items())
     schedules = sorted(f"schedule {name} {one.said} {one.once}" for name, one in app.schedules.items())
     declared = [*routes, *tables, *queues, *schedules]
     return hashlib.blake2b("\n".join(declared).encode(), digest_size=8).hexdigest()
+
+
+def _route(app: App, route: Route) -> str:
+    demanded = f" {route.auth}" if app.authentication else ""
+    return f"{route.method} {route.path} {route.unit}{demanded}"
 
 
 def _table(table: BaseTable[Any]) -> str:

@@ -15,7 +15,7 @@ from proa.control.parts import Parts, parts
 from proa.core.situation import Rules
 from proa.engines.sqlite.log import RunBlocking
 from proa.observe.hub import Hub
-from proa.ports import Clock, Entropy, GlobalStore, Link, Method
+from proa.ports import Clock, Entropy, GlobalStore, Link, Method, Outside, Secrets
 from proa.runtime.gateway import Asgi
 from proa.runtime.region import Region
 
@@ -42,6 +42,10 @@ class Site(Ends, Protocol):
     def rules(self) -> Rules: ...
     @property
     def link(self) -> Link: ...
+    @property
+    def outside(self) -> Outside: ...
+    @property
+    def secrets(self) -> Secrets: ...
     @property
     def data_dir(self) -> Path: ...
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, cast
 
 import msgspec
@@ -26,7 +26,10 @@ _LEVELS: Mapping[Severity, int] = {
 }
 _SECRET_WORDS = ("secret", "token", "password", "authorization", "cookie", "credential", "private")
 REDACTED = "[redacted]"
+CONCEALED_MIN = 8
+"""Shorter values are not looked for: they would be found everywhere."""
 _threshold = logging.INFO
+_concealed: dict[str, None] = {}
 
 
 def setup(node: str, level: Severity = "info") -> None:
@@ -68,15 +71,31 @@ def name_of(kind: type) -> str:
 
 
 def redact(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Put a placeholder for every value whose name speaks of a secret, at any depth."""
+    """Put a placeholder for every value whose name speaks of a secret, and for what is concealed, at any depth."""
     for name, value in line.items():
         line[name] = _clean(name, value)
     return line
 
 
+def conceal(values: Iterable[str]) -> None:
+    """Put a placeholder for these values from now on, wherever they stand in a line, under whatever name."""
+    _concealed.update({value: None for value in values if len(value) >= CONCEALED_MIN})
+
+
+def _hidden(text: str) -> str:
+    for value in _concealed:
+        if value in text:
+            text = text.replace(value, REDACTED)
+    return text
+
+
 def _clean(name: str, value: Any) -> Any:
     if any(word in name.lower() for word in _SECRET_WORDS):
         return REDACTED
+    if isinstance(value, str) and _concealed:
+        return _hidden(value)
+    if isinstance(value, list):
+        return [_clean(name, item) for item in cast(list[Any], value)]
     if isinstance(value, dict):
         return {inner: _clean(str(inner), item) for inner, item in cast(dict[Any, Any], value).items()}
     return value

@@ -20,6 +20,8 @@ RETRY_AFTER_S = "1"
 
 def answer_of(result: Any, status: int) -> Answer:
     """What a handler returned, as an answer; None is 204 without a body."""
+    if isinstance(result, Answer):
+        return result
     if isinstance(result, Response):
         kind, body = _body(result.body)
         named = [(name.lower(), value) for name, value in result.headers.items()]

@@ -45,6 +45,31 @@ class HandlerRaised(msgspec.Struct, frozen=True):
     traceback: str
 
 
+class RequestRefused(msgspec.Struct, frozen=True):
+    """A request was refused on its way in, before its unit began."""
+
+    severity: ClassVar[Severity] = "debug"
+    route: str
+    status: int
+    error: str
+
+
+class RuleMatched(msgspec.Struct, frozen=True):
+    """A firewall rule matched a request of a client; `blocked` says whether that ended it."""
+
+    rule: str
+    route: str
+    client: str
+    blocked: bool
+
+
+class ClientGone(msgspec.Struct, frozen=True):
+    """A client broke its connection off, and what was being done for it was stopped."""
+
+    severity: ClassVar[Severity] = "debug"
+    route: str
+
+
 class CommitsApplied(msgspec.Struct, frozen=True):
     """Commits of other regions were applied durably; lags are from commit to here, in seconds."""
 

@@ -17,11 +17,12 @@ import msgspec
 from proa.core.home import Place
 from proa.declare.handlers import Route
 from proa.declare.http import Answer, Request
+from proa.declare.identity import Principal
 from proa.errors import HomeUnreachable, LinkDown, LinkRefused, LinkTimeout, NotHome, OutcomeUnknown, ProaError
 from proa.ports import Clock, Link, Method
 from proa.runtime.authority import Authority
-from proa.runtime.gateway import Router
 from proa.runtime.invoke import HOME_HEADER, ROLE_WAIT_S, ROLE_WAIT_SHARE, Invocation
+from proa.runtime.router import Router
 
 AGAIN_S = 0.05
 """Between two tries at a home that cannot be reached or says that it is none."""
@@ -30,7 +31,10 @@ GRACE_S = 0.1
 
 
 class Passed(msgspec.Struct, frozen=True, array_like=True):
-    """A request on its way to a home. `left_s` are the seconds until its deadline."""
+    """A request on its way to a home. `left_s` are the seconds until its deadline.
+
+    Whoever asks was let in by the region that sends it, so the home trusts its word on the principal.
+    """
 
     method: str
     path: str
@@ -38,6 +42,7 @@ class Passed(msgspec.Struct, frozen=True, array_like=True):
     headers: Mapping[str, str]
     body: bytes
     left_s: float
+    principal: Principal | None = None
 
 
 Run = Callable[[Route, Request, Mapping[str, str], float], Coroutine[Any, Any, Answer]]
@@ -99,7 +104,7 @@ class Forwarder:
             raise HomeUnreachable(f"{home} does not answer")
         request, left_s = call.request, call.deadline - self._clock.monotonic()
         headers = {**request.headers, "traceparent": call.trace}
-        passed = Passed(request.method, request.path, request.query, headers, request.body, left_s)
+        passed = Passed(request.method, request.path, request.query, headers, request.body, left_s, request.principal)
         try:
             reply = await self._link.call(home, "invoke", _encode(passed), timeout_s=left_s + GRACE_S)
         except LinkDown as error:
@@ -117,6 +122,7 @@ class Forwarder:
             passed = _decode_passed(payload)
             route, path = router.find(passed.method, passed.path)
             request = Request(passed.method, passed.path, passed.query, passed.headers, passed.body)
+            request.principal = passed.principal
             # In a task of its own: whoever asked may give up, the unit must not end in the middle for that.
             task = asyncio.get_running_loop().create_task(invoke(route, request, path, passed.left_s))
             self._running.add(task)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from proa.app import App
-from proa.core.dedupe import KEY_LENGTH_MAX, Outcome, decide, fingerprint, valid_key
+from proa.core.dedupe import Outcome, decide, fingerprint, key_in, owned, valid_key
 from proa.core.home import Place
 from proa.core.queue import OUTBOX
 from proa.core.roles import ROLES, ROLES_KEY, Assignment
@@ -33,6 +33,7 @@ from proa.errors import (
     DeadlineExceeded,
     HandlerFailed,
     HttpError,
+    KeyInUse,
     KeyReused,
     MissingIdempotencyKey,
     NotActive,
@@ -66,6 +67,7 @@ from proa.runtime.unit import STORES, Elsewhere, Frame, Outbound, Store, Unit
 if TYPE_CHECKING:
     from proa.runtime.effects import Effects
     from proa.runtime.levels import Levels
+    from proa.runtime.secrets import Keeper
     from proa.runtime.session import Session
 
 ATTEMPTS_MAX = 8
@@ -95,6 +97,7 @@ class Invocation(msgspec.Struct):
     trace: str
     deadline: float
     key: str | None = None
+    owner: str = ""
     digest: bytes = b""
     attempts: int = 0
     replayed: bool = False
@@ -149,6 +152,7 @@ class Invoker:
         self.sessions = levels.sessions
         self.resolve: Resolve = nobody_else
         self.confirmations: Confirming | None = None
+        self.secrets: Keeper | None = None
         self.outbound: Outbound | None = None
         self.effects: Effects | None = None
         self._in_flight: dict[tuple[str, str], Invocation] = {}
@@ -178,7 +182,10 @@ class Invoker:
         unit = self.unit_id()
         trace = request.headers.get("traceparent") or f"00-{unit}-{unit[16:]}-01"
         limit_s = route.timeout_s if passed_on_s is None else min(passed_on_s, route.timeout_s)
-        call = Invocation(route, request, path, unit, trace, started + limit_s, passed_on=passed_on_s is not None)
+        deadline = started + limit_s
+        if request.deadline is not None:
+            deadline = min(deadline, request.deadline)
+        call = Invocation(route, request, path, unit, trace, deadline, passed_on=passed_on_s is not None)
         code = ""
         try:
             answer = await (self._in_session(call) if SESSION_HEADER in request.headers else self._admit(call))
@@ -213,12 +220,13 @@ class Invoker:
             call.by_peer = True
             if call.route.unit == "regional":
                 self._confirming.require()  # a `home` unit may be another region's: it is asked before it commits
-        call.key = _idempotency_key(call.route, call.request)
+        request = call.request
+        call.key = _idempotency_key(call.route, request)
         if call.key is None:
             return await self._attempt_all(call)
-        request = call.request
+        call.owner = request.principal.owner if request.principal else ""
         call.digest = fingerprint(request.method, request.path, request.query, request.body)
-        return await self._once(call, call.key)
+        return await self._once(call, owned(call.key, call.owner))
 
     async def _wait_for_role(self, route: Route) -> None:
         if not self._authority.may_write_active():
@@ -234,7 +242,7 @@ class Invoker:
         address = (call.route.scope, key)
         while (running := self._in_flight.get(address)) is not None:
             if running.digest != call.digest:
-                raise KeyReused(f"key {key!r} is in use by a request with another payload")
+                raise KeyReused(f"key {call.key!r} is in use by a request with another payload")
             await self._wait(running, call)
             if running.outcome:
                 return await self._found(call, running.outcome, running.places)
@@ -251,12 +259,14 @@ class Invoker:
                 call.finished.set()
 
     async def _wait(self, running: Invocation, call: Invocation) -> None:
+        if call.route.keys.in_flight == "refuse":
+            raise _in_use(call)
         running.finished = running.finished or asyncio.Event()
         try:
             async with asyncio.timeout(call.deadline - self._clock.monotonic()):
                 await running.finished.wait()
         except TimeoutError:
-            raise DeadlineExceeded("another request under this key is still running") from None
+            raise _in_use(call) from None
 
     async def _found(self, call: Invocation, outcome: Outcome, places: tuple[Place, ...] = ()) -> Answer:
         if decide(outcome, call.digest, self._clock.now()) == "mismatch":
@@ -291,11 +301,14 @@ class Invoker:
             handle = self._at_home if call.route.unit == "home" else self._handle
             answer, keep_writes = await handle(call, unit)
         except Elsewhere as elsewhere:
+            call.request.recallable = False
             return await self.resolve(call, elsewhere.place)
         except ProaError:
             if outcome := await self._recorded(call, unit):
                 return await self._found(call, outcome, unit.places)
             raise
+        if not _finishes(call, answer):
+            return answer  # a failure, which commits nothing
         store = self._store_for(call, unit)
         if store is None:
             return await self._standing(call, answer, unit.holders)
@@ -305,8 +318,9 @@ class Invoker:
         self, call: Invocation, unit: Unit, store: Store, answer: Answer, *, keep_writes: bool
     ) -> Answer | None:
         """The answer once what the unit did is durable; None where a race was lost."""
+        call.request.recallable = False
         holders = unit.holders
-        outcome = self._outcome(call, answer, holders) if call.key and answer.status < 500 else None
+        outcome = self._outcome(call, answer, holders) if call.key else None
         if holders or call.by_peer:
             self._check_holders(call, holders, outcome if store == "global" else None)
         batch = unit.batch(store, outcome, self._authority.epoch, keep_writes=keep_writes)
@@ -391,6 +405,8 @@ class Invoker:
             self.levels,
             call.session,
             again=call.attempts > 1,
+            principal=call.request.principal,
+            secrets=self.secrets,
             outbound=self.outbound,
             effects=self.effects,
             first=call.unit,
@@ -406,7 +422,7 @@ class Invoker:
             work = handler(**arguments) if call.route.is_async else self._in_thread(handler, arguments)
             result = await within(unit.remaining_s, work)
         except HttpError as error:
-            if error.status >= 500 or not call.key:
+            if not (call.key and call.route.keys.finishes(error.status)):
                 raise
             return problem(error, unit.unit), False
         except ProaError:
@@ -415,10 +431,14 @@ class Invoker:
             raise DeadlineExceeded(f"{call.route.scope} took longer than {call.route.timeout_s:g} s") from None
         except Exception as error:
             self._telemetry.emit(HandlerRaised(call.route.scope, unit.unit, unit.trace, traceback.format_exc()))
-            raise HandlerFailed(f"{call.route.scope} raised {type(error).__name__}") from error
+            failed = HandlerFailed(f"{call.route.scope} raised {type(error).__name__}")
+            if call.key and call.route.keys.finishes(failed.status):
+                return problem(failed, unit.unit), False
+            raise failed from error
         finally:
             CURRENT.reset(token)
-        return answer_of(result, call.route.status), True
+        answer = answer_of(result, call.route.status)
+        return answer, answer.status < 500
 
     async def _in_thread(self, handler: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         run = copy_context().run
@@ -430,7 +450,7 @@ class Invoker:
             return None  # or no store to decide it was found yet
         store = self._global if call.route.unit == "global" else self._regional
         try:
-            return await store.outcome(call.route.scope, call.key)
+            return await store.outcome(call.route.scope, owned(call.key, call.owner))
         except Unavailable:
             return None
 
@@ -461,12 +481,11 @@ class Invoker:
             )
 
     def _outcome(self, call: Invocation, answer: Answer, holders: tuple[str, ...]) -> Outcome:
-        if len(answer.body) > self._app.max_response_bytes:
-            raise ResponseTooLarge(
-                f"{call.route.scope} answered {len(answer.body):,} bytes; an idempotent route may answer "
-                f"{self._app.max_response_bytes:,}"
-            )
-        expires_at = self._clock.now() + self._app.idempotency_ttl_s
+        keys = call.route.keys
+        size, limit = _size(answer), keys.record_bytes_max or self._app.max_response_bytes
+        if size > limit:
+            raise ResponseTooLarge(f"{call.route.scope} answered {size:,} bytes; under a key it may answer {limit:,}")
+        expires_at = self._clock.now() + (keys.expires_s or self._app.idempotency_ttl_s)
         return Outcome(
             call.route.scope,
             call.key or "",
@@ -478,6 +497,7 @@ class Invoker:
             self._region,
             expires_at,
             holders,
+            call.owner,
         )
 
     async def commit_globally(self, batch: Batch) -> Result:
@@ -512,6 +532,20 @@ class Invoker:
             self._roles_version = version
 
 
+def _size(answer: Answer) -> int:
+    """What a record of an answer takes: body and headers."""
+    return len(answer.body) + sum(len(name) + len(value) for name, value in answer.headers)
+
+
+def _finishes(call: Invocation, answer: Answer) -> bool:
+    """Whether an answer finishes a key. A handler that returns a 4xx means it; a 5xx is a failure however it comes."""
+    return answer.status < 500 or call.route.keys.finishes(answer.status)
+
+
+def _in_use(call: Invocation) -> KeyInUse:
+    return KeyInUse(f"the first request under key {call.key!r} is still running", headers={"retry-after": "1"})
+
+
 def _held_elsewhere(outcome: Outcome) -> AnswerWithheld:
     named = ", ".join(outcome.holders)
     return AnswerWithheld(f"this key is finished; {named} can answer", headers={"proa-regions": named})
@@ -520,11 +554,12 @@ def _held_elsewhere(outcome: Outcome) -> AnswerWithheld:
 def _idempotency_key(route: Route, request: Request) -> str | None:
     if not route.idempotent:
         return None
-    key = request.headers.get("idempotency-key")
-    if key is None:
+    header = request.headers.get("idempotency-key")
+    if header is None:
         if route.idempotent is True:
             raise MissingIdempotencyKey(f"{route.scope} needs an Idempotency-Key header")
         return None
-    if not valid_key(key):
-        raise BadRequest(f"Idempotency-Key must be 1 to {KEY_LENGTH_MAX} visible ASCII characters")
+    key, length_max = key_in(header), route.keys.key_length_max
+    if not valid_key(key, length_max):
+        raise BadRequest(f"Idempotency-Key must be one key of 1 to {length_max} visible ASCII characters")
     return key

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -10,13 +11,16 @@ import msgspec
 from proa.observe.hub import Subscriber
 from proa.observe.metrics import Registry
 from proa.runtime.events import (
+    ClientGone,
     CommitsApplied,
     CommitsParked,
     MessageDead,
     MessageFailed,
     MessageHandled,
     MessagesAdopted,
+    RequestRefused,
     RowsDiverged,
+    RuleMatched,
     TablesCompared,
     TickFailed,
     TickFired,
@@ -29,14 +33,12 @@ from proa.runtime.events import (
 
 def measured_events(metrics: Registry) -> Subscriber:
     """A subscriber of the hub that keeps `metrics`."""
-    unit = _units(metrics)
+    tells: dict[type, Subscriber] = {kind: partial(tell, metrics) for kind, tell in _TELLS.items()}
+    tells[UnitFinished] = _units(metrics)
 
     def on_event(event: msgspec.Struct) -> None:
-        kind = event.__class__
-        if kind is UnitFinished:
-            unit(event)
-        elif measure := _MEASURES.get(kind):
-            measure(metrics, event)
+        if tell := tells.get(event.__class__):
+            tell(event)
 
     return on_event
 
@@ -102,20 +104,36 @@ def _ticks_skipped(metrics: Registry, event: TicksSkipped) -> None:
     metrics.count("proa_ticks_total", ("schedule", event.schedule), ("outcome", "skipped"), by=event.count)
 
 
-_MEASURES: dict[type, Callable[[Registry, Any], None]] = {
+def _refused(metrics: Registry, event: RequestRefused) -> None:
+    metrics.count("proa_requests_refused_total", ("route", event.route), ("code", event.error))
+
+
+def _matched(metrics: Registry, event: RuleMatched) -> None:
+    action = "block" if event.blocked else "count"
+    metrics.count("proa_firewall_matches_total", ("rule", event.rule), ("action", action))
+
+
+def _gone(metrics: Registry, event: ClientGone) -> None:
+    metrics.count("proa_clients_gone_total", ("route", event.route))
+
+
+_TELLS: Mapping[type, Callable[[Registry, Any], None]] = {
     CommitsApplied: _applied,
+    UnitConfirmed: _confirmed,
     CommitsParked: _parked,
+    TablesCompared: _compared,
+    RowsDiverged: _diverged,
+    RequestRefused: _refused,
+    RuleMatched: _matched,
+    ClientGone: _gone,
     MessageDead: _dead,
     MessageFailed: _failed,
     MessageHandled: _handled,
     MessagesAdopted: _adopted,
-    RowsDiverged: _diverged,
-    TablesCompared: _compared,
     TickFailed: _tick_failed,
     TickFired: _fired,
     TickGivenUp: _tick_given_up,
     TicksSkipped: _ticks_skipped,
-    UnitConfirmed: _confirmed,
 }
 
 

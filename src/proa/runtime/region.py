@@ -7,7 +7,7 @@ plane drives it through `ports.RegionControl`; which process it runs in is someb
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,13 +27,14 @@ from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
 from proa.errors import CutBelowFloor, StoreFull
 from proa.observe.hub import Hub
 from proa.observe.metrics import Registry
-from proa.ports import Clock, Entropy, GlobalStore, HealthReport, Link, Method
+from proa.ports import Clock, Entropy, GlobalStore, HealthReport, Link, Method, Outside, Secrets
+from proa.runtime.admission import Admission, Maker
 from proa.runtime.authority import Authority
 from proa.runtime.compactor import Compactor, Keep
 from proa.runtime.events import ClockJudged, CommitsParked, DuplicateFound, MergeRaised, SuffixCompacted, TableRead
 from proa.runtime.forward import Forwarder
 from proa.runtime.freshness import Freshness
-from proa.runtime.gateway import Gateway, Router, json_page
+from proa.runtime.gateway import Gateway, json_page
 from proa.runtime.handover import Handover
 from proa.runtime.health import HealthMonitor
 from proa.runtime.invoke import Invoker
@@ -41,20 +42,25 @@ from proa.runtime.levels import Levels
 from proa.runtime.measure import measured_events
 from proa.runtime.repairer import Repairer
 from proa.runtime.replicator import Replicator
+from proa.runtime.router import Router
 from proa.runtime.session import Sessions
+from proa.runtime.stages import cross_origin, makers
 from proa.runtime.status import RegionStatus, percentile_ms
 from proa.runtime.unit import Frame, Unit
 
 if TYPE_CHECKING:
+    from proa.declare.mount import Lifespan
     from proa.runtime.confirm import Confirmations
     from proa.runtime.duplicates import DuplicateHandlers
     from proa.runtime.effects import Effects
     from proa.runtime.errands import Ends
     from proa.runtime.event_log import EventLog
+    from proa.runtime.identity.authenticator import Authenticator
     from proa.runtime.messages.dispatcher import Dispatcher
     from proa.runtime.passage import Passage
     from proa.runtime.sagas.engine import Sagas
     from proa.runtime.schedules.scheduler import Scheduler
+    from proa.runtime.secrets import Keeper
     from proa.runtime.streams import Streams
 
 Register = Callable[[], Awaitable[Identity]]
@@ -66,6 +72,16 @@ SET_ASIDE_RETRY_S = 0.1
 STORE_FILE = "region.db"
 
 
+class Nowhere:
+    """`ports.Outside` and `ports.Secrets` of a region that reaches no other system."""
+
+    async def read(self, name: str) -> tuple[str, ...]:
+        raise LookupError(f"no secrets are kept for this region, {name} neither")
+
+    async def get(self, url: str, *, timeout_s: float) -> bytes:  # noqa: ARG002 - the port's
+        raise OSError(f"nothing outside can be reached from here, {url} neither")
+
+
 class Ports(msgspec.Struct, frozen=True):
     """The ends of the world that one region is given."""
 
@@ -75,6 +91,8 @@ class Ports(msgspec.Struct, frozen=True):
     global_store: GlobalStore
     hub: Hub
     run_blocking: RunBlocking
+    outside: Outside = Nowhere()
+    secrets: Secrets = Nowhere()
 
 
 class Region:
@@ -124,12 +142,13 @@ class Region:
         self.monitor = HealthMonitor(app.checks.values(), self._check_unit, self._facts, ports.clock, ports.hub)
         self.monitor.warnings = self._warnings
         self.metrics = Registry({"region": name})
+        self.router = Router(app.routes)
+        self.secrets = self.invoker.secrets = self._secrets()
+        self.authenticator = self._authenticator()
         self.gateway = self._front_door()
-        self.replicator.on_fork = self._begin_new_life
-        self.replicator.joiner.on_merge = self._step_back
-        self.store.on_merge_raised = self._tell_of_merge
-        self.store.on_doubled = self._tell_of_duplicate
+        self._hear_of_news()
         self.duplicates = self._duplicate_handlers()
+        self._lifespans = self._mounted()
         self.streams = self._change_streams()
         if self.streams:
             self.compactor.needed = self.streams.needed
@@ -146,6 +165,13 @@ class Region:
         self._compacting: asyncio.Task[None] | None = None
         ports.hub.subscribe(measured_events(self.metrics))
         register_gauges(self)
+
+    def _hear_of_news(self) -> None:
+        """Have the store and the replicator tell what this region does something about."""
+        self.replicator.on_fork = self._begin_new_life
+        self.replicator.joiner.on_merge = self._step_back
+        self.store.on_merge_raised = self._tell_of_merge
+        self.store.on_doubled = self._tell_of_duplicate
 
     def _passage(self) -> Passage | None:
         """What watches over rows that only some regions may hold, where there are any."""
@@ -183,14 +209,52 @@ class Region:
             "metrics": self._metrics_page,
             "status": lambda: json_page(self.status()),
         }
-        return Gateway(
-            self.name,
+        admission = Admission(
+            self.router,
             self.app.routes,
             self.invoker.invoke,
-            pages,
-            max_body_bytes=self.app.max_body_bytes,
+            self._makers(),
+            self._ports.hub,
             serving=lambda: self.serving and not self.spoilt,
+            cross_origin=cross_origin(self.app),
         )
+        return Gateway(self.app, self.name, admission, pages)
+
+    def _mounted(self) -> list[Lifespan]:
+        """The mounted applications, which are started and stopped with the region."""
+        mounts = {route.mount.prefix: route.mount for route in self.app.routes if route.mount}
+        if not mounts:
+            return []
+        from proa.declare.mount import Lifespan
+
+        return [Lifespan(mount) for mount in mounts.values()]
+
+    def _makers(self) -> Mapping[str, Maker]:
+        """What makes the stages of admission, by their names."""
+        stages = makers(self.app, self._ports.clock, self._ports.hub, self.metrics)
+        if self.authenticator is None:
+            return stages
+        from proa.runtime.identity.stage import maker
+
+        return {**stages, "authenticate": maker(self.authenticator, self.app.name, self._ports.hub)}
+
+    def _secrets(self) -> Keeper | None:
+        if not self.app.secrets:
+            return None
+        from proa.runtime.secrets import Keeper  # few apps have any
+
+        ports = self._ports
+        return Keeper(self.app.secrets, ports.secrets, ports.clock, ports.hub)
+
+    def _authenticator(self) -> Authenticator | None:
+        if self.app.authentication is None:
+            return None
+        from proa.runtime.identity.authenticator import Authenticator  # an app that lets anybody in never needs it
+        from proa.runtime.identity.events import measured
+
+        ports = self._ports
+        ports.hub.subscribe(measured(self.metrics))
+        return Authenticator(self.app.name, self.app.authentication, self.store, ports.outside, ports.clock, ports.hub)
 
     def _duplicate_handlers(self) -> DuplicateHandlers | None:
         routes = {route.scope: route for route in self.app.routes if route.on_duplicate}
@@ -277,7 +341,12 @@ class Region:
         stores = (self.store, self._ports.global_store)
         invoker = self.invoker
         known = msgspec.structs.replace(
-            frame, levels=invoker.levels, outbound=invoker.outbound, effects=invoker.effects, sagas=self.sagas
+            frame,
+            levels=invoker.levels,
+            secrets=self.secrets,
+            outbound=invoker.outbound,
+            effects=invoker.effects,
+            sagas=self.sagas,
         )
         return Unit(self.name, route, stores, self._ports.clock, self._ports.entropy, known)
 
@@ -294,6 +363,8 @@ class Region:
         if self.events:
             await self.events.verify()
             self.events.start()
+        for lifespan in self._lifespans:
+            await lifespan.start()
         self.replicator.start()
         self.monitor.start()
         if self.duplicates:
@@ -309,6 +380,9 @@ class Region:
             self._compacting = loop.create_task(self.compactor.run())
         self._coming_up = loop.create_task(self._come_up())
         self.repairer.start()
+        for beside in (self.authenticator, self.secrets):
+            if beside:
+                beside.start()
         await asyncio.wait([self._coming_up], timeout=START_WAIT_S)
 
     async def _come_up(self) -> None:
@@ -341,21 +415,19 @@ class Region:
         self.replicator.stop()
         self.repairer.stop()
         self.monitor.stop()
-        if self.duplicates:
-            self.duplicates.stop()
-        if self.streams:
-            self.streams.stop()
-        if self.messages:
-            self.messages.stop()
-        if self.scheduler:
-            self.scheduler.stop()
-        if self.events:
-            self.events.stop()
+        for beside in (self.duplicates, self.streams, self.messages, self.scheduler, self.events):
+            if beside:
+                beside.stop()
+        for lifespan in self._lifespans:
+            await lifespan.stop()
+        for known in (self.authenticator, self.secrets):
+            if known:
+                known.stop()
         await self.store.close()
 
     def methods(self) -> dict[str, Method]:
         """The link methods that this region serves."""
-        passed_on = self.forwarder.methods(Router(self.app.routes), self.invoker.invoke, lambda: self.serving)
+        passed_on = self.forwarder.methods(self.router, self.invoker.invoke, lambda: self.serving)
         messages = self.messages.methods() if self.messages else {}
         return self.replicator.methods() | self.repairer.methods() | messages | passed_on
 
@@ -502,6 +574,10 @@ class Region:
             facts["store"] = spoilt
         if self.authority.clock_off:
             facts["clock"] = "out of bound"
+        if self.authenticator and (issuers := self.authenticator.failing()):
+            facts["identity"] = f"no keys to verify tokens of {issuers}"
+        if self.secrets and (names := self.secrets.failing()):
+            facts["secrets"] = f"cannot be read: {names}"
         return facts
 
     def _warnings(self) -> dict[str, str]:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from proa.core.dedupe import Outcome
 from proa.core.home import Place
+from proa.core.identity.principal import Principal
 from proa.core.queue import OUTBOX, SEPARATOR, Envelope, Spot
 from proa.core.replicate.journal import Key, Row, Write
 from proa.core.replicate.resolve import dots_of
@@ -33,9 +34,11 @@ if TYPE_CHECKING:
     from proa.runtime.levels import Levels, Source
     from proa.runtime.resident import Resident
     from proa.runtime.sagas.engine import Sagas
+    from proa.runtime.secrets import Keeper
     from proa.runtime.session import Session
 
 Store = Literal["regional", "global"]
+DEADLINE_HEADER = "proa-deadline-ms"
 STORES: Mapping[DeclaredUnit, Store] = {"regional": "regional", "home": "regional", "global": "global"}
 """The store in which units of a class commit."""
 
@@ -80,6 +83,8 @@ class Frame(msgspec.Struct, frozen=True):
     levels: Levels | None = None
     session: Session | None = None
     again: bool = False
+    principal: Principal | None = None
+    secrets: Keeper | None = None
     outbound: Outbound | None = None
     effects: Effects | None = None
     sagas: Sagas | None = None
@@ -111,6 +116,7 @@ class Unit:
         "_regional",
         "_resident",
         "_rows",
+        "_secrets",
         "_snapshots",
         "elsewhere",
         "fenced_rows",
@@ -118,6 +124,7 @@ class Unit:
         "headers",
         "idempotency_key",
         "places",
+        "principal",
         "region",
         "route",
         "sagas",
@@ -147,9 +154,11 @@ class Unit:
         self.trace = frame.trace
         self.idempotency_key = frame.key
         self.headers = frame.headers
+        self.principal = frame.principal
         self._deadline = frame.deadline
         self._levels = frame.levels
         self.session = frame.session
+        self._secrets = frame.secrets
         self._again = frame.again
         self._outbound = frame.outbound
         self._effects = frame.effects
@@ -180,6 +189,9 @@ class Unit:
 
     def token(self) -> str:
         return self._entropy.token()
+
+    def onward(self) -> Mapping[str, str]:
+        return {"traceparent": self.trace, DEADLINE_HEADER: str(int(self.remaining_s() * 1000))}
 
     # `declare.context.UnitOfWork`.
 
@@ -243,6 +255,10 @@ class Unit:
             if key not in own:
                 self.remember(table, (table.name, key), rows[key], level)
         return page, len(found) > span.limit
+
+    def secret(self, name: str) -> tuple[str, ...]:
+        assert self._secrets, "a region whose app declares secrets keeps them"
+        return self._secrets.versions(name)
 
     async def standing(self, table: BaseTable[Any], key: str) -> list[str]:
         return await self._parts.standing(table, key)

@@ -37,6 +37,7 @@ from proa.simulation.host import Host, Outside, Serve
 from proa.simulation.http import Http
 from proa.simulation.loop import Killed, SimLoop
 from proa.simulation.network import Lane, Network
+from proa.simulation.outside import SimOutside, SimSecrets
 from proa.simulation.process import Life, Trap
 from proa.simulation.router import EdgeRouter
 from proa.simulation.site import SimSite
@@ -45,6 +46,8 @@ WITNESS = "witness"
 EDGE = "edge"
 CLIENT = "client"
 OPERATOR = "operator"
+OUTSIDE = "outside"
+"""Where all other systems are; `partition("eu-west-1", "outside")` keeps a region from its identity provider."""
 NEAR_S = 0.002
 """One way between a client and the edge, and between the edge and a region."""
 RESTART_S = 0.5
@@ -77,6 +80,8 @@ class Machines:
         """The origins whose disk is gone, and since when their commits could reach nobody."""
         self.archive: Archive = {}
         """What disks that are gone had dropped from their journals."""
+        self.documents: dict[str, bytes] = {}
+        """What other systems answer, by address."""
         self.rotten = False
         """Whether rows were spoilt on a disk."""
         self.stale = False
@@ -119,7 +124,7 @@ class Machines:
         self.network = Network(loop, self.stream("network"), self.fired, self._trace.extend)
         self.http = Http(self.network, lambda: self.now)
         self.nodes = {name: self._host(name, serve, store) for name, serve, store in self._plan_of_nodes()}
-        self.network.hosts = {**self.nodes, CLIENT: Outside(CLIENT), OPERATOR: Outside(OPERATOR)}
+        self.network.hosts = {**self.nodes, **{name: Outside(name) for name in (CLIENT, OPERATOR, OUTSIDE)}}
         self._lay_distances()
         for name in self.nodes:
             self.start(name)
@@ -163,8 +168,8 @@ class Machines:
         return edge.serve(site, self.router, self.router.on_applied)
 
     def _lay_distances(self) -> None:
-        for way in permutations([*self.nodes, CLIENT, OPERATOR], 2):
-            near = CLIENT in way or OPERATOR in way or EDGE in way
+        for way in permutations([*self.nodes, CLIENT, OPERATOR, OUTSIDE], 2):
+            near = bool({CLIENT, OPERATOR, OUTSIDE, EDGE} & set(way))
             self.network.lanes[way] = Lane(way, NEAR_S if near else self._rtt_s / 2)
 
     # Processes.
@@ -229,6 +234,8 @@ class Machines:
 
     def _site_of(self, host: Host, life: Life) -> SimSite:
         site = SimSite(self.app, self.rules, life, host.disk, self.network, self.http)
+        site.outside = SimOutside(life, self.network, OUTSIDE, self.documents)
+        site.secrets = SimSecrets(site.outside)
         if host.name in self.app.regions and self.app.journal_retention_s < ARCHIVED_S:
             archive.prepare(host.disk.path / STORE_FILE)
             site.hub.subscribe(self._compaction)

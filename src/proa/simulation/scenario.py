@@ -98,6 +98,7 @@ class _Scenario:
             async with AsyncExitStack() as stack:
                 for each in self._workloads:
                     stack.enter_context(each.surroundings())
+                    world.documents.update(each.documents())
                 await stack.enter_async_context(world)
                 await self._acts()
                 await self._ends()

@@ -13,8 +13,9 @@ from proa.core.situation import Rules
 from proa.declare.http import Request
 from proa.engines.sqlite.log import RunBlocking
 from proa.observe.hub import Hub
-from proa.ports import Method
+from proa.ports import Method, Outside, Secrets
 from proa.runtime.gateway import Asgi, Gateway
+from proa.runtime.region import Nowhere
 from proa.simulation.client import Reply
 from proa.simulation.disk import Disk
 from proa.simulation.http import NO_HEADERS, Door, Http, RegionDoor
@@ -30,6 +31,8 @@ class SimSite:
         self.clock = self.entropy = life
         self.hub = Hub()
         self.link = life.link = SimLink(network, life)
+        self.outside: Outside = Nowhere()
+        self.secrets: Secrets = Nowhere()
         self.data_dir: Path = disk.path
         self._life = life
         self._disk = disk

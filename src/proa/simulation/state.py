@@ -103,7 +103,7 @@ def _state(app: App, connection: sqlite3.Connection) -> StoreState:
         },
         floors={origin: seq for origin, seq, *_ in connection.execute(SQL["floors"])},
         cursors=dict(connection.execute(SQL["cursors"])),
-        outcomes={(one.scope, one.key): one for one in _outcomes(connection)},
+        outcomes={(one.scope, one.address): one for one in _outcomes(connection)},
         parked=[_commit(row[4]) for row in connection.execute(SQL["parked"])],
         duplicates=[
             (_outcome(kept), _outcome(other)) for kept, other, *_ in connection.execute(SQL["duplicates"], (HANDLED,))

@@ -248,7 +248,7 @@ class World(Damage):
 
     async def send(self, via: str, request: ClientRequest) -> Reply:
         """Send a client's request to the edge or straight to a region."""
-        headers = dict(request.headers)
+        headers = {name.lower(): value for name, value in request.headers}
         if request.body:
             headers.setdefault("content-type", "application/json")
             headers["content-length"] = str(len(request.body))

@@ -14,7 +14,7 @@ from proa.declare.http import Request
 from proa.declare.residency import not_resident
 from proa.errors import AnswerWithheld, HttpError, NotResident
 from proa.runtime.answers import answer_of, problem
-from proa.runtime.gateway import Router
+from proa.runtime.router import Router
 from proa.simulation.client import Client, Habits, Reply
 from proa.simulation.history import Final, StoreState
 from proa.simulation.loop import run

@@ -25,7 +25,7 @@ _decode = msgspec.msgpack.Decoder(Outcome).decode
 def list_pair(writer: sqlite3.Connection, ours: Outcome, theirs: Outcome, now: float, address: Address) -> None:
     """Keep the earlier of two units under one key, and list the other one."""
     kept, other = sorted((ours, theirs), key=lambda outcome: outcome.unit)
-    scope, key = kept.scope, address(kept.key)
+    scope, key = kept.scope, address(kept.address)
     if kept is theirs:
         put_whole(writer, kept, address)
     writer.execute(SQL["put_duplicate"], (scope, key, other.unit, encode(kept), encode(other), now))
@@ -34,12 +34,12 @@ def list_pair(writer: sqlite3.Connection, ours: Outcome, theirs: Outcome, now: f
 def put_whole(writer: sqlite3.Connection, kept: Outcome, address: Address) -> None:
     """Put the outcome that is kept under its key, here and beside all that it is kept over."""
     put_outcome(writer, kept, address)
-    writer.execute(SQL["keep_other"], (encode(kept), kept.scope, address(kept.key)))
+    writer.execute(SQL["keep_other"], (encode(kept), kept.scope, address(kept.address)))
 
 
 def unlist(writer: sqlite3.Connection, outcome: Outcome, address: Address) -> None:
     """A unit does not stand any more: of the others under its key, if there are any, the earliest is kept now."""
-    where = (outcome.scope, address(outcome.key))
+    where = (outcome.scope, address(outcome.address))
     writer.execute(SQL["drop_duplicate"], (*where, outcome.unit))
     if writer.execute(SQL["drop_outcome"], (*where, outcome.unit)).rowcount:
         found = writer.execute(SQL["duplicate"], where).fetchone()

@@ -310,7 +310,7 @@ class SqliteRegionStore:
             return refused
         now = self._clock.now()
         if batch.outcome:
-            self._recent.add(batch.outcome.scope, self._address(batch.outcome.key))
+            self._recent.add(batch.outcome.scope, self._address(batch.outcome.address))
         return obstacle(self._writer, batch, now, self._address) or self._append(batch, now)
 
     def _append(self, batch: Batch, now: float) -> Committed:
@@ -431,7 +431,7 @@ class SqliteRegionStore:
 
     def _merge_outcome(self, theirs: Outcome) -> None:
         """Two finished units under one key: all replicas keep the earlier one (unit ids sort by time) and list both."""
-        address = self._address(theirs.key)
+        address = self._address(theirs.address)
         self._recent.add(theirs.scope, address)
         now = self._clock.now()
         ours = claim_outcome(self._writer, theirs, now, self._address)

@@ -102,7 +102,7 @@ def claim_outcome(
     connection: sqlite3.Connection, outcome: Outcome, now: float, address: Address = str
 ) -> Outcome | None:
     """Record an outcome as the one of its key, or return the one that is recorded already."""
-    key = address(outcome.key)
+    key = address(outcome.address)
     values = (outcome.scope, key, outcome.unit, encode(outcome), outcome.expires_at, now)
     if connection.execute(SQL["claim_outcome"], values).rowcount:
         return None
@@ -121,7 +121,7 @@ def obstacle(
 
 
 def put_outcome(connection: sqlite3.Connection, outcome: Outcome, address: Address = str) -> None:
-    values = (outcome.scope, address(outcome.key), outcome.unit, encode(outcome), outcome.expires_at)
+    values = (outcome.scope, address(outcome.address), outcome.unit, encode(outcome), outcome.expires_at)
     connection.execute(SQL["put_outcome"], values)
 
 

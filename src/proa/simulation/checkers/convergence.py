@@ -89,7 +89,7 @@ def _common(held: Held, other: str) -> Held:
 
 def _named(outcome: Outcome) -> tuple[str, str]:
     """What an outcome is known by also where its answer may not be held."""
-    return (outcome.scope, sealed_key(outcome.key))
+    return (outcome.scope, sealed_key(outcome.address))
 
 
 def _content(row: Row) -> Content:

@@ -26,7 +26,7 @@ from proa.chaos.workload import Request
 from proa.core.replicate.crdt import plain_fields
 from proa.core.replicate.journal import Key
 from proa.core.residency import table_of
-from proa.runtime.gateway import Router
+from proa.runtime.router import Router
 from proa.simulation.checkers import loss
 from proa.simulation.checkers.evidence import listed_twice, parked
 from proa.simulation.checkers.handled import handled_units
@@ -60,6 +60,7 @@ class Authored(Workload):
         self._router = Router(app.routes)
         self._number = 0
         self._writes: list[Write] = []
+        self._wrong: list[Violation] = []
         self._effective: set[str] = set()
         """The keys of which every region sees a row."""
         self._absent: dict[int, list[str]] = {}
@@ -72,6 +73,9 @@ class Authored(Workload):
     def surroundings(self) -> AbstractContextManager[None]:
         return self._authors.simulated()
 
+    def documents(self) -> Mapping[str, bytes]:
+        return self._authors.documents()
+
     async def setup(self, client: Client) -> None:
         async def send(request: Request) -> bytes:
             call = Call("set-up", request.method, request.path, None, request, EDGE, _body)
@@ -83,6 +87,8 @@ class Authored(Workload):
         number, self._number = self._number, self._number + 1
         request = self._authors.request(number, rng)
         done = await client.ask(Call(NAME, request.method, request.path, number, request, read=_body))
+        if done.outcome == "ok" and (wrong := self._authors.examine(request, done.result)):
+            self._wrong.append(Violation("author", wrong, (done.number,)))
         if done.outcome == "ok" and (read := self._authors.read_back(request, done.result)):
             route, _ = self._router.find(request.method, request.path.partition("?")[0])
             self._writes.append(Write(done, read, "strong" if route.unit == "global" else "any"))
@@ -110,7 +116,7 @@ class Authored(Workload):
             for region, sight in sights.items()
             for sentence in self._authors.check(sight)
         ]
-        return [*self._lost(final), *self._doubled(sights, final), *broken]
+        return [*self._lost(final), *self._doubled(sights, final), *broken, *self._wrong]
 
     def collisions(self, history: Sequence[Operation]) -> int:
         """Attempts that repeated a key."""

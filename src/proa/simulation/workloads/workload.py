@@ -43,6 +43,10 @@ class Workload(Protocol):
         """What the app needs beside the world, from before the world begins until after it has ended."""
         return nullcontext()
 
+    def documents(self) -> Mapping[str, bytes]:
+        """What other systems answer, by address."""
+        return {}
+
     async def setup(self, client: Client) -> None:
         """Prepare, before any fault, what the operations rely on."""
 

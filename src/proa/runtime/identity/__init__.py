@@ -1,0 +1,1 @@
+"""Authentication at work: keys fetched, tokens verified, principals put on requests."""
