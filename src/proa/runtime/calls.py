@@ -1,0 +1,94 @@
+"""What happens to calls of dependencies, as events for logs and metrics. Plain calls are only counted."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from proa.core.policy.breaker import Cause
+from proa.core.policy.retry import Stop
+from proa.ports import Severity
+
+
+class BreakerOpened(msgspec.Struct, frozen=True):
+    """A dependency is not called for a while. The rates are those of the window that decided it."""
+
+    severity: ClassVar[Severity] = "warning"
+    dependency: str
+    cause: Cause
+    failure_rate: float
+    slow_rate: float
+    calls: int
+
+
+class BreakerHalfOpened(msgspec.Struct, frozen=True):
+    """A few calls of a dependency are let through, to find out whether it answers again."""
+
+    dependency: str
+
+
+class BreakerClosed(msgspec.Struct, frozen=True):
+    """A dependency is called again."""
+
+    dependency: str
+    cause: Cause
+
+
+class CallRetried(msgspec.Struct, frozen=True):
+    """Attempt number `attempt` failed; another one follows after `wait_s`."""
+
+    severity: ClassVar[Severity] = "debug"
+    dependency: str
+    call: str
+    attempt: int
+    wait_s: float
+    error: str
+
+
+class RetriesEnded(msgspec.Struct, frozen=True):
+    """A call failed for good after so many attempts; `why` there is no further one."""
+
+    severity: ClassVar[Severity] = "debug"
+    dependency: str
+    call: str
+    attempts: int
+    why: Stop
+    error: str
+
+
+class CallRejected(msgspec.Struct, frozen=True):
+    """A gate refused an attempt before it was made."""
+
+    severity: ClassVar[Severity] = "debug"
+    dependency: str
+    call: str
+    gate: str
+
+
+class CallOverdue(msgspec.Struct, frozen=True):
+    """An attempt took longer than its time-out."""
+
+    severity: ClassVar[Severity] = "debug"
+    dependency: str
+    call: str
+    limit_s: float
+
+
+class CallHedged(msgspec.Struct, frozen=True):
+    """A second attempt was made beside a slow one; `won` says whether its answer came first."""
+
+    severity: ClassVar[Severity] = "debug"
+    dependency: str
+    call: str
+    won: bool
+
+
+class FellBack(msgspec.Struct, frozen=True):
+    """A call came to nothing, and a step of its fallback answered instead."""
+
+    severity: ClassVar[Severity] = "debug"
+    dependency: str
+    call: str
+    step: str
+    error: str
