@@ -22,6 +22,7 @@ from proa.ports import Schema
 if TYPE_CHECKING:
     from proa.declare.events import Event, EventOptions
     from proa.declare.queues import Queue, QueueOptions
+    from proa.declare.dependencies import Dependency, DependencyOptions
     from proa.declare.residency import Declared
     from proa.declare.schedules import Schedule, ScheduleOptions
 
@@ -128,6 +129,7 @@ class App:
         self.events: dict[str, Event[Any]] = {}
         self.schedules: dict[str, Schedule] = {}
         self.checks: dict[str, HealthCheck] = {}
+        self.dependencies: dict[str, Dependency] = {}
         self._verify()
 
     def _verify(self) -> None:
@@ -268,6 +270,22 @@ class App:
             raise DeclarationError(f"queue {name}: residency names {', '.join(sorted(unknown))}, no region of the app")
         self.add_queue(queue)
         return queue
+    # Dependencies.
+
+    def dependency(self, name: str, **options: Unpack[DependencyOptions]) -> Dependency:
+        """Declare something that this app calls, and the policies in between. See `DependencyOptions`.
+
+        bank = app.dependency("bank", retry=Retry(attempts=3), breaker=Breaker(), timeout_s=0.5)
+
+        @bank.call(idempotent=True, fallback=(cached(60),))
+        async def rate(currency: str) -> float: ...
+        """
+        if name in self.dependencies:
+            raise DeclarationError(f"dependency {name} is declared twice")
+        from proa.declare.dependencies import Dependency  # an app without any never needs it
+
+        self.dependencies[name] = Dependency(name, options)
+        return self.dependencies[name]
 
     def add_queue(self, queue: Queue[Any]) -> None:
         """Take up a queue: one of the app's own, or that of a subscription."""

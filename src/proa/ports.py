@@ -384,6 +384,14 @@ class Edge(Protocol):
     async def apply(self, assignment: Assignment) -> bool: ...
 
 
+class Outside(Protocol):
+    """What an app's dependencies are reached through, where something stands in for them, or breaks them."""
+
+    def reached(self, dependency: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """What to call instead of a function that calls a dependency."""
+        ...
+
+
 class Telemetry(Protocol):
     """The one stream of events; logs, metrics, traces and the dashboard subscribe to it."""
 

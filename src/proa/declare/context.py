@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -75,6 +75,16 @@ class UnitOfWork(Context, Protocol):
         """Those parts of a table, of which this region may hold some only, in which a row stands under `key`."""
         ...
 
+    @property
+    def calls(self) -> Mapping[Any, Callable[..., Any]]:
+        """The declared calls of dependencies, each behind its policies in this region."""
+        ...
+
+    def remaining_s(self) -> float: ...
+    def degrade(self, mark: str) -> None:
+        """Note on the unit's answer that a fallback had its part in it."""
+        ...
+
     def write(self, table: Any, write: Write) -> None: ...
     def message_id(self) -> str:
         """A new id for a message of this unit; ids sort by time."""
@@ -105,4 +115,4 @@ def current_unit() -> UnitOfWork:
     try:
         return CURRENT.get()
     except LookupError:
-        raise NoUnit("tables and queues can be used inside a handler only") from None
+        raise NoUnit("tables, queues and dependencies can be used inside a handler only") from None

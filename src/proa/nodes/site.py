@@ -15,7 +15,7 @@ from proa.control.parts import Parts, parts
 from proa.core.situation import Rules
 from proa.engines.sqlite.group import RunBlocking
 from proa.observe.hub import Hub
-from proa.ports import Clock, Entropy, GlobalStore, Link, Method
+from proa.ports import Clock, Entropy, GlobalStore, Link, Method, Outside
 from proa.runtime.gateway import Asgi
 from proa.runtime.region import Region
 
@@ -44,6 +44,8 @@ class Site(Ends, Protocol):
     def link(self) -> Link: ...
     @property
     def data_dir(self) -> Path: ...
+    @property
+    def outside(self) -> Outside | None: ...
 
     def blocking(self) -> AbstractAsyncContextManager[RunBlocking]:
         """What runs a store's blocking calls off the loop."""

@@ -1,4 +1,7 @@
-"""What happens to calls of dependencies, as events for logs and metrics. Plain calls are only counted."""
+"""What happens to calls of dependencies, as events for logs and metrics. Plain calls are only counted.
+
+`counted` is the counter that an event feeds, `labels` those of its facts that tell the counter's series apart.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ class BreakerOpened(msgspec.Struct, frozen=True):
     """A dependency is not called for a while. The rates are those of the window that decided it."""
 
     severity: ClassVar[Severity] = "warning"
+    counted: ClassVar[str] = "proa_breaker_opened_total"
+    labels: ClassVar[tuple[str, ...]] = ("cause",)
     dependency: str
     cause: Cause
     failure_rate: float
@@ -39,6 +44,8 @@ class CallRetried(msgspec.Struct, frozen=True):
     """Attempt number `attempt` failed; another one follows after `wait_s`."""
 
     severity: ClassVar[Severity] = "debug"
+    counted: ClassVar[str] = "proa_calls_retried_total"
+    labels: ClassVar[tuple[str, ...]] = ("call",)
     dependency: str
     call: str
     attempt: int
@@ -50,6 +57,8 @@ class RetriesEnded(msgspec.Struct, frozen=True):
     """A call failed for good after so many attempts; `why` there is no further one."""
 
     severity: ClassVar[Severity] = "debug"
+    counted: ClassVar[str] = "proa_retries_ended_total"
+    labels: ClassVar[tuple[str, ...]] = ("call", "why")
     dependency: str
     call: str
     attempts: int
@@ -61,6 +70,8 @@ class CallRejected(msgspec.Struct, frozen=True):
     """A gate refused an attempt before it was made."""
 
     severity: ClassVar[Severity] = "debug"
+    counted: ClassVar[str] = "proa_calls_rejected_total"
+    labels: ClassVar[tuple[str, ...]] = ("call", "gate")
     dependency: str
     call: str
     gate: str
@@ -70,6 +81,8 @@ class CallOverdue(msgspec.Struct, frozen=True):
     """An attempt took longer than its time-out."""
 
     severity: ClassVar[Severity] = "debug"
+    counted: ClassVar[str] = "proa_calls_overdue_total"
+    labels: ClassVar[tuple[str, ...]] = ("call",)
     dependency: str
     call: str
     limit_s: float
@@ -79,6 +92,8 @@ class CallHedged(msgspec.Struct, frozen=True):
     """A second attempt was made beside a slow one; `won` says whether its answer came first."""
 
     severity: ClassVar[Severity] = "debug"
+    counted: ClassVar[str] = "proa_calls_hedged_total"
+    labels: ClassVar[tuple[str, ...]] = ("call", "won")
     dependency: str
     call: str
     won: bool
@@ -88,7 +103,20 @@ class FellBack(msgspec.Struct, frozen=True):
     """A call came to nothing, and a step of its fallback answered instead."""
 
     severity: ClassVar[Severity] = "debug"
+    counted: ClassVar[str] = "proa_fallbacks_total"
+    labels: ClassVar[tuple[str, ...]] = ("call", "step")
     dependency: str
     call: str
     step: str
+    error: str
+
+
+class CallFailed(msgspec.Struct, frozen=True):
+    """A call came to nothing, and its caller was told so."""
+
+    severity: ClassVar[Severity] = "debug"
+    counted: ClassVar[str] = "proa_calls_failed_total"
+    labels: ClassVar[tuple[str, ...]] = ("call",)
+    dependency: str
+    call: str
     error: str

@@ -25,10 +25,13 @@ def hedged(work: Work, guarded: Guarded, elsewhere: Work | None) -> Work:
     if hedge is None:
         return work
     pace, purse, now, second = Pace(hedge), guarded.purse, guarded.ends.clock.monotonic, elsewhere or work
+    earning = purse if guarded.policies.retry is None else None  # a retry has paid in for the call
 
     @wraps(work)
     async def racing(*args: Any, **kwargs: Any) -> Any:
         began = now()
+        if earning:
+            earning.earn()
         first = _begun(work, args, kwargs)
         attempts = [first]
         try:

@@ -57,7 +57,7 @@ from proa.ports import (
     Result,
     Telemetry,
 )
-from proa.runtime.answers import answer_of, problem, replay
+from proa.runtime.answers import answer_of, marked, problem, replay
 from proa.runtime.authority import Authority
 from proa.runtime.eager import within
 from proa.runtime.events import HandlerRaised, UnitConfirmed, UnitFinished
@@ -145,6 +145,7 @@ class Invoker:
         self.levels = levels
         self.sessions = levels.sessions
         self.resolve: Resolve = nobody_else
+        self.calls: Mapping[Any, Callable[..., Any]] = {}
         self.confirmations: Confirming | None = None
         self.outbound: Outbound | None = None
         self._in_flight: dict[tuple[str, str], Invocation] = {}
@@ -386,6 +387,7 @@ class Invoker:
             call.session,
             again=call.attempts > 1,
             outbound=self.outbound,
+            calls=self.calls,
         )
         return Unit(self._region, call.route, self._stores, self._clock, self._entropy, frame)
 
@@ -410,7 +412,8 @@ class Invoker:
             raise HandlerFailed(f"{call.route.scope} raised {type(error).__name__}") from error
         finally:
             CURRENT.reset(token)
-        return answer_of(result, call.route.status), True
+        answer = answer_of(result, call.route.status)
+        return (marked(answer, unit.degraded) if unit.degraded else answer), True
 
     async def _in_thread(self, handler: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         run = copy_context().run

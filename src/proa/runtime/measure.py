@@ -37,6 +37,9 @@ def measured_events(metrics: Registry) -> Subscriber:
             unit(event)
         elif measure := _MEASURES.get(kind):
             measure(metrics, event)
+        elif counter := getattr(kind, "counted", ""):
+            names: tuple[str, ...] = getattr(kind, "labels", ())
+            metrics.count(counter, *((name, str(getattr(event, name))) for name in names))
 
     return on_event
 

@@ -27,7 +27,7 @@ from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
 from proa.errors import CutBelowFloor, StoreFull
 from proa.observe.hub import Hub
 from proa.observe.metrics import Registry
-from proa.ports import Clock, Entropy, GlobalStore, HealthReport, Link, Method
+from proa.ports import Clock, Entropy, GlobalStore, HealthReport, Link, Method, Outside
 from proa.runtime.authority import Authority
 from proa.runtime.compactor import Compactor, Keep
 from proa.runtime.events import ClockJudged, CommitsParked, DuplicateFound, MergeRaised, SuffixCompacted
@@ -47,6 +47,7 @@ from proa.runtime.unit import Frame, Unit
 
 if TYPE_CHECKING:
     from proa.runtime.confirm import Confirmations
+    from proa.runtime.dependencies import Calls
     from proa.runtime.duplicates import DuplicateHandlers
     from proa.runtime.errands import Ends
     from proa.runtime.event_log import EventLog
@@ -73,6 +74,7 @@ class Ports(msgspec.Struct, frozen=True):
     global_store: GlobalStore
     hub: Hub
     run_blocking: RunBlocking
+    outside: Outside | None = None
 
 
 class Region:
@@ -120,6 +122,7 @@ class Region:
         self.monitor = HealthMonitor(app.checks.values(), self._check_unit, self._facts, ports.clock, ports.hub)
         self.monitor.warnings = self._warnings
         self.metrics = Registry({"region": name})
+        self.calls = self._calls()
         self.gateway = self._front_door()
         self.replicator.on_fork = self._begin_new_life
         self.replicator.joiner.on_merge = self._step_back
@@ -152,6 +155,17 @@ class Region:
     def _parts(self) -> list[str]:
         """The parts of tables that only some regions may hold."""
         return [name for name in self.app.kept() if resident(name)]
+
+    def _calls(self) -> Calls | None:
+        """How the app's dependencies are called from here, where it has any."""
+        if not self.app.dependencies:
+            return None
+        from proa.runtime.dependencies import Calls, register_gauges  # an app without any never needs it
+
+        clock, entropy, hub = self._ports.clock, self._ports.entropy, self._ports.hub
+        made = self.invoker.calls = Calls(self.app.dependencies, clock, entropy, hub.emit, self._ports.outside)
+        register_gauges(self.metrics, made.standings)
+        return made
 
     def _confirmations(self) -> Confirmations | None:
         """Who waits for other regions, where any route does."""
@@ -251,7 +265,8 @@ class Region:
 
     def _unit(self, route: Route | None, frame: Frame) -> Unit:
         stores = (self.store, self._ports.global_store)
-        known = msgspec.structs.replace(frame, levels=self.invoker.levels, outbound=self.invoker.outbound)
+        invoker = self.invoker
+        known = msgspec.structs.replace(frame, levels=invoker.levels, outbound=invoker.outbound, calls=invoker.calls)
         return Unit(self.name, route, stores, self._ports.clock, self._ports.entropy, known)
 
     # Life.

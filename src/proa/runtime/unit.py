@@ -6,7 +6,7 @@ Reads are remembered with their versions, absence included; writes are buffered.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
@@ -64,7 +64,8 @@ class Frame(msgspec.Struct, frozen=True):
     """What a unit knows of the invocation around it. `deadline` is on the region's monotonic clock.
 
     `levels` says what rows are read through where a level is asked for, or a `session` looks on. `again`: an earlier
-    run of the handler lost a race. `authority` says for which homes the region may act.
+    run of the handler lost a race. `authority` says for which homes the region may act, `calls` how dependencies are
+    called.
     """
 
     unit: str
@@ -77,13 +78,15 @@ class Frame(msgspec.Struct, frozen=True):
     session: Session | None = None
     again: bool = False
     outbound: Outbound | None = None
+    calls: Mapping[Any, Callable[..., Any]] = {}
 
 
 class Unit:
     """One run of a handler. Created anew for each attempt, so that a re-run sees fresh reads.
 
     `fenced_rows` says whether it wrote rows that only the active region, or their home, may write; `places` are those
-    whose home it claims to run in, `elsewhere` the one where it does not. `sent` are its messages.
+    whose home it claims to run in, `elsewhere` the one where it does not. `sent` are its messages. `degraded` names the
+    fallbacks that had their part in its answer.
     """
 
     __slots__ = (
@@ -101,6 +104,8 @@ class Unit:
         "_resident",
         "_rows",
         "_snapshots",
+        "calls",
+        "degraded",
         "elsewhere",
         "fenced_rows",
         "headers",
@@ -141,6 +146,8 @@ class Unit:
         self._outbound = frame.outbound
         self.sent: Sequence[tuple[Queue[Any], Spot]] = ()
         self._noted: tuple[Event[Any], ...] = ()
+        self.calls = frame.calls
+        self.degraded: tuple[str, ...] = ()
         self._snapshots: set[Key] = set()
         self._authority = frame.authority
         self._rows: dict[Key, Row | None] = {}
@@ -164,6 +171,10 @@ class Unit:
         return self._entropy.token()
 
     # `declare.context.UnitOfWork`.
+
+    def degrade(self, mark: str) -> None:
+        if mark not in self.degraded:
+            self.degraded = (*self.degraded, mark)
 
     async def get(self, table: BaseTable[Any], key: str, level: Level | None = None) -> bytes | None:
         if table.residency:

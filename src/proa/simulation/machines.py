@@ -37,6 +37,7 @@ from proa.simulation.host import Host, Outside, Serve
 from proa.simulation.http import Http
 from proa.simulation.loop import Killed, SimLoop
 from proa.simulation.network import Arrival, Lane, Network
+from proa.simulation.outside import SimDependency, SimOutside
 from proa.simulation.process import Life, Trap
 from proa.simulation.router import EdgeRouter
 from proa.simulation.site import SimSite
@@ -82,6 +83,9 @@ class Machines:
         self.stale = False
         """Whether the edge's agent takes no new assignment."""
         self.story_began_s = 0.0
+        self._dependencies = {
+            name: SimDependency(self.stream(f"dependency {name}"), self.fired) for name in app.dependencies
+        }
         self._rtt_s = rtt_ms / 1000
         self._began_s = 0.0
         self._trace: list[Arrival] = []
@@ -227,7 +231,8 @@ class Machines:
         self.loop.after(RESTART_S, lambda: self.start(host.name) if host.wanted else None)
 
     def _site_of(self, host: Host, life: Life) -> SimSite:
-        site = SimSite(self.app, self.rules, life, host.disk, self.network, self.http)
+        outside = SimOutside(life, self._dependencies)
+        site = SimSite(self.app, self.rules, life, host.disk, self.network, self.http, outside)
         if host.name in self.app.regions and self.app.journal_retention_s < ARCHIVED_S:
             archive.prepare(host.disk.path / STORE_FILE)
             site.hub.subscribe(self._compaction)

@@ -12,7 +12,7 @@ from proa.core.situation import Rules
 from proa.declare.http import Request
 from proa.engines.sqlite.group import RunBlocking
 from proa.observe.hub import Hub
-from proa.ports import Method
+from proa.ports import Method, Outside
 from proa.runtime.gateway import Asgi, Gateway
 from proa.simulation.client import Reply
 from proa.simulation.disk import Disk
@@ -24,10 +24,13 @@ from proa.simulation.process import Life
 class SimSite:
     """What one life of a node is given."""
 
-    def __init__(self, app: App, rules: Rules, life: Life, disk: Disk, network: Network, http: Http) -> None:
+    def __init__(
+        self, app: App, rules: Rules, life: Life, disk: Disk, network: Network, http: Http, outside: Outside
+    ) -> None:
         self.name, self.app, self.rules = life.name, app, rules
         self.clock = self.entropy = life
         self.hub = Hub()
+        self.outside = outside
         self.link = life.link = SimLink(network, life)
         self.data_dir: Path = disk.path
         self._life = life
