@@ -142,7 +142,8 @@ def told_of(error: Exception) -> str:
 def attempt(work: Work, guarded: Guarded) -> Work:
     """Pass the gates, make the call within its time, and say how it ended."""
     gates, now = guarded.gates, guarded.ends.clock.monotonic
-    enter, leave, left_s = gates.enter, gates.leave, guarded.ends.left_s
+    gate, left_s = gates.shortest(), guarded.ends.left_s
+    enter, leave = gate.enter, gate.leave
     changes = gates.circuit.changes if gates.circuit else ()
     if guarded.policies.timeout:
         work = _timed(work, guarded, guarded.policies.timeout.limit_s)

@@ -100,8 +100,8 @@ class LastCalls:
         self._at = 0
         self.calls = self.failed = self.slow = 0
 
-    def add(self, mark: int, now: float) -> None:  # noqa: ARG002 - the shape of a window
-        """Count a call, and the oldest no more."""
+    def add(self, mark: int, now: float) -> bool:  # noqa: ARG002 - the shape of a window
+        """Count a call, and the oldest no more; whether a further good call would change nothing."""
         at, marks = self._at, self._marks
         if self.calls == self._size:
             if old := marks[at]:
@@ -114,6 +114,7 @@ class LastCalls:
             self.slow += mark >> 1
         marks[at] = mark
         self._at = at + 1 if at + 1 < self._size else 0
+        return not self.failed and not self.slow and self.calls == self._size
 
 
 class LastSeconds:
@@ -126,8 +127,8 @@ class LastSeconds:
         self._slices: list[list[int]] = []  # each: its number, calls, failed, slow
         self.calls = self.failed = self.slow = 0
 
-    def add(self, mark: int, now: float) -> None:
-        """Count a call, and none that is too old any more."""
+    def add(self, mark: int, now: float) -> bool:
+        """Count a call, and none that is too old any more. A further one always changes something."""
         number, slices = int(now / self._slice_s), self._slices
         if not slices or slices[-1][0] < number:
             self._drop(number - SLICES)
@@ -140,6 +141,7 @@ class LastSeconds:
             latest[3] += mark >> 1
             self.failed += mark & 1
             self.slow += mark >> 1
+        return False
 
     def _drop(self, upto: int) -> None:
         while self._slices and self._slices[0][0] <= upto:
@@ -155,7 +157,7 @@ class Circuit:
     `changes` waits for whoever tells of them, `turns` counts them.
     """
 
-    __slots__ = ("_let", "_slow_s", "_until", "_window", "breaker", "changes", "forced", "since", "state", "turns")
+    __slots__ = ("_calm", "_let", "_slow_s", "_until", "_window", "breaker", "changes", "forced", "since", "state", "turns")
 
     def __init__(self, breaker: Breaker) -> None:
         self.breaker = breaker
@@ -168,6 +170,7 @@ class Circuit:
         self._until = 0.0
         self._let = 0
         self._window = self._empty()
+        self._calm = False  # the window is full of good calls: one more of them changes nothing
 
     def _empty(self) -> LastCalls | LastSeconds:
         if self.state == "half-open":
@@ -195,13 +198,15 @@ class Circuit:
 
     def leave(self, began: float, now: float, failed: bool | None) -> None:  # noqa: FBT001 - the shape of a gate
         """A call that began at `began` has ended; `failed` is None where that says nothing of the other side."""
+        if self._calm and failed is False and now - began < self._slow_s:
+            return
         if began < self.since or self.state == "open" or self.forced:
             return
         if failed is None:
             self._let -= self.state == "half-open"
             return
         window, slow = self._window, now - began >= self._slow_s
-        window.add(failed | slow << 1, now)
+        self._calm = window.add(failed | slow << 1, now) and self.state == "closed"
         if failed or slow or self.state == "half-open":
             self._judge(now)
 
@@ -245,5 +250,6 @@ class Circuit:
         self.changes.append(Change(state, cause, window.failed / calls, window.slow / calls, window.calls))
         self.state, self.since, self._let = state, now, 0
         self.turns += 1
+        self._calm = False
         self._until = now + self.breaker.open_s
         self._window = self._empty()

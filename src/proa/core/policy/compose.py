@@ -97,6 +97,10 @@ class Gates:
         self._enters = tuple(gate.enter for gate in self.gates)
         self._leaves = tuple(gate.leave for gate in self.gates)
 
+    def shortest(self) -> Gate:
+        """What to pass instead of all: the only gate, where there is but one."""
+        return self.gates[0] if len(self.gates) == 1 else self
+
     def enter(self, now: float) -> Refusal | Turn | None:
         """Pass all gates, or none; a `Turn` still waits for the last."""
         for enter in self._enters:
