@@ -63,9 +63,9 @@ class SimDependency:
         """Let all calls take so much longer."""
         return self._change(region, slow_s=seconds)
 
-    def gone(self, *, region: str = EVERYWHERE) -> Self:
-        """Let no call end."""
-        return self._change(region, gone=True)
+    def gone(self, *, on: bool = True, region: str = EVERYWHERE) -> Self:
+        """Let no call end, or let them end again."""
+        return self._change(region, gone=on)
 
     def heal(self, region: str | None = None) -> Self:
         """Let it be well again, everywhere unless a region is named."""
@@ -78,6 +78,11 @@ class SimDependency:
     def _change(self, region: str, **facts: Any) -> Self:
         self._troubles[region] = msgspec.structs.replace(self._troubles.get(region, Trouble()), **facts)
         return self
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing is wrong with it, for any region."""
+        return not any(each.share or each.slow_s or each.gone for each in self._troubles.values())
 
     def wait_s(self, region: str) -> float:
         """How long a call from `region` takes."""

@@ -157,7 +157,19 @@ class Circuit:
     `changes` waits for whoever tells of them, `turns` counts them.
     """
 
-    __slots__ = ("_calm", "_let", "_slow_s", "_until", "_window", "breaker", "changes", "forced", "since", "state", "turns")
+    __slots__ = (
+        "_calm",
+        "_let",
+        "_slow_s",
+        "_until",
+        "_window",
+        "breaker",
+        "changes",
+        "forced",
+        "since",
+        "state",
+        "turns",
+    )
 
     def __init__(self, breaker: Breaker) -> None:
         self.breaker = breaker
