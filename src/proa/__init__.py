@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from proa.core.policy.limiter import Limit
     from proa.core.policy.retry import Retry
     from proa.core.replicate import merge
+    from proa.declare.caching import purge
     from proa.declare.duplicates import Duplicate
     from proa.declare.levels import bounded, strong
     from proa.declare.queries import Page
@@ -71,6 +72,7 @@ __all__ = [
     "Retry",
     "cached",
     "guard",
+    "purge",
     # How old a row may be when it is read
     "bounded",
     "strong",
@@ -98,6 +100,7 @@ _WHEN_USED = {
     "Retry": "proa.core.policy.retry",
     "cached": "proa.core.policy.fallback",
     "guard": "proa.runtime.alone",
+    "purge": "proa.declare.caching",
     "merge": "proa.core.replicate.merge",
     "Change": "proa.declare.streams",
     "Duplicate": "proa.declare.duplicates",

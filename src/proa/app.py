@@ -12,7 +12,7 @@ from proa.core.dedupe import HANDLED
 from proa.core.queue import FETCHED, SETTINGS
 from proa.core.replicate.resolve import Merge
 from proa.core.roles import Topology
-from proa.declare.handlers import Acknowledge, ReadOptions, Route, RouteOptions, route
+from proa.declare.handlers import Acknowledge, GetOptions, Route, RouteOptions, route
 from proa.declare.health import Check, HealthCheck
 from proa.declare.objectives import Objectives
 from proa.declare.tables import BaseTable, Mode, SortedTable, Table, TableOptions
@@ -229,8 +229,8 @@ class App:
 
     # Routes.
 
-    def get(self, path: str, **options: Unpack[ReadOptions]) -> Callable[[H], H]:
-        """Declare a read-only handler. It also answers HEAD."""
+    def get(self, path: str, **options: Unpack[GetOptions]) -> Callable[[H], H]:
+        """Declare a read-only handler. It also answers HEAD. See `GetOptions`."""
         return self._route("GET", path, options)
 
     def post(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
@@ -249,7 +249,7 @@ class App:
         """Declare a DELETE handler; an Idempotency-Key is heeded if one is sent. See `RouteOptions`."""
         return self._route("DELETE", path, {"idempotent": "optional", **options})
 
-    def _route(self, method: str, path: str, options: RouteOptions | ReadOptions) -> Callable[[H], H]:
+    def _route(self, method: str, path: str, options: RouteOptions | GetOptions) -> Callable[[H], H]:
         def declare(handler: H) -> H:
             if any(other.method == method and other.path == path for other in self.routes):
                 raise DeclarationError(f"{method} {path} is declared twice")

@@ -17,6 +17,7 @@ from proa.declare.tables import BaseTable
 from proa.errors import DeclarationError
 
 if TYPE_CHECKING:
+    from proa.core.policy.cache import Cache
     from proa.declare.duplicates import OnDuplicate
 
 Idempotent = bool | Literal["optional"]
@@ -48,6 +49,7 @@ class Route(msgspec.Struct):
     default_acknowledge: Acknowledge
     is_async: bool
     on_duplicate: Callable[..., Any] | None = None
+    cache: Cache | None = None
     _class: UnitClass | None = None
     _needs_role: bool | None = None
     _acknowledge: Acknowledge | None = None
@@ -131,6 +133,12 @@ class ReadOptions(TypedDict, total=False):
     objectives: Objectives | None
 
 
+class GetOptions(ReadOptions, total=False):
+    """Options of a GET route. `cache` lets a region keep its answers for a while: they must be the same for all."""
+
+    cache: Cache | None
+
+
 class RouteOptions(ReadOptions, total=False):
     """Options of a writing route.
 
@@ -152,7 +160,7 @@ def route(
     method: str,
     path: str,
     handler: Callable[..., Any],
-    options: ReadOptions | RouteOptions,
+    options: GetOptions | RouteOptions,
     acknowledge: Acknowledge = "region",
 ) -> Route:
     """Check a declaration and make the route of it."""
@@ -176,10 +184,11 @@ def route(
         default_acknowledge=acknowledge,
         is_async=inspect.iscoroutinefunction(handler),
         on_duplicate=_on_duplicate(f"{method} {path}", options),
+        cache=options.get("cache"),
     )
 
 
-def _on_duplicate(scope: str, options: ReadOptions | RouteOptions) -> Callable[..., Any] | None:
+def _on_duplicate(scope: str, options: GetOptions | RouteOptions) -> Callable[..., Any] | None:
     if (handler := options.get("on_duplicate")) is None:
         return None
     from proa.declare.duplicates import check_handler  # few routes have one

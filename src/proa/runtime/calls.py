@@ -1,4 +1,6 @@
-"""What happens to calls of dependencies, as events for logs and metrics. Plain calls are only counted.
+"""What happens to calls of dependencies, and to kept answers, as events for logs and metrics.
+
+Calls that go well are only counted, where they are made.
 
 `counted` is the counter that an event feeds, `labels` those of its facts that tell the counter's series apart.
 """
@@ -19,7 +21,7 @@ class BreakerOpened(msgspec.Struct, frozen=True):
 
     severity: ClassVar[Severity] = "warning"
     counted: ClassVar[str] = "proa_breaker_opened_total"
-    labels: ClassVar[tuple[str, ...]] = ("cause",)
+    labels: ClassVar[tuple[str, ...]] = ("dependency", "cause")
     dependency: str
     cause: Cause
     failure_rate: float
@@ -45,7 +47,7 @@ class CallRetried(msgspec.Struct, frozen=True):
 
     severity: ClassVar[Severity] = "debug"
     counted: ClassVar[str] = "proa_calls_retried_total"
-    labels: ClassVar[tuple[str, ...]] = ("call",)
+    labels: ClassVar[tuple[str, ...]] = ("dependency", "call")
     dependency: str
     call: str
     attempt: int
@@ -58,7 +60,7 @@ class RetriesEnded(msgspec.Struct, frozen=True):
 
     severity: ClassVar[Severity] = "debug"
     counted: ClassVar[str] = "proa_retries_ended_total"
-    labels: ClassVar[tuple[str, ...]] = ("call", "why")
+    labels: ClassVar[tuple[str, ...]] = ("dependency", "call", "why")
     dependency: str
     call: str
     attempts: int
@@ -71,7 +73,7 @@ class CallRejected(msgspec.Struct, frozen=True):
 
     severity: ClassVar[Severity] = "debug"
     counted: ClassVar[str] = "proa_calls_rejected_total"
-    labels: ClassVar[tuple[str, ...]] = ("call", "gate")
+    labels: ClassVar[tuple[str, ...]] = ("dependency", "call", "gate")
     dependency: str
     call: str
     gate: str
@@ -82,7 +84,7 @@ class CallOverdue(msgspec.Struct, frozen=True):
 
     severity: ClassVar[Severity] = "debug"
     counted: ClassVar[str] = "proa_calls_overdue_total"
-    labels: ClassVar[tuple[str, ...]] = ("call",)
+    labels: ClassVar[tuple[str, ...]] = ("dependency", "call")
     dependency: str
     call: str
     limit_s: float
@@ -93,7 +95,7 @@ class CallHedged(msgspec.Struct, frozen=True):
 
     severity: ClassVar[Severity] = "debug"
     counted: ClassVar[str] = "proa_calls_hedged_total"
-    labels: ClassVar[tuple[str, ...]] = ("call", "won")
+    labels: ClassVar[tuple[str, ...]] = ("dependency", "call", "won")
     dependency: str
     call: str
     won: bool
@@ -104,7 +106,7 @@ class FellBack(msgspec.Struct, frozen=True):
 
     severity: ClassVar[Severity] = "debug"
     counted: ClassVar[str] = "proa_fallbacks_total"
-    labels: ClassVar[tuple[str, ...]] = ("call", "step")
+    labels: ClassVar[tuple[str, ...]] = ("dependency", "call", "step")
     dependency: str
     call: str
     step: str
@@ -116,7 +118,31 @@ class CallFailed(msgspec.Struct, frozen=True):
 
     severity: ClassVar[Severity] = "debug"
     counted: ClassVar[str] = "proa_calls_failed_total"
-    labels: ClassVar[tuple[str, ...]] = ("call",)
+    labels: ClassVar[tuple[str, ...]] = ("dependency", "call")
     dependency: str
     call: str
     error: str
+
+
+class AnswerKept(msgspec.Struct, frozen=True):
+    """A request of a route with a cache: `how` is hit, stale, stale if error, or miss."""
+
+    severity: ClassVar[Severity] = "debug"
+    counted: ClassVar[str] = "proa_cache_answers_total"
+    labels: ClassVar[tuple[str, ...]] = ("route", "how")
+    route: str
+    how: str
+
+
+class AnswersPurged(msgspec.Struct, frozen=True):
+    """So many kept answers were purged."""
+
+    severity: ClassVar[Severity] = "debug"
+    count: int
+
+
+class PurgeUnheard(msgspec.Struct, frozen=True):
+    """A peer could not be told of a purge: its answers are forgotten by their age only."""
+
+    severity: ClassVar[Severity] = "warning"
+    peer: str

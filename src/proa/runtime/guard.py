@@ -170,6 +170,7 @@ def attempt(work: Work, guarded: Guarded) -> Work:
 
 
 def _timed(work: Work, guarded: Guarded, limit_s: Callable[[], float]) -> Work:
+    @wraps(work)
     async def timed(*args: Any, **kwargs: Any) -> Any:
         try:
             return await within(limit_s, cast("Coroutine[Any, Any, Any]", work(*args, **kwargs)))

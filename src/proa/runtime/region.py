@@ -46,6 +46,7 @@ from proa.runtime.status import RegionStatus, percentile_ms
 from proa.runtime.unit import Frame, Unit
 
 if TYPE_CHECKING:
+    from proa.runtime.cached import RouteCache
     from proa.runtime.confirm import Confirmations
     from proa.runtime.dependencies import Calls
     from proa.runtime.duplicates import DuplicateHandlers
@@ -123,6 +124,7 @@ class Region:
         self.monitor.warnings = self._warnings
         self.metrics = Registry({"region": name})
         self.calls = self._calls()
+        self.cache = self._route_cache()
         self.gateway = self._front_door()
         self.replicator.on_fork = self._begin_new_life
         self.replicator.joiner.on_merge = self._step_back
@@ -183,6 +185,16 @@ class Region:
         identity = self.store.identity
         return self.store.origin, identity.nonce if identity else ""
 
+    def _route_cache(self) -> RouteCache | None:
+        """What keeps answers of routes, where any route lets it."""
+        if not any(route.cache for route in self.app.routes):
+            return None
+        from proa.runtime.cached import Peers, RouteCache  # an app without such routes never needs it
+
+        peers = [region for region in self.app.regions if region != self.name]
+        known = Peers(peers, self._ports.link, self.cursors, self.catch_up)
+        return RouteCache(self.invoker.invoke, known, self._ports.clock, self._ports.hub)
+
     def _front_door(self) -> Gateway:
         pages = {
             "live": lambda: json_page({"status": "pass"}),
@@ -193,7 +205,7 @@ class Region:
         return Gateway(
             self.name,
             self.app.routes,
-            self.invoker.invoke,
+            self.cache.invoke if self.cache else self.invoker.invoke,
             pages,
             max_body_bytes=self.app.max_body_bytes,
             serving=lambda: self.serving and not self.spoilt,
@@ -339,13 +351,16 @@ class Region:
             self.scheduler.stop()
         if self.events:
             self.events.stop()
+        if self.cache:
+            self.cache.stop()
         await self.store.close()
 
     def methods(self) -> dict[str, Method]:
         """The link methods that this region serves."""
         passed_on = self.forwarder.methods(Router(self.app.routes), self.invoker.invoke, lambda: self.serving)
         messages = self.messages.methods() if self.messages else {}
-        return self.replicator.methods() | self.repairer.methods() | messages | passed_on
+        cached = self.cache.methods() if self.cache else {}
+        return self.replicator.methods() | self.repairer.methods() | messages | passed_on | cached
 
     # `ports.RegionControl`.
 

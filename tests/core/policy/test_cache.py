@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proa.core.policy.cache import Cache, Kept, purges
+from proa.core.policy.cache import Cache, Kept, Purge
 from proa.core.policy.fallback import Memory, cached
 from proa.errors import DeclarationError
 
@@ -36,16 +36,28 @@ def test_it_is_purged_by_what_a_key_means():
     kept = Kept(10)
     for path, tags in (("/a", ("x",)), ("/a/1", ()), ("/b", ("x",))):
         kept.put((path, tags), "", 0.0)
-    assert [kept.purge(lambda key: purges(*key, "/a/*", None)), len(kept)] == [1, 2]
-    assert [kept.purge(lambda key: purges(*key, None, "x")), len(kept)] == [2, 0]
+    assert [kept.purge(lambda key: Purge(path="/a/*").means(*key)), len(kept)] == [1, 2]
+    assert [kept.purge(lambda key: Purge(tag="x").means(*key)), len(kept)] == [2, 0]
 
 
 @pytest.mark.parametrize(
-    ("path", "tag", "meant"),
-    [("/a", None, True), ("/a/*", None, False), ("/*", None, True), (None, "t", True), (None, "u", False)],
+    ("wanted", "meant"),
+    [
+        (Purge("/a"), True),
+        (Purge("/a/*"), False),
+        (Purge("/*"), True),
+        (Purge(tag="t"), True),
+        (Purge(tag="u"), False),
+    ],
 )
-def test_purging_by_path_and_tag(path, tag, meant):
-    assert purges("/a", ("t",), path, tag) == meant
+def test_purging_by_path_and_tag(wanted, meant):
+    assert wanted.means("/a", ("t",)) == meant
+
+
+def test_a_purge_names_a_path_or_a_tag():
+    for wrong in ({}, {"path": "/a", "tag": "t"}):
+        with pytest.raises(ValueError, match="path or a tag"):
+            Purge(**wrong)
 
 
 def test_a_fallback_remembers_answers_by_their_arguments():

@@ -98,10 +98,18 @@ class Kept(Generic[T]):
         return len(self._values)
 
 
-def purges(path: str, tags: Iterable[str], wanted_path: str | None, wanted_tag: str | None) -> bool:
-    """Whether an answer of `path` with `tags` is meant: by its very path, by all below one that ends in /*, by tag."""
-    if wanted_tag is not None:
-        return wanted_tag in tags
-    if wanted_path is None:
-        return True
-    return path.startswith(wanted_path[:-1]) if wanted_path.endswith("/*") else path == wanted_path
+class Purge(msgspec.Struct, frozen=True):
+    """Which answers to forget: those of one path (one that ends in /* means all below it), or those with a tag."""
+
+    path: str = ""
+    tag: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.path) == bool(self.tag):
+            raise ValueError("a purge names a path or a tag")
+
+    def means(self, path: str, tags: Iterable[str]) -> bool:
+        """Whether an answer of `path` with `tags` is meant."""
+        if self.tag:
+            return self.tag in tags
+        return path.startswith(self.path[:-1]) if self.path.endswith("/*") else path == self.path
