@@ -44,7 +44,8 @@ def figures(world, region="eu-west-1"):
     """A region's metrics of dependencies: name and labels -> value."""
     lines = world.region(region).metrics.text().splitlines()
     return {
-        name.replace(f'region="{region}",', ""): float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")
+        name.replace(f'region="{region}",', ""): float(value)
+        for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")
     }
 
 
