@@ -20,9 +20,9 @@ from proa.errors import AppNotFound, DeclarationError
 from proa.ports import Schema
 
 if TYPE_CHECKING:
+    from proa.declare.dependencies import Dependency, DependencyOptions
     from proa.declare.events import Event, EventOptions
     from proa.declare.queues import Queue, QueueOptions
-    from proa.declare.dependencies import Dependency, DependencyOptions
     from proa.declare.residency import Declared
     from proa.declare.schedules import Schedule, ScheduleOptions
 
@@ -270,6 +270,7 @@ class App:
             raise DeclarationError(f"queue {name}: residency names {', '.join(sorted(unknown))}, no region of the app")
         self.add_queue(queue)
         return queue
+
     # Dependencies.
 
     def dependency(self, name: str, **options: Unpack[DependencyOptions]) -> Dependency:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,11 +18,16 @@ from proa.core.policy.compose import Gates, Policies
 from proa.declare.context import CURRENT
 from proa.declare.dependencies import Call, Dependency
 from proa.errors import DependencyFailed, ProaError
+from proa.observe.hub import Hub
 from proa.observe.metrics import Registry
-from proa.ports import Clock, Entropy, Labels, Outside
+from proa.ports import Clock, Entropy, Labels, Outside, RegionStore
+from proa.runtime.authority import Authority
 from proa.runtime.calls import CallFailed
 from proa.runtime.composed import composed, gates
 from proa.runtime.guard import Ends, Guarded, told_of
+
+if TYPE_CHECKING:
+    from proa.runtime.shared_breakers import SharedBreakers
 
 HERE = ""
 ELSEWHERE = "elsewhere"
@@ -70,6 +75,27 @@ class Calls(dict[Call[..., Any], Callable[..., Any]]):
         self._outside = outside
         now = clock.monotonic()
         self.standings = {name: Standing(each, now) for name, each in dependencies.items()}
+        self._shared: SharedBreakers | None = None
+
+    def share(self, region: str, regions: Sequence[str], store: RegionStore, authority: Authority, hub: Hub) -> None:
+        """Let breakers that are declared shared heed those of other regions, once started."""
+        circuits = {name: standing.here.circuit for name, standing in self.standings.items()}
+        shared = {name: circuit for name, circuit in circuits.items() if circuit and circuit.breaker.shared}
+        if not shared:
+            return
+        from proa.runtime.shared_breakers import SharedBreakers  # few are
+
+        self._shared = SharedBreakers(region, regions, shared, store, authority, (self._ends.clock, self._ends.entropy))
+        hub.subscribe(self._shared.on_event)
+
+    def start(self) -> None:
+        """Begin to tell other regions, and to listen, where breakers are shared."""
+        if self._shared:
+            self._shared.start()
+
+    def stop(self) -> None:
+        if self._shared:
+            self._shared.stop()
 
     def __missing__(self, call: Call[..., Any]) -> Callable[..., Any]:
         self[call] = made = self._made(call)

@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from proa.runtime.messages.dispatcher import Dispatcher
     from proa.runtime.passage import Passage
     from proa.runtime.schedules.scheduler import Scheduler
-    from proa.runtime.shared_breakers import SharedBreakers
     from proa.runtime.streams import Streams
 
 Register = Callable[[], Awaitable[Identity]]
@@ -133,7 +132,6 @@ class Region:
         self.store.on_doubled = self._tell_of_duplicate
         self.duplicates = self._duplicate_handlers()
         self.streams = self._change_streams()
-        self.shared_breakers = self._shared_breakers()
         if self.streams:
             self.compactor.needed = self.streams.needed
         self.messages = self.invoker.outbound = self._messages()
@@ -168,22 +166,8 @@ class Region:
 
         clock, entropy, hub = self._ports.clock, self._ports.entropy, self._ports.hub
         made = self.invoker.calls = Calls(self.app.dependencies, clock, entropy, hub.emit, self._ports.outside)
+        made.share(self.name, self.app.regions, self.store, self.authority, hub)
         register_gauges(self.metrics, made.standings)
-        return made
-
-    def _shared_breakers(self) -> SharedBreakers | None:
-        """What tells breakers of each other between regions, where any is shared."""
-        standings = () if self.calls is None else self.calls.standings.items()
-        circuits = {name: one.here.circuit for name, one in standings if one.here.circuit}
-        shared = {name: circuit for name, circuit in circuits.items() if circuit.breaker.shared}
-        if not shared:
-            return None
-        from proa.runtime.shared_breakers import SharedBreakers
-
-        peers = [region for region in self.app.regions if region != self.name]
-        clock = self._ports.clock
-        made = SharedBreakers(self.name, peers, shared, self.store, self.authority, clock, self.invoker.unit_id)
-        self._ports.hub.subscribe(made.on_event)
         return made
 
     def _confirmations(self) -> Confirmations | None:
@@ -321,8 +305,8 @@ class Region:
             self.messages.start()
         if self.scheduler:
             self.scheduler.start()
-        if self.shared_breakers:
-            self.shared_breakers.start()
+        if self.calls is not None:
+            self.calls.start()
         loop = asyncio.get_running_loop()
         if joinable(self.app.regions, self._parts()):
             self._compacting = loop.create_task(self.compactor.run())
@@ -370,8 +354,8 @@ class Region:
             self.scheduler.stop()
         if self.events:
             self.events.stop()
-        if self.shared_breakers:
-            self.shared_breakers.stop()
+        if self.calls is not None:
+            self.calls.stop()
         if self.cache:
             self.cache.stop()
         await self.store.close()

@@ -9,7 +9,7 @@ region started say nothing about now.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -17,7 +17,7 @@ from proa.bell import Bell
 from proa.core.policy.breaker import Circuit
 from proa.core.replicate.journal import Key, Write
 from proa.errors import ProaError
-from proa.ports import Batch, Clock, RegionStore
+from proa.ports import Batch, Clock, Entropy, RegionStore
 from proa.runtime.authority import Authority
 from proa.runtime.calls import BreakerOpened
 
@@ -38,20 +38,18 @@ class SharedBreakers:
     def __init__(
         self,
         region: str,
-        peers: list[str],
+        regions: Sequence[str],
         circuits: Mapping[str, Circuit],
         store: RegionStore,
         authority: Authority,
-        clock: Clock,
-        unit_id: Callable[[], str],
+        ends: tuple[Clock, Entropy],
     ) -> None:
         self._region = region
-        self._peers = peers
+        self._peers = [name for name in regions if name != region]
         self._circuits = circuits
         self._store = store
         self._authority = authority
-        self._clock = clock
-        self._unit_id = unit_id
+        self._clock, self._entropy = ends
         self._opened: set[str] = set()
         self._news = Bell()
         self._tasks: list[asyncio.Task[None]] = []
@@ -86,7 +84,7 @@ class SharedBreakers:
             for name in dependencies
         ]
         try:
-            await self._store.commit(Batch(self._unit_id(), {}, writes, epoch=self._authority.epoch))
+            await self._store.commit(Batch(self._entropy.token(), {}, writes, epoch=self._authority.epoch))
         except ProaError:
             return
 
