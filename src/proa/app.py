@@ -225,6 +225,7 @@ class App:
         own = {table for queue in self.queues.values() for table in (queue.table, SETTINGS, FETCHED)}
         own.update(table for event in self.events.values() for table in event.tables)
         own.update(schedule.table for schedule in self.schedules.values())
+        own.update(table for dependency in self.dependencies.values() for table in dependency.kept)
         return [*self.schemas(strong=False), HANDLED, *sorted(own)]
 
     # Routes.

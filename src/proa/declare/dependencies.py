@@ -13,7 +13,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
-from proa.core.policy.breaker import Breaker
+from proa.core.policy.breaker import BREAKERS, Breaker
 from proa.core.policy.budget import Budget
 from proa.core.policy.bulkhead import Bulkhead
 from proa.core.policy.compose import Policies
@@ -117,6 +117,11 @@ class Dependency:
         self.options = options
         self.calls: dict[str, Call[..., Any]] = {}
         self.policies = policies(options)
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The tables in which regions keep what they tell each other of it."""
+        return (BREAKERS,) if self.policies.breaker and self.policies.breaker.shared else ()
 
     @property
     def blocks(self) -> bool:

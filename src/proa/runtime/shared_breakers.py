@@ -14,15 +14,13 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from proa.bell import Bell
-from proa.core.policy.breaker import Circuit
+from proa.core.policy.breaker import BREAKERS, Circuit
 from proa.core.replicate.journal import Key, Write
 from proa.errors import ProaError
 from proa.ports import Batch, Clock, Entropy, RegionStore
 from proa.runtime.authority import Authority
 from proa.runtime.calls import BreakerOpened
 
-BREAKERS = "~breakers"
-"""The table. Key: dependency/region; value: for how many seconds that region's breaker has opened."""
 LOOK_S = 0.2
 """How often rows are looked at, at most, where the store changes all the time."""
 IDLE_S = 1.0

@@ -28,6 +28,8 @@ NEXT: dict[State, frozenset[State]] = {
     "half-open": frozenset({"closed", "open"}),
 }
 """What may follow; open to closed only by force."""
+BREAKERS = "~breakers"
+"""The table of shared breakers. Key: dependency/region; value: for how many seconds that region's one has opened."""
 SLICES = 10
 """A window of time moves in so many steps."""
 

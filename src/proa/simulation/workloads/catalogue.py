@@ -14,7 +14,7 @@ from proa.app import App
 from proa.chaos import workload
 from proa.simulation.checkers import causality, control, convergence, fencing, handled, indexes
 from proa.simulation.history import Final, Operation, Violation
-from proa.simulation.workloads import messaging, scheduled, standard
+from proa.simulation.workloads import dependent, messaging, scheduled, standard
 from proa.simulation.workloads.append import Lists
 from proa.simulation.workloads.authored import Authored
 from proa.simulation.workloads.bank import Bank
@@ -51,6 +51,8 @@ def all_for(app: App, authors: workload.Workload | None = None) -> list[Workload
         return [Letters(kind, app.objectives.rpo_s) for kind in messaging.KINDS]
     if app is scheduled.scheduled:
         return [Ticks()]
+    if app is dependent.app:
+        return [dependent.Transfers()]
     return [Confirmed("active")] if app is standard.confirmed_pair else []
 
 
