@@ -267,6 +267,42 @@ async def test_a_stale_read_may_stand_in():
         assert (await world["us-east-1"].get("/rates/USD")).status == 503
 
 
+@simulated
+async def test_a_person_may_hold_a_breaker_open_or_closed():
+    app = shop(breaker=Breaker(min_calls=1, window_calls=1, open_s=1))
+
+    @app.put("/bank/{state}")
+    async def hold(state: str) -> None:
+        app.dependencies["bank"].force(None if state == "judging" else state)
+
+    async with World(app) as world:
+        door, bank = world["eu-west-1"], world.dependency("bank")
+        await door.put("/bank/open")
+        await asyncio.sleep(5)
+        assert await _statuses(world, "eu-west-1", 2) == [503, 503]
+        assert await _statuses(world, "us-east-1", 2) == [200, 200]
+        await door.put("/bank/closed")
+        bank.fail()
+        await _statuses(world, "eu-west-1", 3)
+        assert bank.calls == 5
+        await door.put("/bank/judging")
+        await _statuses(world, "eu-west-1", 3)
+        assert bank.calls == 6
+
+
+@simulated
+async def test_what_has_no_breaker_cannot_be_held():
+    app = shop()
+
+    @app.put("/hold")
+    async def hold() -> None:
+        app.dependencies["bank"].force("open")
+
+    async with World(app) as world:
+        reply = await world["eu-west-1"].put("/hold")
+        assert "no breaker" in msgspec.json.decode(reply.body)["detail"]
+
+
 def test_a_dependency_is_called_in_a_unit():
     app = App("shop", regions=REGIONS)
 

@@ -13,6 +13,7 @@ from proa.errors import NoUnit
 from proa.ports import Position, Span
 
 if TYPE_CHECKING:
+    from proa.core.policy.breaker import Forced
     from proa.declare.levels import Level
 
 
@@ -60,6 +61,15 @@ class Context(Protocol):
         ...
 
 
+class Calling(Protocol):
+    """The declared calls of dependencies, each behind its policies in one region."""
+
+    def __getitem__(self, call: Any, /) -> Callable[..., Any]: ...
+    def force(self, dependency: str, state: Forced | None) -> None:
+        """Hold a dependency's breaker in a state, or let it judge again (None)."""
+        ...
+
+
 class UnitOfWork(Context, Protocol):
     """What tables and queues ask of the present unit. `table` is a `proa.declare.tables.BaseTable`."""
 
@@ -76,8 +86,8 @@ class UnitOfWork(Context, Protocol):
         ...
 
     @property
-    def calls(self) -> Mapping[Any, Callable[..., Any]]:
-        """The declared calls of dependencies, each behind its policies in this region."""
+    def calls(self) -> Calling:
+        """How dependencies are called from this region."""
         ...
 
     def remaining_s(self) -> float: ...

@@ -13,7 +13,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
-from proa.core.policy.breaker import BREAKERS, Breaker
+from proa.core.policy.breaker import BREAKERS, Breaker, Forced
 from proa.core.policy.budget import Budget
 from proa.core.policy.bulkhead import Bulkhead
 from proa.core.policy.compose import Policies
@@ -151,3 +151,11 @@ class Dependency:
             return call
 
         return declare(function) if function else declare
+
+    def force(self, state: Forced | None) -> None:
+        """Hold the breaker open or closed in this region, or let it judge again (None); inside a handler.
+
+        Raises:
+            DeclarationError: there is no breaker.
+        """
+        current_unit().calls.force(self.name, state)

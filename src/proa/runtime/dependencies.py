@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from proa.core.policy.breaker import Forced
 from proa.core.policy.budget import Purse
 from proa.core.policy.compose import Gates, Policies
 from proa.declare.context import CURRENT
 from proa.declare.dependencies import Call, Dependency
-from proa.errors import DependencyFailed, ProaError
+from proa.errors import DeclarationError, DependencyFailed, ProaError
 from proa.observe.hub import Hub
 from proa.observe.metrics import Registry
 from proa.ports import Clock, Entropy, Labels, Outside, RegionStore
 from proa.runtime.authority import Authority
 from proa.runtime.calls import CallFailed
 from proa.runtime.composed import composed, gates
-from proa.runtime.guard import Ends, Guarded, told_of
+from proa.runtime.guard import Ends, Guarded, tell, told_of
 
 if TYPE_CHECKING:
     from proa.runtime.shared_breakers import SharedBreakers
@@ -96,6 +97,21 @@ class Calls(dict[Call[..., Any], Callable[..., Any]]):
     def stop(self) -> None:
         if self._shared:
             self._shared.stop()
+
+    def force(self, dependency: str, state: Forced | None) -> None:
+        """Hold a dependency's breaker in a state, or let it judge again (None).
+
+        Raises:
+            DeclarationError: it has none.
+        """
+        circuit, now = self.standings[dependency].here.circuit, self._ends.clock.monotonic()
+        if circuit is None:
+            raise DeclarationError(f"dependency {dependency} declares no breaker")
+        if state is None:
+            circuit.release(now)
+        else:
+            circuit.force(state, now)
+        tell(dependency, circuit, self._ends.emit)
 
     def __missing__(self, call: Call[..., Any]) -> Callable[..., Any]:
         self[call] = made = self._made(call)

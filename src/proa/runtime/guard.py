@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import msgspec
 
-from proa.core.policy.breaker import Change
+from proa.core.policy.breaker import Change, Circuit
 from proa.core.policy.budget import Purse
 from proa.core.policy.bulkhead import Turn
 from proa.core.policy.compose import Gates, Policies
@@ -85,10 +85,8 @@ class Guarded(msgspec.Struct, frozen=True):
 
     def tell(self) -> None:
         """Tell what became of the breaker."""
-        if (circuit := self.gates.circuit) and circuit.changes:
-            changes, circuit.changes[:] = list(circuit.changes), []
-            for change in changes:
-                self.ends.emit(told(self.dependency or self.call, change))
+        if circuit := self.gates.circuit:
+            tell(self.dependency or self.call, circuit, self.ends.emit)
 
     def refused(self, refusal: Refusal) -> CallRefused:
         """The error that a gate's refusal is."""
@@ -118,6 +116,12 @@ class Guarded(msgspec.Struct, frozen=True):
         """A step of the fallback has answered."""
         self.ends.mark(f"{self.dependency or self.call}={name_of(step)}")
         self.emit(FellBack, name_of(step), told_of(error))
+
+
+def tell(dependency: str, circuit: Circuit, emit: Callable[[msgspec.Struct], None]) -> None:
+    """Tell of a breaker's changes, each once."""
+    while circuit.changes:
+        emit(told(dependency, circuit.changes.pop(0)))
 
 
 def told(dependency: str, change: Change) -> msgspec.Struct:

@@ -22,7 +22,7 @@ from proa.core.dedupe import KEY_LENGTH_MAX, Outcome, decide, fingerprint, valid
 from proa.core.home import Place
 from proa.core.queue import OUTBOX
 from proa.core.roles import ROLES, ROLES_KEY, Assignment
-from proa.declare.context import CURRENT
+from proa.declare.context import CURRENT, Calling
 from proa.declare.handlers import Route
 from proa.declare.http import Answer, Request
 from proa.errors import (
@@ -145,7 +145,7 @@ class Invoker:
         self.levels = levels
         self.sessions = levels.sessions
         self.resolve: Resolve = nobody_else
-        self.calls: Mapping[Any, Callable[..., Any]] = {}
+        self.calls: Calling | None = None
         self.confirmations: Confirming | None = None
         self.outbound: Outbound | None = None
         self._in_flight: dict[tuple[str, str], Invocation] = {}

@@ -6,7 +6,7 @@ Reads are remembered with their versions, absence included; writes are buffered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
@@ -18,9 +18,10 @@ from proa.core.queue import OUTBOX, SEPARATOR, Envelope, Spot
 from proa.core.replicate.journal import Key, Row, Write
 from proa.core.replicate.resolve import dots_of
 from proa.core.residency import table_of
+from proa.declare.context import Calling
 from proa.declare.handlers import DeclaredUnit, Route
 from proa.declare.tables import BaseTable
-from proa.errors import MixedHome, MixedUnit, NotHome, NotResident, ReadOnlyUnit, UnitMisclassified
+from proa.errors import MixedHome, MixedUnit, NotHome, NotResident, NoUnit, ReadOnlyUnit, UnitMisclassified
 from proa.ports import Batch, Clock, Entropy, GlobalStore, Position, RegionStore, Span
 from proa.runtime.authority import Authority
 
@@ -78,7 +79,7 @@ class Frame(msgspec.Struct, frozen=True):
     session: Session | None = None
     again: bool = False
     outbound: Outbound | None = None
-    calls: Mapping[Any, Callable[..., Any]] = {}
+    calls: Calling | None = None
 
 
 class Unit:
@@ -92,6 +93,7 @@ class Unit:
     __slots__ = (
         "_again",
         "_authority",
+        "_calls",
         "_clock",
         "_deadline",
         "_entropy",
@@ -104,7 +106,6 @@ class Unit:
         "_resident",
         "_rows",
         "_snapshots",
-        "calls",
         "degraded",
         "elsewhere",
         "fenced_rows",
@@ -146,7 +147,7 @@ class Unit:
         self._outbound = frame.outbound
         self.sent: Sequence[tuple[Queue[Any], Spot]] = ()
         self._noted: tuple[Event[Any], ...] = ()
-        self.calls = frame.calls
+        self._calls = frame.calls
         self.degraded: tuple[str, ...] = ()
         self._snapshots: set[Key] = set()
         self._authority = frame.authority
@@ -171,6 +172,12 @@ class Unit:
         return self._entropy.token()
 
     # `declare.context.UnitOfWork`.
+
+    @property
+    def calls(self) -> Calling:
+        if self._calls is None:
+            raise NoUnit("the app of this unit declares no dependencies")
+        return self._calls
 
     def degrade(self, mark: str) -> None:
         if mark not in self.degraded:

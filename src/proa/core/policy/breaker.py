@@ -21,6 +21,7 @@ from proa.core.policy.refusal import Refusal
 from proa.errors import DeclarationError
 
 State = Literal["closed", "open", "half-open"]
+Forced = Literal["open", "closed"]
 Cause = Literal["failures", "slow calls", "time", "quota passed", "quota failed", "forced", "another region"]
 NEXT: dict[State, frozenset[State]] = {
     "closed": frozenset({"open"}),
@@ -241,7 +242,7 @@ class Circuit:
 
     # By hand, and from afar.
 
-    def force(self, state: Literal["open", "closed"], now: float) -> None:
+    def force(self, state: Forced, now: float) -> None:
         """Stay in a state until `release`."""
         if self.state != state:
             self._become(state, "forced", now)
