@@ -23,8 +23,6 @@ from proa.runtime.calls import BreakerOpened
 
 LOOK_S = 0.2
 """How often rows are looked at, at most, where the store changes all the time."""
-IDLE_S = 1.0
-"""How often rows are looked at anyhow: nothing tells of the first commit of an origin that was unknown."""
 QUIET_S = 3600.0
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(float).decode
@@ -89,7 +87,7 @@ class SharedBreakers:
     async def _listens(self) -> None:
         known = await self._rows()
         while True:
-            await self._store.changed(self._store.cursors(), IDLE_S)
+            await self._store.changed(self._store.cursors(), QUIET_S)
             rows = await self._rows()
             for key, (version, open_s) in rows.items():
                 if known.get(key, (0, 0.0))[0] != version:
