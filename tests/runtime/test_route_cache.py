@@ -195,6 +195,34 @@ async def test_a_degraded_answer_is_not_kept():
         assert await seen(world["eu-west-1"]) == ("miss", 1.0)
 
 
+@simulated
+async def test_a_request_that_is_handed_on_to_a_rows_home_purges_too():
+    class Stay(msgspec.Struct, frozen=True):
+        id: str
+        region: str
+        note: str
+
+    app = App("inn", regions=REGIONS)
+    stays = app.table("stays", Stay, key="id", home="region")
+
+    @app.get("/notes/{id}", cache=Cache(60))
+    async def note(id: str) -> str:
+        return (await stays.get(id)).note
+
+    @app.put("/stays/{id}")
+    async def put(id: str, body: Stay) -> None:
+        await stays.put(body)
+        purge(path=f"/notes/{id}")
+
+    async with World(app) as world:
+        doors = [world[region] for region in REGIONS]
+        for note in ("old", "new"):
+            reply = await doors[1].put("/stays/a", {"id": "a", "region": REGIONS[0], "note": note}, key=note)
+            assert (reply.status, reply.headers["proa-home"]) == (204, REGIONS[0])
+            await asyncio.sleep(1)
+            assert [(await door.get("/notes/a")).body for door in doors] == [f'"{note}"'.encode()] * 2
+
+
 def test_purging_is_for_handlers_of_requests():
     with pytest.raises(NoUnit):
         purge(tag="rates")

@@ -22,8 +22,8 @@ from proa.errors import LinkDown, LinkRefused, LinkTimeout
 from proa.ports import Clock, Link, Method, Telemetry
 from proa.runtime.answers import DEGRADED_HEADER
 from proa.runtime.calls import AnswerKept, AnswersPurged, PurgeUnheard
-from proa.runtime.gateway import Invoke
 
+Invoke = Callable[[Route, Request, Mapping[str, str], float | None], Awaitable[Answer]]
 CACHE_HEADER = "proa-cache"
 PRIVATE = ("authorization", "cookie", "proa-session")
 CATCH_UP_S = 30.0
@@ -64,12 +64,14 @@ class RouteCache:
         for task in (*self._behind, *self._fetching.values()):
             task.cancel()
 
-    async def invoke(self, route: Route, request: Request, path: Mapping[str, str]) -> Answer:
-        """The answer to a request: a kept one, where there is one that will do."""
+    async def invoke(
+        self, route: Route, request: Request, path: Mapping[str, str], passed_on_s: float | None = None
+    ) -> Answer:
+        """The answer to a request: a kept one, where there is one that will do. See `Invoker.invoke`."""
         if route.cache is None:
-            return await self._purging(route, request, path)
+            return await self._purging(route, request, path, passed_on_s)
         if any(name in request.headers and name not in route.cache.vary for name in PRIVATE):
-            return await self._invoke(route, request, path)
+            return await self._invoke(route, request, path, None)
         return await self._answer(route, route.cache, request, path)
 
     async def _answer(self, route: Route, cache: Cache, request: Request, path: Mapping[str, str]) -> Answer:
@@ -114,7 +116,7 @@ class RouteCache:
 
     async def _fetched(self, route: Route, key: Key, request: Request, path: Mapping[str, str]) -> Answer:
         assert route.cache, "only such routes keep answers"
-        answer = await self._invoke(route, request, path)
+        answer = await self._invoke(route, request, path, None)
         if answer.status == 200 and DEGRADED_HEADER not in dict(answer.headers):
             answer.headers.append(("cache-control", route.cache.control()))
             if self._fetching.get(key) is asyncio.current_task():  # nobody has purged it meanwhile
@@ -123,12 +125,14 @@ class RouteCache:
 
     # Purging.
 
-    async def _purging(self, route: Route, request: Request, path: Mapping[str, str]) -> Answer:
+    async def _purging(
+        self, route: Route, request: Request, path: Mapping[str, str], passed_on_s: float | None
+    ) -> Answer:
         """Run a unit, and purge what it asked for once it is committed."""
         wanted: set[Purge] = set()
         token = PURGES.set(wanted)
         try:
-            answer = await self._invoke(route, request, path)
+            answer = await self._invoke(route, request, path, passed_on_s)
         finally:
             PURGES.reset(token)
         if wanted and answer.status < 400:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from functools import wraps
 from typing import Any, cast
 
@@ -120,8 +121,9 @@ class Guarded(msgspec.Struct, frozen=True):
 
 def tell(dependency: str, circuit: Circuit, emit: Callable[[msgspec.Struct], None]) -> None:
     """Tell of a breaker's changes, each once."""
-    while circuit.changes:
-        emit(told(dependency, circuit.changes.pop(0)))
+    with suppress(IndexError):  # another thread may tell of the last one
+        while circuit.changes:
+            emit(told(dependency, circuit.changes.pop(0)))
 
 
 def told(dependency: str, change: Change) -> msgspec.Struct:

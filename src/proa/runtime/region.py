@@ -125,6 +125,7 @@ class Region:
         self.metrics = Registry({"region": name})
         self.calls = self._calls()
         self.cache = self._route_cache()
+        self._invoke = self.cache.invoke if self.cache else self.invoker.invoke
         self.gateway = self._front_door()
         self.replicator.on_fork = self._begin_new_life
         self.replicator.joiner.on_merge = self._step_back
@@ -206,7 +207,7 @@ class Region:
         return Gateway(
             self.name,
             self.app.routes,
-            self.cache.invoke if self.cache else self.invoker.invoke,
+            self._invoke,
             pages,
             max_body_bytes=self.app.max_body_bytes,
             serving=lambda: self.serving and not self.spoilt,
@@ -362,7 +363,7 @@ class Region:
 
     def methods(self) -> dict[str, Method]:
         """The link methods that this region serves."""
-        passed_on = self.forwarder.methods(Router(self.app.routes), self.invoker.invoke, lambda: self.serving)
+        passed_on = self.forwarder.methods(Router(self.app.routes), self._invoke, lambda: self.serving)
         messages = self.messages.methods() if self.messages else {}
         cached = self.cache.methods() if self.cache else {}
         return self.replicator.methods() | self.repairer.methods() | messages | passed_on | cached
