@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from proa.core.policy.breaker import NEXT, Breaker, Circuit
+from proa.core.policy.breaker import NEXT, SLICES, Breaker, Circuit, LastSeconds
 from proa.core.policy.refusal import Refusal
 from proa.errors import DeclarationError
 
@@ -153,6 +153,22 @@ def test_it_opens_exactly_when_a_bad_call_makes_the_rates_too_high(calls):
             assert circuit.state == "open"
             return
         assert circuit.state == "closed"
+
+
+@given(
+    st.floats(0.5, 60), st.lists(st.tuples(st.floats(0, 10), st.sampled_from([0, 1, 2, 3])), min_size=1, max_size=80)
+)
+def test_a_window_of_time_counts_what_is_young_and_nothing_that_is_old(seconds, calls):
+    window, now, seen = LastSeconds(seconds), 1000.0, []
+    for gap, mark in calls:
+        now += gap
+        window.add(mark, now)
+        seen.append((now, mark))
+    certain = [mark for at, mark in seen if at > now - seconds * (1 - 1 / SLICES) + 1e-6]
+    possible = [mark for at, mark in seen if at > now - seconds - 1e-6]
+    for counted, bit in ((window.failed, 1), (window.slow, 2)):
+        assert sum(bool(mark & bit) for mark in certain) <= counted <= sum(bool(mark & bit) for mark in possible)
+    assert len(certain) <= window.calls <= len(possible)
 
 
 class Machine(RuleBasedStateMachine):
