@@ -124,7 +124,17 @@ async def test_without_a_network_a_shared_breaker_is_one_regions():
 
 @simulated
 async def test_a_region_that_starts_heeds_no_breaker_of_the_past():
-    async with World(shop(breaker=Breaker(min_calls=2, window_calls=2, open_s=60, shared=True))) as world:
+    class Note(msgspec.Struct):
+        id: str
+
+    app = shop(breaker=Breaker(min_calls=2, window_calls=2, open_s=60, shared=True))
+    notes = app.table("notes", Note, key="id")
+
+    @app.put("/notes/{id}")
+    async def write(id: str) -> None:
+        await notes.put(Note(id))
+
+    async with World(app) as world:
         bank = world.dependency("bank").fail()
         await _statuses(world, "eu-west-1", 2)
         await asyncio.sleep(1)
@@ -132,6 +142,8 @@ async def test_a_region_that_starts_heeds_no_breaker_of_the_past():
         world.kill("us-east-1")
         world.start("us-east-1")
         await world.settle()
+        await world["us-east-1"].put("/notes/a")  # rows are looked at when something changes
+        await asyncio.sleep(1)
         assert await _statuses(world, "us-east-1") == [200] * 4
 
 

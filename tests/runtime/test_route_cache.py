@@ -163,6 +163,17 @@ async def test_a_tag_purges_all_that_carry_it():
 
 
 @simulated
+async def test_what_is_being_fetched_when_it_is_purged_is_not_kept():
+    async with World(shop()) as world:
+        door = world["eu-west-1"]
+        world.dependency("bank").slow(0.3)
+        fetching = asyncio.ensure_future(seen(door))
+        await asyncio.sleep(0.1)
+        await door.post("/publish")
+        assert [await fetching, await seen(door), await seen(door)] == [("miss", 1.0), ("miss", 1.0), ("hit", 1.0)]
+
+
+@simulated
 async def test_a_unit_that_failed_purges_nothing():
     async with World(shop()) as world:
         door = world["eu-west-1"]
