@@ -49,11 +49,12 @@ def all_for(app: App, authors: workload.Workload | None = None) -> list[Workload
         return [*_held(app, "strong"), *_merged(app), Confirmed("any"), *_at_home(app)]
     if app in (messaging.active_active, messaging.active_passive):
         return [Letters(kind, app.objectives.rpo_s) for kind in messaging.KINDS]
-    if app is scheduled.scheduled:
-        return [Ticks()]
-    if app is dependent.app:
-        return [dependent.Transfers()]
-    return [Confirmed("active")] if app is standard.confirmed_pair else []
+    of_one_kind: dict[App, Workload] = {
+        scheduled.scheduled: Ticks(),
+        dependent.app: dependent.Transfers(),
+        standard.confirmed_pair: Confirmed("active"),
+    }
+    return [of_one_kind[app]] if app in of_one_kind else []
 
 
 def drawn(workloads: Sequence[Workload], rng: Random) -> list[Workload]:
