@@ -16,8 +16,8 @@ test: $(STAMP) ## All tests
 	$(BIN)/python -m pytest
 
 simulate: $(STAMP) ## Hundreds of simulated outages of every profile on the standard apps; SEEDS=2000 for more
-	@for app in active_active active_passive; do for profile in outage partition clock disk everything; do \
-	  $(BIN)/proa sim run proa.simulation.workloads.standard:$$app --profile $$profile --seeds $(SEEDS) || exit; \
+	@for app in standard:active_active standard:active_passive errands:errands; do for profile in outage partition clock disk everything; do \
+	  $(BIN)/proa sim run proa.simulation.workloads.$$app --profile $$profile --seeds $(SEEDS) || exit; \
 	done; done
 	@$(BIN)/proa sim run proa.simulation.workloads.dependent:app --profile dependency --seeds $(SEEDS)
 

@@ -14,8 +14,11 @@ from proa.errors import (
     ConditionFailed,
     Forbidden,
     HttpError,
+    NotDone,
     NotFound,
     ProaError,
+    SignalTimedOut,
+    StepFailed,
     TooManyRequests,
     Unauthorized,
     Unavailable,
@@ -32,11 +35,15 @@ if TYPE_CHECKING:
     from proa.core.policy.limiter import Limit
     from proa.core.policy.retry import Retry
     from proa.core.replicate import merge
+    from proa.declare import cloudevents
     from proa.declare.caching import purge
     from proa.declare.duplicates import Duplicate
+    from proa.declare.effects import EffectKey, effect_key
     from proa.declare.levels import bounded, strong
     from proa.declare.queries import Page
+    from proa.declare.queues import Message
     from proa.declare.residency import by
+    from proa.declare.sagas import Saga
     from proa.declare.schedules import Tick
     from proa.declare.streams import Change
     from proa.declare.updates import add, append, assign, remove
@@ -49,6 +56,7 @@ __all__ = [
     "Context",
     "Duplicate",
     "Header",
+    "Message",
     "Objectives",
     "Page",
     "Response",
@@ -56,7 +64,15 @@ __all__ = [
     "Table",
     "Tick",
     "by",
+    "cloudevents",
     "merge",
+    # The outside world, and what takes its time
+    "EffectKey",
+    "NotDone",
+    "Saga",
+    "SignalTimedOut",
+    "StepFailed",
+    "effect_key",
     # Changes of a row's fields
     "add",
     "append",
@@ -104,7 +120,11 @@ _WHEN_USED = {
     "merge": "proa.core.replicate.merge",
     "Change": "proa.declare.streams",
     "Duplicate": "proa.declare.duplicates",
+    "Saga": "proa.declare.sagas",
+    **dict.fromkeys(("EffectKey", "effect_key"), "proa.declare.effects"),
     "Page": "proa.declare.queries",
+    "Message": "proa.declare.queues",
+    "cloudevents": "proa.declare.cloudevents",
     "Tick": "proa.declare.schedules",
     "by": "proa.declare.residency",
     **dict.fromkeys(("bounded", "strong"), "proa.declare.levels"),

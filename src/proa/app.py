@@ -6,7 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 from proa.core.dedupe import HANDLED
 from proa.core.queue import FETCHED, SETTINGS
@@ -21,12 +21,16 @@ from proa.ports import Schema
 
 if TYPE_CHECKING:
     from proa.declare.dependencies import Dependency, DependencyOptions
+    from proa.declare.effects import Effect, EffectOptions
     from proa.declare.events import Event, EventOptions
     from proa.declare.queues import Queue, QueueOptions
     from proa.declare.residency import Declared
+    from proa.declare.sagas import DeclaredSaga, Saga, SagaOptions
     from proa.declare.schedules import Schedule, ScheduleOptions
 
 T = TypeVar("T")
+P = ParamSpec("P")
+R = TypeVar("R")
 H = TypeVar("H", bound=Callable[..., Any])
 C = TypeVar("C", bound=Callable[[], Awaitable[bool]])
 Failover = Literal["approval", "automatic"]
@@ -128,6 +132,8 @@ class App:
         self.queues: dict[str, Queue[Any]] = {}
         self.events: dict[str, Event[Any]] = {}
         self.schedules: dict[str, Schedule] = {}
+        self.effects: dict[str, Effect[..., Any]] = {}
+        self.sagas: dict[str, DeclaredSaga[Any, Any]] = {}
         self.checks: dict[str, HealthCheck] = {}
         self.dependencies: dict[str, Dependency] = {}
         self._verify()
@@ -226,6 +232,14 @@ class App:
         own.update(table for event in self.events.values() for table in event.tables)
         own.update(schedule.table for schedule in self.schedules.values())
         own.update(table for dependency in self.dependencies.values() for table in dependency.kept)
+        if self.effects:
+            from proa.core.effect import EFFECTS, PARKED
+
+            own |= {EFFECTS, PARKED}
+        if self.sagas:
+            from proa.core.saga import SAGAS, SIGNALS, STEPS
+
+            own |= {SAGAS, STEPS, SIGNALS}
         return [*self.schemas(strong=False), HANDLED, *sorted(own)]
 
     # Routes.
@@ -334,6 +348,47 @@ class App:
             return handler
 
         return declare
+
+    def saga(self, **options: Unpack[SagaOptions]) -> Callable[[Callable[[Saga, T], Awaitable[R]]], DeclaredSaga[T, R]]:
+        """Declare a saga: a function whose steps are each done once, and undone if it fails. See `SagaOptions`."""
+        from proa.declare.sagas import DeclaredSaga  # an app without sagas never needs it
+
+        def declare(function: Callable[[Saga, T], Awaitable[R]]) -> DeclaredSaga[T, R]:
+            declared = DeclaredSaga(function, options, self.regions)
+            if declared.name in self.sagas:
+                raise DeclarationError(f"saga {declared.name} is declared twice")
+            self.sagas[declared.name] = declared
+            self.add_queue(declared.queue)
+            return declared
+
+        return declare
+
+    # The outside world.
+
+    @overload
+    def effect(self, function: Callable[P, Awaitable[R]]) -> Effect[P, R]: ...
+    @overload
+    def effect(
+        self, function: None = None, **options: Unpack[EffectOptions]
+    ) -> Callable[[Callable[P, Awaitable[R]]], Effect[P, R]]: ...
+    def effect(
+        self, function: Callable[P, Awaitable[R]] | None = None, **options: Unpack[EffectOptions]
+    ) -> Effect[P, R] | Callable[[Callable[P, Awaitable[R]]], Effect[P, R]]:
+        """Declare a function that changes the world outside: a unit calls it once, however often it runs.
+
+        See `EffectOptions`.
+        """
+        from proa.declare.effects import Effect  # an app without effects never needs it
+
+        def declare(function: Callable[P, Awaitable[R]]) -> Effect[P, R]:
+            declared = Effect(function, options)
+            if declared.name in self.effects:
+                raise DeclarationError(f"effect {declared.name} is declared twice")
+            self._verify_acknowledge(f"effect {declared.name}", declared.acknowledge)
+            self.effects[declared.name] = declared
+            return declared
+
+        return declare(function) if function else declare
 
     # Health.
 

@@ -306,6 +306,88 @@ class EventIncompatible(ProaError):
     title = "Event cannot be read any more"
 
 
+# Effects (F).
+
+
+class NotDone(ProaError):
+    """An effect says that nothing was done outside: the unit may call it again.
+
+    Cause: the other side refused, or was not reached.
+    Fix: raise it from an effect where that is certain, and nowhere else; any other exception is an unknown outcome.
+    """
+
+    code = "PROA-F001"
+    status = 502
+    title = "Effect not done"
+
+
+# Sagas (G).
+
+
+class StepFailed(ProaError):
+    """A step of a saga failed in every attempt, or its child did; unless the saga catches this, it undoes what it did.
+
+    Cause: see `error` (a code, or the exception's name) and `said`.
+    Fix: `proa saga show` tells of each step; `proa saga retry --from STEP` goes on once the cause is mended.
+    """
+
+    code = "PROA-G001"
+    title = "Step failed"
+
+    def __init__(self, step: str = "", error: str = "", said: str = "") -> None:
+        super().__init__(f"{step}: {said or error}" if step else "")
+        self.step = step
+        self.error = error
+        self.said = said
+
+
+class SagaCancelled(StepFailed):
+    """A person cancelled the saga, which undoes what it did.
+
+    Cause: `proa saga cancel`.
+    Fix: none needed.
+    """
+
+    code = "PROA-G002"
+    title = "Saga cancelled"
+
+
+class SignalTimedOut(StepFailed):
+    """The signal that a saga waited for did not come in time; unless the saga catches this, it undoes what it did.
+
+    Cause: nobody sent it, or under another name or id.
+    Fix: catch it where the saga should go on another way; send signals with `SAGA.signal(id, name, value)`.
+    """
+
+    code = "PROA-G003"
+    title = "Signal timed out"
+
+
+class SagaMismatch(ProaError):
+    """The code of a saga does not do what its journal says that it did; the saga is stuck.
+
+    Cause: steps were added, removed, renamed or moved while sagas were under way; or the function does not do the same
+        each time: it asks the clock, chance or a table by itself.
+    Fix: keep the old order for sagas that began under it (`if saga.version < 2:` and raise `version`), deploy, and
+        `proa saga retry`. Time and chance are `saga.now()` and `saga.token()`; everything else belongs in a step.
+    """
+
+    code = "PROA-G004"
+    title = "Saga does not fit its journal"
+
+
+class SagaRefused(ProaError):
+    """This cannot be done with the saga as it stands.
+
+    Cause: it has ended, goes on, or has undone steps that it would need; the detail says which.
+    Fix: see `proa saga show`.
+    """
+
+    code = "PROA-G409"
+    status = 409
+    title = "Not possible with this saga"
+
+
 # Units of work (U).
 
 
@@ -411,6 +493,53 @@ class OutcomeUnknown(Unavailable):
 
     code = "PROA-U006"
     title = "Outcome unknown"
+
+
+class EffectUnknown(Unavailable):
+    """An attempt at this unit may have called an effect, and nobody knows how that ended; the unit does not go on.
+
+    Cause: the process ended, the unit's time was over, or the effect raised, between the claim and the result.
+    Fix: find out on the other side, and say so with `proa effect resolve KEY --done RESULT` or `--not-done`; then
+        repeat the request with the same Idempotency-Key. A message waits, and goes on by itself.
+    """
+
+    code = "PROA-F002"
+    title = "Outcome of an effect unknown"
+
+
+class EffectInFlight(Unavailable):
+    """Another attempt at this unit is calling the effect, or has taken the call over; nothing was committed.
+
+    Cause: the unit was repeated while an attempt at it is under way, here or in another region.
+    Fix: repeat the request with the same Idempotency-Key after `Retry-After`.
+    """
+
+    code = "PROA-F003"
+    title = "Effect in flight"
+
+
+class EffectChanged(ProaError):
+    """An attempt at this unit called the effect with other arguments; nothing was committed.
+
+    Cause: the arguments rest on rows that changed between two runs of the handler, or on the time or on chance.
+    Fix: pass what stays the same in every run: values of the request, the message or the saga's journal.
+    """
+
+    code = "PROA-F004"
+    status = 409
+    title = "Effect called with other arguments"
+
+
+class EffectTooLarge(HttpError):
+    """The arguments of an effect are larger than a claim may be; nothing was called.
+
+    Cause: they exceed the limit that the detail names.
+    Fix: keep what is large in a table, and pass its key.
+    """
+
+    code = "PROA-F413"
+    status = 413
+    title = "Arguments of an effect too large"
 
 
 class Unconfirmed(Unavailable):
@@ -707,7 +836,8 @@ class NoPeer(Unavailable):
     """No other region could confirm this unit, so it was not started.
 
     Cause: the route acknowledges by peer, and the region's in-sync set has no member, or none that was heard of lately.
-    Fix: send the request through the edge, which tries another region; `proa status` shows each region's set.
+    Fix: send the request through the edge, which tries another region; `proa insync status` shows each region's set
+    and whether members are gone for good.
     """
 
     code = "PROA-R020"

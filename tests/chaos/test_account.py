@@ -149,6 +149,16 @@ def test_a_lost_write_that_nobody_lists_violates():
     assert made.violations == ["1 lost writes are not in the lost-write list, k1 for one"]
 
 
+def test_a_write_that_was_away_only_until_its_disk_returned_need_not_be_listed():
+    away = {"absent": {"b": frozenset({"/rows/k1", "/rows/k2"})}, "listed": frozenset()}
+    records = [record(1, 99.5, region="a"), record(2, 99.6, region="a")]
+    made = report(authorizer(), records, **away, gone=frozenset())
+    assert ([write.returned for write in made.lost_writes], made.verdict) == ([True, True], "held")
+    made = report(authorizer(), records, **away, gone=frozenset({"/rows/k2"}))
+    assert [write.returned for write in made.lost_writes] == [True, False]
+    assert made.violations == ["1 lost writes are not in the lost-write list, k2 for one"]
+
+
 def test_a_lost_write_from_before_the_rpo_violates():
     made = report(authorizer(), [record(1, 98.0, region="a")], absent={"b": frozenset({"/rows/k1"})})
     assert made.violations == ["1 lost writes had been acknowledged more than rpo_s=1 before the fault"]

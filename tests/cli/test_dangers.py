@@ -11,7 +11,7 @@ import pytest
 from proa import App, Breaker, Context, Duplicate, Hedge, Objectives, Page, Retry, add, assign, merge
 from proa.cli.dangers import RULES, dangers
 
-EU, US = "eu-west-1", "us-east-1"
+EU, US, AP = "eu-west-1", "us-east-1", "ap-southeast-1"
 PEERS = {EU: "https://shop.eu-west-1.example.com/rows", US: "https://shop.us-east-1.example.com/rows"}
 
 
@@ -313,6 +313,20 @@ def test_the_system_s_own_combinations_are_told():
     ]
 
 
+@pytest.mark.parametrize(
+    ("west", "east", "said"),
+    [
+        ([EU, US], [EU, US, AP], []),
+        ([EU, US], [EU, AP], [f"no other region may hold all that {EU} may, so no journal is ever compacted"]),
+    ],
+)
+def test_sets_of_residency_that_overlap_keep_journals_for_ever(west, east, said):
+    app = App("shop", regions=[EU, US, AP])
+    app.table("west", Plain, key="id", residency=west)
+    app.table("east", Plain, key="id", residency=east)
+    assert [what for code, what in found(app) if code == "PROA-K016"] == said
+
+
 def test_a_handler_of_duplicates_belongs_to_a_regional_route_and_writes_regional_rows():
     app = shop()
     stock = app.table("stock", Plain, key="id", mode="strong")
@@ -351,7 +365,8 @@ def test_no_loss_is_kept_by_waiting_for_a_second_region_which_residency_must_all
 
     alone = "POST /paper waits for a second region, but rows of papers may be held in one alone"
     late = "POST /note has timeout_s=0.05, but what it waits for elsewhere takes 60 ms at a round trip of 60 ms"
-    assert found(app, rtt_ms=60) == [("PROA-K008", late), ("PROA-K015", alone)]
+    kept = f"no other region may hold all that {EU} may, so no journal is ever compacted"
+    assert found(app, rtt_ms=60) == [("PROA-K008", late), ("PROA-K015", alone), ("PROA-K016", kept)]
 
 
 class Opaque(msgspec.Struct):
@@ -392,8 +407,8 @@ def test_calls_that_may_have_their_effect_twice_are_found():
     async def balance() -> None: ...
 
     assert found(app) == [
-        ("PROA-K016", "bank.charge is made up to 3 times, and not said to be idempotent"),
-        ("PROA-K017", "bank.charge is hedged, and not said to be idempotent"),
+        ("PROA-K017", "bank.charge is made up to 3 times, and not said to be idempotent"),
+        ("PROA-K018", "bank.charge is hedged, and not said to be idempotent"),
     ]
 
 
@@ -404,7 +419,7 @@ def test_calls_that_nothing_ends_are_found():
     async def send() -> None: ...
 
     app.dependency("unused")
-    assert found(app) == [("PROA-K018", "post has no timeout_s: its calls last until the unit's deadline")]
+    assert found(app) == [("PROA-K019", "post has no timeout_s: its calls last until the unit's deadline")]
 
 
 def test_every_rule_has_a_code_of_its_own_in_order():

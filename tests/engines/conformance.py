@@ -432,6 +432,22 @@ class Conformance:
 
         self.run(backend, scenario)
 
+    def test_the_journal_gives_each_origin_a_share_of_its_room(self, backend):
+        """One that has much to tell must not keep back what its commits depend on."""
+
+        async def scenario(backend):
+            async with backend.open("region") as store:
+                await store.apply([foreign(seq) for seq in (1, 2, 3)], Terms())
+                for number in range(20):
+                    await store.commit(batch(f"u{number}", put(str(number), b"x" * 100)))
+                for limit, size in ((4, 10_000), (100, 500), (100, 1)):
+                    told = decoded(await store.journal({"eu/1": 0, "us/1": 0}, limit, size))
+                    assert {commit.origin for commit in told} == {"eu/1", "us/1"}
+                    assert len(told) <= limit
+                assert len(await store.journal({"eu/1": 0, "us/1": 3}, 100)) == 20
+
+        self.run(backend, scenario)
+
     def test_another_regions_commits_are_applied_once_in_order_and_after_their_causes(self, backend):
         async def scenario(backend):
             async with backend.open("region") as store:

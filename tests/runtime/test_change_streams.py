@@ -145,9 +145,10 @@ def test_a_handler_that_fails_is_tried_again_and_tells_why(tmp_path):
         await write(s, "eu", 3)
 
         async def failed():
-            return any(isinstance(event, StreamFailed) and event.error == "RuntimeError" for event in s.events)
+            return any(one["failing"] for one in s["eu"].status().streams)
 
         await until(failed)
+        assert any(isinstance(event, StreamFailed) and event.error == "RuntimeError" for event in s.events)
         (status,) = [one for one in s["eu"].status().streams if one["origin"] == "eu/1"]
         assert (status["position"], status["failing"], status["lag"] >= 3) == (0, "RuntimeError", True)
         told.raises = None

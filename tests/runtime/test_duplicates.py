@@ -9,9 +9,10 @@ import pytest
 from proa import AlreadyExists, App, Context, Duplicate
 from proa.cli.doubled import merged
 from proa.cli.status import _doubled
+from proa.core.dedupe import HANDLED
 from proa.core.home import Place, acting
 from proa.core.roles import Assignment, Cut, Node
-from proa.errors import DeclarationError
+from proa.errors import DeclarationError, StoreCorrupt
 from proa.runtime.records import Records
 from support.inproc import system
 
@@ -266,6 +267,47 @@ def test_people_see_a_pair_with_both_answers_and_what_dealt_with_it_from_all_reg
 
 def records(s, name):
     return Records(s.app, name, s[name].store)
+
+
+def test_a_damaged_mark_says_still_that_a_pair_was_handled_and_the_next_pair_is(tmp_path):
+    app = game()
+
+    async def scenario(s):
+        await doubled(s, "eu", "us")
+        await handled(s)
+        await s.settled()
+        for region in s.regions.values():
+            writer = region.store._writer
+            writer.execute("UPDATE rows SET value = x'c1' WHERE tbl = ?", (HANDLED,))
+            writer.commit()
+        await doubled(s, "us", "ap", key="k2")
+        await handled(s, 2)
+        assert len(app.seen) == 2
+        assert [pair.handled != "" for pair in await s["eu"].store.duplicates()] == [True, True]
+
+    run(tmp_path, app, scenario)
+
+
+def test_a_damaged_record_of_a_pair_does_not_end_the_handling_of_others(tmp_path):
+    app = game()
+
+    async def scenario(s):
+        await doubled(s, "eu", "us")
+        await handled(s)
+        writer = s["ap"].store._writer
+        kept = writer.execute("SELECT kept FROM doubled").fetchone()[0]
+        writer.execute("UPDATE doubled SET kept = x'c1'")
+        writer.commit()
+        s["ap"].duplicates.look()
+        with pytest.raises(StoreCorrupt):
+            await s["ap"].store.duplicates()
+        await doubled(s, "eu", "ap", key="k2")
+        writer.execute("UPDATE doubled SET kept = ? WHERE kept = x'c1'", (kept,))
+        writer.commit()
+        await handled(s, 2)
+        assert [region for region, _ in app.seen] == ["us", "ap"]
+
+    run(tmp_path, app, scenario)
 
 
 def test_a_route_without_a_handler_only_lists(tmp_path):

@@ -3,12 +3,15 @@
 import asyncio
 from dataclasses import dataclass
 
+import msgspec
 import pytest
 
 from proa import App, Change
+from proa.core.replicate.journal import Commit, Write
 from proa.core.replicate.snapshot import START
 from proa.core.roles import Assignment
-from proa.errors import DeclarationError, NotFound, Unprocessable
+from proa.errors import DeclarationError, NotFound, StoreCorrupt, Unprocessable
+from proa.ports import Batch
 from support.inproc import system
 
 ROLES = Assignment(1, "active-active", {"eu": "active", "us": "active"})
@@ -35,8 +38,8 @@ class Told:
         self.resets = []
 
 
-def shop(told=None, *, batch=3, reset=True):
-    app = App("shop", regions=["eu", "us"], journal_retention_s=0.001)
+def shop(told=None, *, batch=3, reset=True, retention_s=0.001):
+    app = App("shop", regions=["eu", "us"], journal_retention_s=retention_s)
     orders = app.table("orders", Order, key="id")
     totals = app.table("totals", Total, key="id")
 
@@ -95,19 +98,28 @@ async def until(true):
 
 
 async def compacted(s, seq, region="eu"):
-    """Wait until the journal of `region` has dropped its own commits up to `seq`."""
+    """Wait until the journal of `region` has dropped its own commits up to `seq`; then it drops no more."""
     store = s[region].store
     async with asyncio.timeout(10):
         while store.floors().get(store.origin, 0) < seq:
             await s.request(region, "PUT", "/orders/tick", Order("tick", 0))
             await asyncio.sleep(0.005)
+    await keep_entries(s[region])
+
+
+async def keep_entries(region):
+    """Compact no more: a base that moves on at some moment makes a walk begin again, rightly."""
+    region.compactor._may = lambda: False
+    await region.store._group.idle()
 
 
 async def with_streams(s, app, region="eu"):
     """Start a region anew, with another version of the app."""
     s.app = app
     await s.stop(region)
-    take(await s.start(region))
+    started = await s.start(region)
+    await keep_entries(started)
+    take(started)
     await write(s, "tick", qty=0, region=region)  # time alone would wake its streams too, but later
 
 
@@ -191,7 +203,9 @@ def test_a_walk_goes_on_after_a_start_and_tells_no_row_twice(tmp_path):
         await s.stop("eu")
         told.changes.clear()
         told.refused = set()
-        take(await s.start("eu"))
+        started = await s.start("eu")
+        await keep_entries(started)
+        take(started)
         await write(s, "tick", qty=0)
         await until(lambda: caught_up(s))
         assert (keys(told), told.resets) == (list("fgh"), ["eu"])
@@ -272,6 +286,73 @@ def test_what_a_handler_refuses_is_skipped_once(tmp_path):
         assert keys(told)[-1] == "last"
 
     play(tmp_path, story, shop(told))
+
+
+async def skipped(s):
+    """Pass over what a stream fails on now; the change's keys, and why it failed."""
+    await until(lambda: any(one["failing"] for one in s["eu"].status().streams))
+    (one,) = [one for one in s["eu"].status().streams if one["failing"]]
+    place = (one["origin"], one["position"], one["walking"])
+    return await s["eu"].streams.skip("totals", *place), one["failing"]
+
+
+def test_a_row_that_its_type_cannot_read_waits_visibly_and_is_skipped(tmp_path):
+    told = Told()
+
+    async def story(s):
+        await write(s, "first")
+        await s["eu"].store.commit(Batch("other", {}, [Write("orders", "odd", b"\x93\x01\x02\x03")]))
+        await write(s, "last")
+        assert await skipped(s) == (["odd"], "ValidationError")
+        await until(lambda: caught_up(s))
+        assert [change.key for change in told.changes] == ["first", "last"]
+
+    play(tmp_path, story, shop(told))
+
+
+def test_an_odd_row_of_the_base_is_skipped_on_the_walk(tmp_path):
+    told = Told()
+
+    async def story(s):
+        await write(s, "first")
+        await s["eu"].store.commit(Batch("other", {}, [Write("orders", "odd", b"\x93\x01\x02\x03")]))
+        await write(s, "last")
+        await compacted(s, 3)
+        await with_streams(s, shop(told))
+        assert await skipped(s) == (["odd"], "ValidationError")
+        await until(lambda: caught_up(s))
+        assert set(keys(told)) == {"first", "last"}
+
+    play(tmp_path, story, shop())
+
+
+def test_a_damaged_entry_of_the_journal_stops_a_rebuild_visibly_and_is_skipped(tmp_path):
+    told = Told()
+
+    async def story(s):
+        await write(s, "first", "damaged", "last")
+        await until(lambda: caught_up(s) and len(told.changes) == 3)
+        await keep_entries(s["eu"])
+        origin, (spoilt,) = s["eu"].store.origin, [change.unit for change in told.changes if change.key == "damaged"]
+        seq = await seq_of_unit(s, spoilt)
+        writer = s["eu"].store._writer
+        writer.execute("UPDATE journal SET entry = x'c1' WHERE origin = ? AND seq = ?", (origin, seq))
+        writer.commit()
+        told.changes.clear()
+        await s["eu"].streams.rebuild("totals")
+        assert await skipped(s) == ([f"{origin}:{seq}"], StoreCorrupt.code)
+        await until(lambda: caught_up(s))
+        assert keys(told) == ["first", "last"]
+
+    play(tmp_path, story, shop(told, retention_s=600.0))
+
+
+async def seq_of_unit(s, unit):
+    """The place in the journal of a unit's commit."""
+    origin = s["eu"].store.origin
+    entries = await s["eu"].store.journal({origin: 0}, 100)
+    (found,) = [one for one in map(msgspec.msgpack.Decoder(Commit).decode, entries) if one.unit == unit]
+    return found.seq
 
 
 def test_a_reset_that_raises_changes_nothing(tmp_path):

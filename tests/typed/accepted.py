@@ -13,6 +13,7 @@ from proa import (
     Bulkhead,
     Cache,
     Context,
+    EffectKey,
     Header,
     Hedge,
     Limit,
@@ -20,11 +21,13 @@ from proa import (
     Page,
     Response,
     Retry,
+    Saga,
     add,
     append,
     assign,
     bounded,
     cached,
+    effect_key,
     guard,
     merge,
     purge,
@@ -197,3 +200,42 @@ async def rate(currency: str) -> float:
     assert wire(1) + said
     purge(tag="rates")
     return known
+
+
+@app.effect
+async def charge(order: Order, key: EffectKey = effect_key) -> int:
+    return len(order.id + key)
+
+
+@app.effect(idempotent=True, claim_s=5)
+async def refund(order: Order, *, cents: int = 0) -> None: ...
+
+
+async def reserve(order: Order, left: int) -> Stock:
+    return Stock(order.sku, left)
+
+
+async def release(order: Order, left: int) -> None: ...
+
+
+@app.saga(version=2, retry=Retry(attempts=3))
+async def ship(saga: Saga, order: Order) -> str:
+    return saga.token()
+
+
+@app.saga()
+async def purchase(saga: Saga, order: Order) -> int:
+    held: Stock = await saga.step(reserve, order, 1, undo=release, timeout_s=5)
+    await saga.sleep(held.left)
+    approval: Note = await saga.wait("approved", Note, timeout_s=3600)
+    parcel: str = await saga.child(ship, order)
+    return await saga.step(charge, order) + len(parcel) + approval.id
+
+
+@app.post("/purchases")
+async def buy(order: Order) -> str:
+    number: int = await charge(order)
+    await refund(order, cents=number)
+    id_: str = await purchase.start(order, id=order.id)
+    await purchase.signal(id_, "approved", Note(1, "yes"))
+    return id_

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from proa import App
+from proa import App, Saga
 
 
 @dataclass
@@ -41,6 +41,23 @@ async def wrong() -> None:
     await orders.get("a", level="strong")  # expected: reportArgumentType
     _ = said
     _ = row.left  # expected: reportAttributeAccessIssue
+
+
+@app.effect
+async def charge(order: Order) -> int:
+    return len(order.id)
+
+
+async def reserve(order: Order) -> Stock:
+    return Stock(order.id)
+
+
+@app.saga()
+async def purchase(saga: Saga, order: Order) -> None:
+    await charge(Stock("a"))  # expected: reportArgumentType
+    await saga.step(reserve, Stock("a"))  # expected: reportArgumentType
+    held: Order = await saga.step(reserve, order)  # expected: reportAssignmentType
+    await purchase.start(Stock(held.id))  # expected: reportArgumentType
 
 
 app.table("more", Order, key="id", mode="weak")  # expected: reportArgumentType

@@ -48,12 +48,16 @@ class CommitRef(msgspec.Struct, frozen=True):
 
 
 class LostWrite(msgspec.Struct, frozen=True):
-    """An acknowledged write that a survivor does not have at the end."""
+    """An acknowledged write that a survivor does not have at the end.
+
+    `returned`: it was away only until the lost region's disk returned, which brought it to everybody.
+    """
 
     key: str
     commit: str
     region: str
     acknowledged_at: float
+    returned: bool = False
 
 
 class Doubled(msgspec.Struct, frozen=True):
@@ -88,7 +92,8 @@ class Stall(msgspec.Struct, frozen=True):
 class Evidence(msgspec.Struct, frozen=True):
     """All that is known about one fault.
 
-    `absent` holds, per survivor, the paths that it could not read back; `commits` where each key was committed;
+    `absent` holds, per survivor, the paths that it could not read back, `gone` those of them that some region could
+    not after the lost region's disk had returned; `commits` where each key was committed;
     `held_at_fault` the last sequence of each of the lost region's origins that a survivor had at the fault; `listed`
     the keys in the system's own lost-write list, None where the region's disk has not returned; `row_counts` how many
     rows each key has, in the store that has most of them; `doubled` the keys in the system's list of duplicates;
@@ -102,6 +107,7 @@ class Evidence(msgspec.Struct, frozen=True):
     until: float = float("inf")
     slow_s: float = 1.0
     absent: Mapping[str, frozenset[str]] = {}
+    gone: frozenset[str] | None = None
     commits: Mapping[str, CommitRef] = {}
     held_at_fault: Mapping[str, int] = {}
     listed: frozenset[str] | None = None
@@ -264,12 +270,14 @@ def lost_writes(evidence: Evidence) -> list[LostWrite]:
         absent = [answer for answer in answers if answer.read in missing]
         taken_back = evidence.doubled.get(key, NOT_LISTED).handled and len(absent) < len(answers)
         if absent and not taken_back:
-            lost.append(_lost(key, absent[0], evidence.commits))
+            lost.append(_lost(key, absent, evidence))
     return lost
 
 
-def _lost(key: str, answer: Record, commits: Mapping[str, CommitRef]) -> LostWrite:
-    return LostWrite(key, str(commits.get(key, "")), answer.region, round(answer.end, 6))
+def _lost(key: str, answers: Sequence[Record], evidence: Evidence) -> LostWrite:
+    first, gone = answers[0], evidence.gone
+    returned = gone is not None and not any(answer.read in gone for answer in answers)
+    return LostWrite(key, str(evidence.commits.get(key, "")), first.region, round(first.end, 6), returned)
 
 
 def unreplicated(evidence: Evidence) -> int:
@@ -322,7 +330,7 @@ def _loss_violations(objectives: Objectives, evidence: Evidence, lost: Sequence[
         if late:
             yield f"{len(late)} lost writes had been acknowledged more than rpo_s={rpo_s:g} before the fault"
     if evidence.listed is not None:
-        unlisted = [write.key for write in lost if write.key not in evidence.listed]
+        unlisted = [write.key for write in lost if write.key not in evidence.listed and not write.returned]
         if unlisted:
             yield f"{len(unlisted)} lost writes are not in the lost-write list, {unlisted[0]} for one"
 

@@ -286,8 +286,10 @@ async def region_status(system: System, name: str) -> RegionStatus | None:
 
 async def _evidence(scene: Scene, course: Course, records: list[Record]) -> Evidence:
     absent = await _read_back(scene, course, records)
+    gone = None
     if not course.returned:
         await _give_back(scene, course)
+        gone = await _still_gone(scene, frozenset[str]().union(*absent.values()))
     await _until_handled(scene)
     counts, broken = await asyncio.to_thread(_audit, scene)
     lost_disk = scene.system.data_dir(scene.options.lose)
@@ -299,6 +301,7 @@ async def _evidence(scene: Scene, course: Course, records: list[Record]) -> Evid
         until=course.until,
         slow_s=scene.options.slow_ms / 1000,
         absent=absent,
+        gone=gone,
         commits=await asyncio.to_thread(ledger.commits, lost_disk),
         held_at_fault=course.held_at_fault,
         listed=await _listed(scene),
@@ -320,6 +323,14 @@ async def _read_back(scene: Scene, course: Course, records: list[Record]) -> dic
     for name in names:
         scene.tell(ReadBack(name, len(paths), len(absent[name])))
     return absent
+
+
+async def _still_gone(scene: Scene, paths: frozenset[str]) -> frozenset[str]:
+    """Of what survivors lacked, that which some region lacks also with the lost region's disk among them again."""
+    if not paths:
+        return paths
+    everywhere = {name: scene.system.region_url(name) for name in scene.system.regions}
+    return frozenset[str]().union(*(await absent_everywhere(everywhere, paths, SETTLE_S)).values())
 
 
 def _audit(scene: Scene) -> tuple[dict[str, int], list[str]]:

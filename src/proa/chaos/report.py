@@ -171,6 +171,7 @@ def _timeline(report: DrillReport) -> Table:
 def _complaints(report: DrillReport) -> Iterator[str]:
     yield from (f"violated: {violation}" for violation in report.violations)
     for write in report.lost_writes[:LOST_SHOWN]:
-        yield f"lost: {write.key} (commit {write.commit or 'unknown'}), acknowledged by {write.region}"
+        back = ", back with that region's disk" if write.returned else ""
+        yield f"lost: {write.key} (commit {write.commit or 'unknown'}), acknowledged by {write.region}{back}"
     if len(report.lost_writes) > LOST_SHOWN:
         yield f"lost: {len(report.lost_writes) - LOST_SHOWN} more; see the JSON"

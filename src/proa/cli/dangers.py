@@ -14,6 +14,7 @@ import msgspec
 from proa.app import App
 from proa.cli.habits import calls_home, counted, walks
 from proa.cli.laws import judged
+from proa.core.replicate.snapshot import joinable_from
 from proa.core.residency import holders, resident
 from proa.declare.classify import written_tables
 from proa.declare.dependencies import Call
@@ -96,6 +97,14 @@ def _no_second(setting: Setting) -> Iterator[str]:
         ]
         if alone and route.acknowledge == "peer":
             yield f"{route.scope} waits for a second region, but rows of {', '.join(alone)} may be held in one alone"
+
+
+def _endless_journal(setting: Setting) -> Iterator[str]:
+    app = setting.app
+    parts = {part for table in app.tables.values() for part in table.parts if resident(part)}
+    for region in app.regions:
+        if not joinable_from(region, app.regions, parts):
+            yield f"no other region may hold all that {region} may, so no journal is ever compacted"
 
 
 def _mixed(setting: Setting) -> Iterator[str]:
@@ -338,13 +347,22 @@ RULES = (
     Rule(
         "PROA-K016",
         "warned",
+        "Journals that only grow",
+        "a region that needs a snapshot takes it from one other region, which must hold all that it may; where sets of "
+        "regions overlap so that there is none, entries are kept for ever, and disks fill",
+        "let the sets of residency contain one another, or give each region another one that is in all of its sets",
+        _endless_journal,
+    ),
+    Rule(
+        "PROA-K017",
+        "warned",
         "A call that is made again",
         "an attempt that failed may have had its effect all the same, and the next one has it once more",
         "say idempotent=True where the other side tells repeats apart, or declare such calls without retry",
         _repeated,
     ),
     Rule(
-        "PROA-K017",
+        "PROA-K018",
         "refused",
         "A call that is made twice at once",
         "a hedge makes a second attempt while the first goes on, and both may have their effect",
@@ -352,7 +370,7 @@ RULES = (
         _doubled,
     ),
     Rule(
-        "PROA-K018",
+        "PROA-K019",
         "warned",
         "A call that nothing ends",
         "where the dependency does not answer, each call holds its unit, and its place in a bulkhead, to the end",

@@ -67,7 +67,7 @@ class System:
 
     def ask(self, region: str, method: str, path: str, body: Any = None) -> Any:
         """Ask one region."""
-        return ask_region(self.config, region, method, f"/{self.part}/{path}", body, self.token)
+        return ask_region(self.config, region, method, f"/{self.part}/{path}".rstrip("/"), body, self.token)
 
     def ask_first(self, method: str, path: str, body: Any = None) -> Any:
         """The answer of the first region that gives one.

@@ -240,6 +240,47 @@ def _superseded(group: Group, peer: str) -> bool:
     return any(region_of(other) == region and _incarnation(other) > number for other in group.peers)
 
 
+# Releasing a new life from members that are gone for good.
+
+
+class Release(msgspec.Struct, frozen=True):
+    """A person's wish that a region's new life ask none of these members of its earlier life any more.
+
+    Whatever only they had is lost. It is bound to the row at `version`, and holds once a second person approves it.
+    """
+
+    origin: str
+    members: tuple[str, ...]
+    version: int
+    by: str
+    why: str = ""
+
+
+def gone(row: InSync, lives: Mapping[str, str]) -> tuple[str, ...]:
+    """The members whose region has begun another life, so that they never answer again. `lives` are by region."""
+    return tuple(member for member in row.members if _later(lives.get(region_of(member), ""), member))
+
+
+def obstacle(row: InSync | None, region: str, lives: Mapping[str, str]) -> str:
+    """Why a region's set is not to be released, empty where it is: only a new life may, whose members are gone."""
+    if row is None or not row.members:
+        return f"{region} has no members that it must hear"
+    if not _later(lives.get(region, ""), row.origin):
+        return f"the set is that of the present life of {region}, {row.origin}; it changes it itself"
+    if not gone(row, lives):
+        return f"every member of {row.origin} may still answer: {', '.join(row.members)}"
+    return ""
+
+
+def released(row: InSync) -> InSync:
+    """The row whose members nobody asks any more: the region's new life goes on from what it has."""
+    return msgspec.structs.replace(row, members=())
+
+
+def _later(origin: str, than: str) -> bool:
+    return bool(origin) and _incarnation(origin) > _incarnation(than)
+
+
 def _incarnation(origin: str) -> int:
     return Origin.parse(origin).incarnation
 

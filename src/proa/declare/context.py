@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from proa.core.home import Place
 from proa.core.queue import Envelope, Spot
@@ -112,12 +112,26 @@ class UnitOfWork(Context, Protocol):
         """Let the commit put a message there. `queue` is a `proa.declare.queues.Queue`."""
         ...
 
+    async def effect(self, effect: Any, arguments: bytes, call: Callable[[str], Awaitable[bytes]]) -> bytes:
+        """The result of an effect, which is called under its key if no attempt has. See `proa.declare.effects`."""
+        ...
+
     def claim(self, place: Place) -> None:
         """Say that a row there is about to be written; what runs in another region than its home ends here."""
         ...
 
 
 CURRENT: ContextVar[UnitOfWork] = ContextVar("proa_unit")
+
+
+class NoUnitHere:
+    """Stands for the present unit where the author's code must not use one, and says why."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise NoUnit(self._why)
 
 
 def current_unit() -> UnitOfWork:

@@ -52,7 +52,7 @@ _decode_fields = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
 class Owner(Protocol):
-    """The app, as far as an event needs it."""
+    """What an event needs of its app."""
 
     name: str
     regions: tuple[str, ...]

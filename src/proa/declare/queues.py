@@ -322,6 +322,7 @@ def consumer(name: str, handler: Callable[..., Any], options: ConsumerOptions) -
     if ("list" in kind.lower()) != ("batch" in options):
         raise DeclarationError(f"{where}: a handler that takes a list declares `batch`, and only such a one")
     route = unit_route("QUEUE", name, handler, visibility_s, options.get("unit"))
+    route.method = "BATCH" if "batch" in options else route.method
     return Consumer(
         route=route,
         concurrency=concurrency,

@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager
 from proa.control.api import Answers, ControlApi
 from proa.control.bootstrap import bootstrap
 from proa.control.controller import Controller
+from proa.control.errands import EffectsApi, SagasApi
 from proa.control.incarnation import register
 from proa.control.insync import Keeper
 from proa.control.member import Life
 from proa.control.parity import Parity
 from proa.control.parts import Parts
 from proa.control.queues import QueuesApi
+from proa.control.releases import Releases
 from proa.control.replays import ReplaysApi
 from proa.control.schedules import SchedulesApi
 from proa.control.settling import Settling
@@ -56,10 +58,13 @@ def parts_below(region: Region, shared: Parts) -> dict[str, Answers]:
     records = Records(region.app, region.name, region.store)
     settling = Settling(region.name, shared, Reapply(region, records, shared.clock))
     return {
+        "insync": Releases(shared),
         "tables": TablesApi(region, records, settling),
         "queues": QueuesApi(region, settling),
         "schedules": SchedulesApi(region, settling),
         "replays": ReplaysApi(region, settling),
+        "effects": EffectsApi(region, settling),
+        "sagas": SagasApi(region, settling),
     }
 
 

@@ -1,8 +1,8 @@
 """Confirmations: an answer of a unit that acknowledges by peer waits here until a second region has what it rests on.
 
-A pull names the durable cursors of its caller, so the next pull after a commit was applied is its confirmation;
-nothing is sent for it alone. Which callers count is decided by `core.insync`; `control.insync` keeps the set in the
-global store.
+A pull names the durable cursors of its caller, so the next pull after a commit was applied is its confirmation, and so
+is the reply to a commit that no pull was there to take (`push`). Which callers count is decided by `core.insync`;
+`control.insync` keeps the set in the global store.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ class Confirmations:
         self._group = Group()
         self._waiting: dict[asyncio.Future[None], Wanted] = {}
         self._settled = settled
+        self.on_wait: Callable[[], None] = lambda: None
+        """Called whenever an answer begins to wait."""
 
     @property
     def group(self) -> Group:
@@ -126,6 +128,8 @@ class Confirmations:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[future] = wanted
         self.take(self.group)
+        if not future.done():
+            self.on_wait()
         try:
             async with asyncio.timeout(left_s):
                 await future

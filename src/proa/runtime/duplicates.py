@@ -23,7 +23,7 @@ from proa.core.replicate.journal import Write
 from proa.declare.context import CURRENT
 from proa.declare.duplicates import Duplicate, Finished
 from proa.declare.handlers import Route
-from proa.errors import DeadlineExceeded, ProaError
+from proa.errors import DeadlineExceeded, ProaError, StoreCorrupt, StoreFull
 from proa.ports import Clock, Committed, Conflict, Entropy, Fenced, RegionStore, Telemetry
 from proa.runtime.authority import Authority
 from proa.runtime.events import DuplicateHandled, DuplicateNotHandled
@@ -94,7 +94,10 @@ class DuplicateHandlers:
 
     async def _run(self) -> None:
         while True:
-            await self._round()
+            try:
+                await self._round()
+            except (StoreCorrupt, StoreFull):
+                self.waiting = max(self.waiting, 1)  # what cannot be read now may have been mended by the next look
             await self._news.wait(LOOK_EVERY_S if self.waiting else IDLE_S)
 
     async def _round(self) -> None:
@@ -147,7 +150,8 @@ class DuplicateHandlers:
         raise DeadlineExceeded(f"lost {RACES_MAX} races for its rows")
 
     async def _attempt(self, pair: Pair, route: Route, name: str) -> Committed | Conflict | Fenced | None:
-        unit = self._new_unit(route, Frame(name, deadline=self._clock.monotonic() + route.timeout_s))
+        deadline, first = self._clock.monotonic() + route.timeout_s, f"duplicate {pair.other.unit}"
+        unit = self._new_unit(route, Frame(name, deadline=deadline, first=first, ground=place_of(pair)))
         epoch = self._authority.epoch
         await self._run_handler(route, duplicate_of(pair), unit)
         batch = unit.batch("regional", None, epoch, keep_writes=True)

@@ -40,6 +40,7 @@ class Ends(msgspec.Struct, frozen=True):
     new_unit: NewUnit
     unit_id: Callable[[], str]
     commit_globally: Callable[[Batch], Awaitable[Result]]
+    recorded: Callable[[str, str], Awaitable[Outcome | None]]
 
     def may(self, place: Place) -> bool:
         """Whether this region acts for a place at this moment."""
@@ -77,7 +78,8 @@ class Errand:
         self._key = key
         self._epoch = ends.authority.epoch
         deadline = ends.clock.monotonic() + limit_s
-        self.unit = ends.new_unit(route, Frame(ends.unit_id(), trace, key, deadline=deadline, authority=ends.authority))
+        frame = Frame(ends.unit_id(), trace, key, deadline=deadline, authority=ends.authority, ground=place)
+        self.unit = ends.new_unit(route, frame)
 
     async def run(self, work: Callable[[], Awaitable[Any]]) -> Any:
         """Run the author's code as this errand's unit."""
@@ -87,15 +89,24 @@ class Errand:
         finally:
             CURRENT.reset(token)
 
-    async def commit(self, reads: Mapping[Key, int], writes: Sequence[Write]) -> Result:
+    async def finished(self) -> bytes | None:
+        """What an earlier run came to that finished this errand in the global store; None where none did."""
+        route = self.unit.route
+        if route is None or route.unit != "global":
+            return None
+        outcome = await self._ends.recorded(route.scope, self._key)
+        return outcome.body if outcome else None
+
+    async def commit(self, reads: Mapping[Key, int], writes: Sequence[Write], body: bytes = b"") -> Result:
         """Commit what the code wrote, with rows that say that the errand is done, where they still are as `reads` says.
 
-        What went to the global store is durable there before those rows are written.
+        What went to the global store is durable there before those rows are written, with what the run came to as
+        `body`. Found is an earlier run that came to something else.
         """
         unit = self.unit
         if unit.store == "global":
-            result = await self._commit_globally()
-            if not isinstance(result, Committed | Found):
+            result = await self._commit_globally(body)
+            if not isinstance(result, Committed | Found) or (isinstance(result, Found) and result.outcome.body != body):
                 return result
             return await self._ends.commit(self._place, reads, writes, self._epoch)
         batch = unit.batch("regional", None, self._epoch, keep_writes=True)
@@ -104,9 +115,9 @@ class Errand:
         batch.places = (*batch.places, self._place)
         return await self._ends.store.commit(batch)
 
-    async def _commit_globally(self) -> Result:
+    async def _commit_globally(self, body: bytes) -> Result:
         unit, route = self.unit, self.unit.route
         assert route
         expires_at = self._ends.clock.now() + GLOBAL_OUTCOME_KEPT_S
-        outcome = Outcome(route.scope, self._key, b"", 200, [], b"", unit.unit, self._ends.region, expires_at)
+        outcome = Outcome(route.scope, self._key, b"", 200, [], body, unit.unit, self._ends.region, expires_at)
         return await self._ends.commit_globally(unit.batch("global", outcome, self._epoch, keep_writes=True))

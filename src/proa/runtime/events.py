@@ -420,3 +420,66 @@ class EventsReplayed(msgspec.Struct, frozen=True):
     to: str
     replay: str
     count: int
+
+
+class EffectDone(msgspec.Struct, frozen=True):
+    """An effect was called, in so many attempts, and its result is recorded."""
+
+    severity: ClassVar[Severity] = "debug"
+    effect: str
+    key: str
+    attempts: int
+    took_s: float
+
+
+class EffectParked(msgspec.Struct, frozen=True):
+    """Whether an effect was done is unknown: its unit waits for a person (`proa effect list`)."""
+
+    severity: ClassVar[Severity] = "error"
+    effect: str
+    key: str
+    unit: str
+    region: str
+    said: str
+
+
+class EffectOvertaken(msgspec.Struct, frozen=True):
+    """An attempt that called an effect found that another one, or a person, had taken the call over."""
+
+    severity: ClassVar[Severity] = "warning"
+    effect: str
+    key: str
+    unit: str
+
+
+class SagaStepFailed(msgspec.Struct, frozen=True):
+    """An attempt at a step of a saga, or at its undo, failed; it runs again in `again_in_s` (None: not any more)."""
+
+    severity: ClassVar[Severity] = "warning"
+    saga: str
+    id: str
+    step: str
+    attempt: int
+    said: str
+    again_in_s: float | None
+
+
+class SagaEnded(msgspec.Struct, frozen=True):
+    """A saga is done, or failed and has undone what it did, so long after it was started."""
+
+    severity: ClassVar[Severity] = "info"
+    saga: str
+    id: str
+    status: str
+    error: str
+    took_s: float
+
+
+class SagaStuck(msgspec.Struct, frozen=True):
+    """A saga waits for a person: an undo failed for good, or its code does not fit its journal (`proa saga list`)."""
+
+    severity: ClassVar[Severity] = "error"
+    saga: str
+    id: str
+    error: str
+    said: str

@@ -64,6 +64,7 @@ from proa.runtime.events import HandlerRaised, UnitConfirmed, UnitFinished
 from proa.runtime.unit import STORES, Elsewhere, Frame, Outbound, Store, Unit
 
 if TYPE_CHECKING:
+    from proa.runtime.effects import Effects
     from proa.runtime.levels import Levels
     from proa.runtime.session import Session
 
@@ -148,6 +149,7 @@ class Invoker:
         self.calls: Calling | None = None
         self.confirmations: Confirming | None = None
         self.outbound: Outbound | None = None
+        self.effects: Effects | None = None
         self._in_flight: dict[tuple[str, str], Invocation] = {}
         self._mark = int(entropy.token(5), 16)
         self._units = 0
@@ -388,6 +390,8 @@ class Invoker:
             again=call.attempts > 1,
             outbound=self.outbound,
             calls=self.calls,
+            effects=self.effects,
+            first=call.unit,
         )
         return Unit(self._region, call.route, self._stores, self._clock, self._entropy, frame)
 

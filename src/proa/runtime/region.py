@@ -50,10 +50,12 @@ if TYPE_CHECKING:
     from proa.runtime.confirm import Confirmations
     from proa.runtime.dependencies import Calls
     from proa.runtime.duplicates import DuplicateHandlers
+    from proa.runtime.effects import Effects
     from proa.runtime.errands import Ends
     from proa.runtime.event_log import EventLog
     from proa.runtime.messages.dispatcher import Dispatcher
     from proa.runtime.passage import Passage
+    from proa.runtime.sagas.engine import Sagas
     from proa.runtime.schedules.scheduler import Scheduler
     from proa.runtime.streams import Streams
 
@@ -135,6 +137,8 @@ class Region:
         self.streams = self._change_streams()
         if self.streams:
             self.compactor.needed = self.streams.needed
+        self.effects = self.invoker.effects = self._effects()
+        self.sagas = self._sagas()
         self.messages = self.invoker.outbound = self._messages()
         self.scheduler = self._scheduler()
         self.events = self._event_log()
@@ -172,15 +176,16 @@ class Region:
         return made
 
     def _confirmations(self) -> Confirmations | None:
-        """Who waits for other regions, where any route does."""
-        if all(route.acknowledge == "region" for route in self.app.routes):
+        """Who waits for other regions, where any route or effect does."""
+        if all(one.acknowledge == "region" for one in (*self.app.routes, *self.app.effects.values())):
             return None
         from proa.runtime.confirm import Confirmations  # a region whose routes answer on their own never needs it
 
         made = Confirmations(
             self.name, self.store, self._life, self.authority, self._ports.clock, lambda: self.sessions.epoch
         )
-        self.replicator.confirming = self.invoker.confirmations = made
+        made.on_wait = self.replicator.push_for(made).look
+        self.invoker.confirmations = made
         return made
 
     def _life(self) -> tuple[str, str]:
@@ -256,6 +261,22 @@ class Region:
 
         return EventLog(self.app.events, self.app.regions, self._errand_ends(), self._ports.global_store)
 
+    def _effects(self) -> Effects | None:
+        if not self.app.effects:
+            return None
+        from proa.runtime.effects import Effects
+
+        made = Effects(self._errand_ends(), self._ports.global_store, self.app.tables)
+        made.confirmations = self.confirmations
+        return made
+
+    def _sagas(self) -> Sagas | None:
+        if not self.app.sagas:
+            return None
+        from proa.runtime.sagas.engine import Sagas
+
+        return Sagas(self.app.sagas, self._errand_ends())
+
     def _errand_ends(self) -> Ends:
         from proa.runtime.errands import Ends
 
@@ -270,6 +291,7 @@ class Region:
             self._unit,
             invoker.unit_id,
             invoker.commit_globally,
+            self._ports.global_store.outcome,
         )
 
     @property
@@ -280,7 +302,14 @@ class Region:
     def _unit(self, route: Route | None, frame: Frame) -> Unit:
         stores = (self.store, self._ports.global_store)
         invoker = self.invoker
-        known = msgspec.structs.replace(frame, levels=invoker.levels, outbound=invoker.outbound, calls=invoker.calls)
+        known = msgspec.structs.replace(
+            frame,
+            levels=invoker.levels,
+            outbound=invoker.outbound,
+            effects=invoker.effects,
+            sagas=self.sagas,
+            calls=invoker.calls,
+        )
         return Unit(self.name, route, stores, self._ports.clock, self._ports.entropy, known)
 
     # Life.

@@ -3,6 +3,7 @@
 From a peer it asks for the peer's own origins, and for those of regions that it cannot reach itself: regions keep and
 serve each other's commits, so catch-up takes the most that any survivor has. A pull waits at the peer until there is
 something, so nothing polls. A pull names the durable cursors of its caller, which is how a peer knows what is safe.
+Only where somebody waits to hear that, a commit is also handed over unasked (`push`).
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from proa.errors import LinkDown, LinkRefused, LinkTimeout, StoreCorrupt, StoreF
 from proa.ports import ENTRIES_BYTES, Clock, Link, Method, RegionStore, Telemetry, Terms
 from proa.runtime.events import ClockSkewSeen, CommitsApplied, CommitsCompleted, CommitsIncomplete, PeerBack, PeerLost
 from proa.runtime.joiner import Joiner
+from proa.runtime.push import Push, Pusher
 
 if TYPE_CHECKING:
+    from proa.runtime.confirm import Confirmations
     from proa.runtime.passage import Passage
 
 PULL_LIMIT = 500
@@ -94,7 +97,8 @@ class Pulled(msgspec.Struct, frozen=True):
 class Peer(msgspec.Struct):
     """What this region knows of one peer. `asked`: it answered or failed a pull; `boot` marks its process.
 
-    `busy`: its last reply brought many, and nobody waits to hear of them. `passed` is how far the peer has durably
+    `busy`: its last reply brought many, and nobody waits to hear of them. `served` counts its pulls that are here to be
+    answered. `passed` is how far the peer has durably
     applied, by its own pulls, and `gaps` are commits that it still lacks something of; `known` is what follows for
     tombstones.
     """
@@ -102,6 +106,7 @@ class Peer(msgspec.Struct):
     reachable: bool = False
     asked: bool = False
     busy: bool = False
+    served: int = 0
     boot: str = ""
     cursors: Versions = {}
     own: str = ""
@@ -123,6 +128,7 @@ _decode_head = msgspec.msgpack.Decoder(_Head).decode
 _encode = msgspec.msgpack.Encoder().encode
 _decode_pull = msgspec.msgpack.Decoder(Pull).decode
 _decode_pulled = msgspec.msgpack.Decoder(Pulled).decode
+_decode_push = msgspec.msgpack.Decoder(Push).decode
 
 
 def _whole(entries: list[bytes]) -> bool:
@@ -160,6 +166,7 @@ class Replicator:
         self.on_fork: Callable[[], None] | None = None
         self.on_pulled: Callable[[str, float, Versions], None] | None = None
         self.confirming: Confirming | None = None
+        self.pusher: Pusher | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -178,6 +185,7 @@ class Replicator:
     def _stop_following(self) -> None:
         for task in self._tasks:
             task.cancel()
+        self._tasks = []
 
     # Asking.
 
@@ -287,6 +295,7 @@ class Replicator:
         """The link methods that this region serves to its peers."""
         return {
             "pull": self._serve,
+            "push": self._take,
             "passed": self._serve_passed,
             "cursors": self._serve_cursors,
             **self.joiner.methods(),
@@ -304,16 +313,43 @@ class Replicator:
         pull = _decode_pull(payload)
         if pull.format > FORMAT:
             raise LinkRefused(f"{caller} speaks journal format {pull.format}; {self._region} knows up to {FORMAT}")
-        if caller in self.peers:
-            peer = self.peers[caller]
-            peer.own, peer.passed, peer.gaps = pull.own, pull.after, pull.gaps
-            if self.confirming:
-                self.confirming.heard(pull)
+        peer = self.peers.get(caller, Peer())
+        peer.own, peer.passed, peer.gaps = pull.own, pull.after, pull.gaps
+        if self.confirming and caller in self.peers:
+            self.confirming.heard(pull)
         self._detect_fork(pull.after)
-        pulled = await (self._pass(caller, pull, self._passage) if self._passage else self._give(pull))
+        peer.served += 1
+        try:
+            pulled = await (self._pass(caller, pull, self._passage) if self._passage else self._give(pull))
+        finally:
+            peer.served -= 1
         if self.confirming:
             pulled = replace(pulled, boot=self.confirming.boot, awaited=self.confirming.awaited())
+        if self.pusher and _whole(pulled.entries):
+            self.pusher.left(caller, pulled.cursors.get(self._store.origin, 0))
         return _encode(pulled)
+
+    async def _take(self, caller: str, payload: Any) -> bytes:
+        """Apply what a peer hands over because somebody waits for it there, and say how far this region is then."""
+        push = _decode_push(payload)
+        if push.format > FORMAT:
+            raise LinkRefused(f"{caller} speaks journal format {push.format}; {self._region} knows up to {FORMAT}")
+        if not self._tasks or self._store.joining:
+            raise LinkRefused(f"{self._region} follows nobody now")
+        before, entries = self._store.cursors(), self._within_clock_bound(push.entries)
+        try:
+            after = await self._store.apply(entries, self.terms) if entries else before
+        except (StoreFull, StoreCorrupt) as error:
+            raise LinkRefused(error.detail) from error
+        self._measure(caller, entries, before, after)
+        gaps = self._passage.gaps if self._passage else []
+        return _encode(Pull(after, self._store.origin, [], 0, 0.0, gaps=gaps, epoch=self.terms.epoch, to=push.boot))
+
+    def push_for(self, confirming: Confirmations) -> Pusher:
+        """Hand commits over as soon as somebody waits here for peers to have them."""
+        self.confirming = confirming
+        self.pusher = Pusher(self._store, self._link, confirming, self.peers.__getitem__, _decode_pull, self._passage)
+        return self.pusher
 
     async def _give(self, pull: Pull) -> Pulled:
         after = self._wanted(pull)

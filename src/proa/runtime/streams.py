@@ -24,7 +24,7 @@ from proa.core.time import wall_of
 from proa.declare.context import CURRENT
 from proa.declare.handlers import Route
 from proa.declare.streams import Change, Stream
-from proa.errors import DeadlineExceeded, NotFound, ProaError, Unavailable, Unprocessable
+from proa.errors import DeadlineExceeded, NotFound, ProaError, StoreCorrupt, Unavailable, Unprocessable
 from proa.ports import Clock, Committed, Conflict, Entropy, RegionStore, Result, Span, Telemetry
 from proa.runtime.authority import Authority
 from proa.runtime.events import StreamFailed, StreamGap
@@ -51,20 +51,22 @@ _encode = msgspec.msgpack.Encoder().encode
 class Failing(msgspec.Struct, frozen=True):
     """A handler that failed on an origin's changes: how often, why last, since when, and when it runs again.
 
-    Both times are monotonic.
+    Both times are monotonic. `alone`: it was one commit, or one row; of several together nobody knows which it was.
     """
 
     attempts: int
     error: str
     since: float
     again_at: float
+    alone: bool = True
 
 
 class StreamStatus(msgspec.Struct, frozen=True):
     """How far a stream has come with an origin that this region acts for: `lag` entries are still to be looked at.
 
-    `failing` is why its handler failed last, `attempts` how often in a row, `failing_s` for how long. `walking` is the
-    last row told, while it reads what the journal has no longer.
+    `failing` is why its handler failed last, `attempts` how often in a row, `failing_s` for how long; what failed
+    together with others is tried alone first. `walking` is the last row told, while it reads what the journal has no
+    longer.
     """
 
     stream: str
@@ -142,6 +144,11 @@ class Streams:
         for task in self._tasks:
             task.cancel()
 
+    @property
+    def names(self) -> list[str]:
+        """The streams that there are."""
+        return [stream.name for stream in self._streams]
+
     def needed(self) -> Versions:
         """Up to where each origin's entries are done with, by every stream of which this region knows."""
         needed: Versions = {}
@@ -162,7 +169,7 @@ class Streams:
         seq, walking = seq_of(position), position.shown if isinstance(position, Walk) else ""
         lag = max(0, cursor - self._looked_at(name, seq))
         failing = self._failing.get(name)
-        if failing is None:
+        if failing is None or not failing.alone:
             return StreamStatus(*name, seq, lag, walking=walking)
         failing_s = round(self._clock.monotonic() - failing.since, 3)
         return StreamStatus(*name, seq, lag, failing.error, failing.attempts, failing_s, walking)
@@ -170,7 +177,7 @@ class Streams:
     async def _run(self, stream: Stream[Any]) -> None:
         while True:
             before = self._store.cursors()
-            more = [await self._go_on(stream, origin) for origin in sorted(before) if self._due(stream, origin)]
+            more = [await self._turn(stream, origin) for origin in sorted(before) if self._due(stream, origin)]
             if not any(more):
                 await self._store.changed(before, self._idle_s(stream))
 
@@ -185,6 +192,15 @@ class Streams:
         return max(0.01, min([IDLE_S, *again]))
 
     # One origin.
+
+    async def _turn(self, stream: Stream[Any], origin: str) -> bool:
+        """Go on with an origin; where something of it cannot be read the stream waits there, and says so."""
+        try:
+            return await self._go_on(stream, origin)
+        except (msgspec.MsgspecError, ProaError) as error:
+            self._noted.setdefault((stream.name, origin), 0)
+            self._failed((stream.name, origin), error)
+            return False
 
     async def _go_on(self, stream: Stream[Any], origin: str) -> bool:
         """Hand over the next changes of an origin; whether there may be more."""
@@ -201,11 +217,7 @@ class Streams:
         return await self._hand_over_next(place)
 
     async def _hand_over_next(self, place: Place) -> bool:
-        try:
-            told = await self._next(place)
-        except msgspec.MsgspecError as error:  # a row that its type does not read: the stream waits, and says so
-            self._failed(place.name, error)
-            return False
+        told = await self._next(place)
         if told is None:
             return await self._begin_again(place)
         if told.changes or isinstance(place.position, Walk) or seq_of(told.end) - place.position >= NOTED_EVERY:
@@ -214,19 +226,34 @@ class Streams:
         self._seen[place.name] = (place.position, seq_of(told.end))
         return seq_of(told.end) > before
 
-    async def _next(self, place: Place) -> Told | None:
-        """The next changes; None where the base over which the stream walks is not the one that it began with."""
+    async def _next(self, place: Place, *, blind: bool = False) -> Told | None:
+        """The next changes; None where the base over which the stream walks is not the one that it began with.
+
+        What cannot be read is an error, or, `blind`, a change without its row.
+        """
         stream, origin, position = place.stream, place.origin, place.position
         if not isinstance(position, Walk):
             begin = self._looked_at(place.name, position)
-            return await self._changes(stream, begin, await self._store.journal({origin: begin}, ENTRIES))
+            return await self._changes(place, begin, await self._store.journal({origin: begin}, ENTRIES), blind)
         if position.region != self._region:
             return None
-        found = await walked(self._store, origin, position, list(stream.table.parts), self._batch(stream, origin))
+        return await self._walked(place, position, self._batch(stream, origin), blind)
+
+    async def _walked(self, place: Place, walk: Walk, limit: int, blind: bool) -> Told | None:  # noqa: FBT001
+        """The next rows of the base. What comes before something unreadable goes first."""
+        stream, origin = place.stream, place.origin
+        found = await walked(self._store, origin, walk, list(stream.table.parts), limit)
         if found is None:
             return None
         end, rows = found
-        changes = [_change_of(stream, origin, row) for row in rows]
+        changes: list[Change[Any]] = []
+        for row in rows:
+            try:
+                changes.append(_change_of(stream, origin, row, blind))
+            except msgspec.MsgspecError:
+                if changes:
+                    return await self._walked(place, walk, len(changes), blind)
+                raise
         return Told(end, changes, [dot for row in rows for dot in dots_of(row)])
 
     def _looked_at(self, name: tuple[str, str], position: int) -> int:
@@ -251,16 +278,22 @@ class Streams:
     def _first(self, origin: str) -> Position:
         return beginning(self._region, self._store.floors().get(origin, 0))
 
-    async def _changes(self, stream: Stream[Any], begin: int, entries: Sequence[bytes]) -> Told:
-        """The next batch of changes, without what is set aside."""
+    async def _changes(self, place: Place, begin: int, entries: Sequence[bytes], blind: bool) -> Told:  # noqa: FBT001
+        """The next batch of changes, without what is set aside. What comes before something unreadable goes first."""
         end, changes, dots = begin, list[Change[Any]](), list[Dot]()
         aside = await self._set_aside()
-        for commit in map(_decode_commit, entries):
-            if (commit.origin, commit.seq) not in aside and (found := list(_changes_in(stream, commit))):
+        for entry in entries:
+            try:
+                dot, found = _told_by(place.stream, entry, (place.origin, end + 1), blind)
+            except (msgspec.MsgspecError, StoreCorrupt):
+                if changes:
+                    break
+                raise
+            end = dot[1]
+            if found and dot not in aside:
                 changes += found
-                dots.append((commit.origin, commit.seq))
-            end = commit.seq
-            if len(changes) >= self._batch(stream, commit.origin):
+                dots.append(dot)
+            if len(changes) >= self._batch(place.stream, place.origin):
                 break
         return Told(end, changes, dots)
 
@@ -299,7 +332,8 @@ class Streams:
             result = await self._commit(places, ends, work, dots)
         except Exception as error:  # noqa: BLE001 - the author's code; whatever it raises is tried again later
             for place in places:
-                self._failed(place.name, error)
+                alone = len(dots) <= 1 or self._batch(place.stream, place.origin) == 1
+                self._failed(place.name, error, alone=alone)
             return False
         return isinstance(result, Committed | Conflict)  # a lost race is run again, a lost right is not
 
@@ -333,12 +367,12 @@ class Streams:
         finally:
             CURRENT.reset(token)
 
-    def _failed(self, name: tuple[str, str], error: Exception) -> None:
+    def _failed(self, name: tuple[str, str], error: Exception, *, alone: bool = True) -> None:
         now, before = self._clock.monotonic(), self._failing.get(name)
         attempts, since = (before.attempts + 1, before.since) if before else (1, now)
         pause_s = min(BACKOFF_MAX_S, BACKOFF_S * 2**attempts) * (0.5 + self._entropy.random() / 2)
         said = error.code if isinstance(error, ProaError) else type(error).__name__
-        self._failing[name] = Failing(attempts, said, since, now + pause_s)
+        self._failing[name] = Failing(attempts, said, since, now + pause_s, alone)
         told = "".join(traceback.format_exception(error))
         self._telemetry.emit(StreamFailed(*name, attempts, said, round(pause_s, 3), told))
 
@@ -353,7 +387,7 @@ class Streams:
         for stream in self._streams:
             if stream.name == name:
                 return stream
-        raise NotFound(f"there is no stream {name!r}; there are {', '.join(one.name for one in self._streams)}")
+        raise NotFound(f"there is no stream {name!r}; there are {', '.join(self.names)}")
 
     async def rebuild(self, name: str) -> list[str]:
         """Start over with every region for which this one acts: reset and beginning are one commit for each.
@@ -391,7 +425,9 @@ class Streams:
         raise Unavailable(f"stream {stream.name} was not started over for {region}; try again")
 
     async def skip(self, name: str, origin: str, position: int, walking: str) -> list[str]:
-        """Pass over what the handler fails on, which is what comes after the place named; the keys of the rows.
+        """Pass over what the handler fails on, or what cannot be read, after the place named; the keys of the rows.
+
+        A commit that cannot be read itself stands for the keys that it may have had.
 
         Raises:
             NotFound: there is no such stream.
@@ -403,7 +439,7 @@ class Streams:
         at = self._status(place.name, place.position, 0)
         if not at.failing or (at.position, at.walking) != (position, walking):
             raise Unprocessable(f"stream {name} fails at no change of {origin} after {position} {walking}".rstrip())
-        told = await self._next(place)
+        told = await self._next(place, blind=True)
         if told is None or not told.changes:
             raise Unprocessable(f"stream {name} has no change of {origin} to skip")
         if not isinstance(await self._commit([place], [told.end], _nothing, ()), Committed):
@@ -428,18 +464,43 @@ async def _reset(stream: Stream[Any], region: str) -> None:
     await stream.reset_handler(region)
 
 
-def _change_of(stream: Stream[Any], origin: str, row: Row) -> Change[Any]:
+def _change_of(stream: Stream[Any], origin: str, row: Row, blind: bool) -> Change[Any]:  # noqa: FBT001
     """A row of the base as a change; which unit wrote it is not known any more."""
     assert row.value is not None
-    return Change(row.key, stream.table.decode(row.value), region_of(origin), "", wall_of(row.stamp))
+    return Change(row.key, _read(stream, row.value, blind), region_of(origin), "", wall_of(row.stamp))
 
 
-def _changes_in(stream: Stream[Any], commit: Commit) -> Iterator[Change[Any]]:
+def _told_by(stream: Stream[Any], entry: bytes, dot: Dot, blind: bool) -> tuple[Dot, list[Change[Any]]]:  # noqa: FBT001
+    """An entry's place and its changes; `dot` is where it should be.
+
+    Raises:
+        StoreCorrupt: the entry is damaged.
+    """
+    try:
+        commit = _decode_commit(entry)
+    except msgspec.MsgspecError as error:
+        named = f"{dot[0]}:{dot[1]}"
+        if blind:
+            return dot, [Change(named, None, region_of(dot[0]), "", 0.0)]
+        raise StoreCorrupt(f"the journal's entry {named} does not decode: {error}") from error
+    return (commit.origin, commit.seq), list(_changes_in(stream, commit, blind))
+
+
+def _changes_in(stream: Stream[Any], commit: Commit, blind: bool) -> Iterator[Change[Any]]:  # noqa: FBT001
     at = wall_of(commit.stamp)
     for write in commit.writes:
         if write.table in stream.table.parts:
-            row = None if write.value is None else stream.table.decode(write.value)
+            row = None if write.value is None else _read(stream, write.value, blind)
             yield Change(write.key, row, region_of(commit.origin), commit.unit, at)
+
+
+def _read(stream: Stream[Any], value: bytes, blind: bool) -> Any:  # noqa: FBT001
+    try:
+        return stream.table.decode(value)
+    except msgspec.MsgspecError:
+        if blind:
+            return None
+        raise
 
 
 def _route(stream: Stream[Any]) -> Route:

@@ -6,7 +6,7 @@ Reads are remembered with their versions, absence included; writes are buffered.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
@@ -26,11 +26,14 @@ from proa.ports import Batch, Clock, Entropy, GlobalStore, Position, RegionStore
 from proa.runtime.authority import Authority
 
 if TYPE_CHECKING:
+    from proa.declare.effects import Effect
     from proa.declare.events import Event
     from proa.declare.levels import Level
     from proa.declare.queues import Queue
+    from proa.runtime.effects import Effects
     from proa.runtime.levels import Levels, Source
     from proa.runtime.resident import Resident
+    from proa.runtime.sagas.engine import Sagas
     from proa.runtime.session import Session
 
 Store = Literal["regional", "global"]
@@ -66,7 +69,7 @@ class Frame(msgspec.Struct, frozen=True):
 
     `levels` says what rows are read through where a level is asked for, or a `session` looks on. `again`: an earlier
     run of the handler lost a race. `authority` says for which homes the region may act, `calls` how dependencies are
-    called.
+    called. `first` is the unit of the first run where this is a later one, `ground` the place for which an errand acts.
     """
 
     unit: str
@@ -80,6 +83,10 @@ class Frame(msgspec.Struct, frozen=True):
     again: bool = False
     outbound: Outbound | None = None
     calls: Calling | None = None
+    effects: Effects | None = None
+    sagas: Sagas | None = None
+    first: str = ""
+    ground: Place | None = None
 
 
 class Unit:
@@ -96,7 +103,10 @@ class Unit:
         "_calls",
         "_clock",
         "_deadline",
+        "_dependencies",
+        "_effects",
         "_entropy",
+        "_first",
         "_global",
         "_levels",
         "_noted",
@@ -109,11 +119,13 @@ class Unit:
         "degraded",
         "elsewhere",
         "fenced_rows",
+        "ground",
         "headers",
         "idempotency_key",
         "places",
         "region",
         "route",
+        "sagas",
         "sent",
         "session",
         "store",
@@ -145,9 +157,14 @@ class Unit:
         self.session = frame.session
         self._again = frame.again
         self._outbound = frame.outbound
+        self._effects = frame.effects
+        self.sagas = frame.sagas
+        self._first = frame.first or frame.unit
+        self.ground = frame.ground
+        self._calls: dict[str, int] | None = None
         self.sent: Sequence[tuple[Queue[Any], Spot]] = ()
         self._noted: tuple[Event[Any], ...] = ()
-        self._calls = frame.calls
+        self._dependencies = frame.calls
         self.degraded: tuple[str, ...] = ()
         self._snapshots: set[Key] = set()
         self._authority = frame.authority
@@ -175,9 +192,9 @@ class Unit:
 
     @property
     def calls(self) -> Calling:
-        if self._calls is None:
+        if self._dependencies is None:
             raise NoUnit("the app of this unit declares no dependencies")
-        return self._calls
+        return self._dependencies
 
     def degrade(self, mark: str) -> None:
         if mark not in self.degraded:
@@ -360,6 +377,27 @@ class Unit:
             raise UnitMisclassified(f"{route.scope} is classified {route.unit} but wrote {what}")
         self.store = store
 
+    # Effects: what is done outside, at most once however often the unit runs.
+
+    async def effect(
+        self, effect: Effect[Any, Any], arguments: bytes, call: Callable[[str], Awaitable[bytes]]
+    ) -> bytes:
+        if self._effects is None:
+            raise NoUnit(f"effect {effect.name} is none of this app's")
+        return await self._effects.call(self, effect, arguments, call)
+
+    @property
+    def work(self) -> str:
+        """What all attempts at this unit share: its key, or else its first run's id."""
+        scope = self.route.scope if self.route else ""
+        return f"{scope}{SEPARATOR}{self.idempotency_key or self._first}"
+
+    def next_call(self, name: str) -> int:
+        """Which of this run's calls of an effect the next one is."""
+        calls = self._calls = self._calls or {}
+        calls[name] = calls.get(name, -1) + 1
+        return calls[name]
+
     # Messages: rows of the store that the unit commits in. Out of the global one a region fetches them.
 
     def message_id(self) -> str:
@@ -392,6 +430,12 @@ class Unit:
                 "through the global store, which is in no region"
             )
         return store
+
+    def keep(self, write: Write) -> None:
+        """Let the commit write a row of Proa's own in the region's store."""
+        if self.store != "regional":
+            self._choose("regional", f"a row of {write.table}")
+        self.writes[write.table, write.key] = write
 
     def _check_sent(self) -> None:
         """What tells of rows that only some regions may hold is sent to no other ones."""

@@ -326,6 +326,20 @@ async def rolling(hands: Hands, fault: Fault) -> None:
             await asyncio.sleep(step_s)
 
 
+async def spreading(hands: Hands, fault: Fault) -> None:
+    """The first region reaches no region but the second, which has its news alone; then the two are cut off together.
+
+    `amount` is the share of the time that the first part of it takes.
+    """
+    lost, near = fault.nodes
+    nodes = hands.world.nodes
+    far = [node for node in nodes if node not in (lost, near, WITNESS, EDGE)]
+    with hands.cut([(lost, node) for node in far], fault.kind):
+        await asyncio.sleep(fault.for_s * fault.amount)
+        with hands.cut(_around(fault.nodes, nodes), fault.kind):
+            await asyncio.sleep(fault.for_s * (1 - fault.amount))
+
+
 async def delay(hands: Hands, fault: Fault) -> None:
     """Messages between two nodes take longer."""
     a, b = fault.nodes
@@ -411,6 +425,14 @@ def crash(when: When) -> Callable[[Hands, Fault], Coroutine[Any, Any, None]]:
         hands.world.crash_at_fsync(fault.nodes[0], when)
 
     return happen
+
+
+async def dying_disk(hands: Hands, fault: Fault) -> None:
+    """Syncs take up to `amount` seconds longer, until the machine dies in the middle of one."""
+    node = fault.nodes[0]
+    with hands.slow_disk(node, fault.amount):
+        await asyncio.sleep(fault.for_s)
+        hands.world.crash_at_fsync(node, "inside")
 
 
 async def lost_disk(hands: Hands, fault: Fault) -> None:
@@ -518,6 +540,10 @@ def _slow_disk(rng: Random, scene: Scene) -> Target:
     return (_store_owner(rng, scene),), _length(rng, scene.longest_s), rng.uniform(0.01, 0.4)
 
 
+def _dying_disk(rng: Random, scene: Scene) -> Target:
+    return (_store_owner(rng, scene),), _length(rng, scene.longest_s), rng.uniform(0.2, 1.0)
+
+
 def _full_disk(rng: Random, scene: Scene) -> Target:
     return (_store_owner(rng, scene),), _length(rng, scene.longest_s), 0.0
 
@@ -604,6 +630,13 @@ def on_dependency(low: float = 0.0, high: float = 0.0) -> Callable[[Random, Scen
     return draw
 
 
+def _neighbours(rng: Random, scene: Scene) -> Target:
+    """Two regions, where there are as many, and the share of the time after which the second is cut off, too."""
+    first = _region(rng, scene)
+    others = [region for region in scene.regions if region != first] or [WITNESS]
+    return (first, rng.choice(others)), _long(rng, scene.longest_s), rng.uniform(0.05, 0.3)
+
+
 def _rot(rng: Random, scene: Scene) -> Target:
     if len(scene.regions) == 1:
         return scene.regions, 0.0, 0.0
@@ -630,6 +663,7 @@ KINDS: dict[str, Kind] = {
     "partition one way": Kind(cut_one_way, _pair),
     "partition bridge": Kind(bridge, _bridge),
     "partition rolling": Kind(rolling, _group),
+    "partition spreading": Kind(spreading, _neighbours),
     "global store unreachable": Kind(cut_link, _from_witness),
     "delay": Kind(delay, _delay),
     "loss": Kind(unreliable, everywhere(0.02, 0.3)),
@@ -644,6 +678,7 @@ KINDS: dict[str, Kind] = {
     # Disks.
     "slow disk": Kind(slow_disk, _slow_disk),
     "full disk": Kind(full_disk, _full_disk),
+    "dying disk": Kind(dying_disk, _dying_disk, counts=True),
     "crash before fsync": Kind(crash("before"), _crash),
     "crash inside fsync": Kind(crash("inside"), _crash),
     "crash after fsync": Kind(crash("after"), _crash),

@@ -99,7 +99,7 @@ class Machines:
 
     def stream(self, purpose: str) -> Random:
         """The seed's random stream for one purpose."""
-        return Random(f"{self.seed}/{purpose}")  # noqa: S311 - to be repeated, never a secret
+        return stream(self.seed, purpose)
 
     def region(self, name: str) -> Region | None:
         """The runtime of a region that serves; None while it does not."""
@@ -137,8 +137,9 @@ class Machines:
                 host.life = None
         self._left += [task for task in asyncio.all_tasks(self.loop) if (life := _owner(task)) and life.dead]
         for task in self._left:
-            with suppress(BaseException):
-                task.get_coro().close()  # pyright: ignore[reportOptionalMemberAccess]
+            if (life := _owner(task)) is not None:
+                with suppress(BaseException):  # whatever its code does about that, it does as who is dead
+                    life.run(task.get_coro().close)  # pyright: ignore[reportOptionalMemberAccess]
         for life in self._ended:
             for steps in life.unfinished:
                 with suppress(BaseException):
@@ -285,6 +286,11 @@ class Machines:
         if getattr(event, "severity", "info") != "debug":
             said = ", ".join(f"{name}={value}" for name, value in msgspec.structs.asdict(event).items())
             self.note(who, f"{type(event).__name__}: {said}")
+
+
+def stream(seed: int, purpose: str) -> Random:
+    """A seed's random stream for one purpose."""
+    return Random(f"{seed}/{purpose}")  # noqa: S311 - to be repeated, never a secret
 
 
 def _owner(task: asyncio.Task[Any]) -> Any:

@@ -1,6 +1,7 @@
 """The people of a scenario: they move roles now and then, approve what waits for them, and put roles back.
 
-They take their time, drawn from the seed, and sometimes look away. What they are refused they leave.
+They take their time, drawn from the seed, and sometimes look away. In some worlds they are busy, so that roles change
+hands again and again. What they are refused they leave.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ LOOKS_EVERY_S = 1.0
 APPROVES = 0.6
 ASKS_BACK = 0.15
 MOVES = 0.03
+ASKS_BACK_BUSY, MOVES_BUSY = 0.5, 0.25
+BUSY = 0.3
+"""So many worlds have busy people."""
+REBUILDS = 0.05
 ACCEPTED_LOSS = 1_000
 """They would rather go on than wait for a lost disk; what that costs is listed."""
 
@@ -27,6 +32,8 @@ class People:
     def __init__(self, world: World, rng: Random) -> None:
         self._world = world
         self._rng = rng
+        busy = rng.random() < BUSY
+        self._asks_back, self._moves = (ASKS_BACK_BUSY, MOVES_BUSY) if busy else (ASKS_BACK, MOVES)
 
     async def run(self) -> None:
         """Look again and again."""
@@ -34,15 +41,17 @@ class People:
             await asyncio.sleep(LOOKS_EVERY_S * (0.5 + self._rng.random()))
             with suppress(ProaError):
                 await self._look()
+            if self._rng.random() < REBUILDS:
+                self._world.rebuild()
 
     async def _look(self) -> None:
         world, plan = self._world, self._world.plan
         if plan and plan.open:
             await self._decide(plan)
         elif self._displaced():
-            if self._rng.random() < ASKS_BACK:
+            if self._rng.random() < self._asks_back:
                 await world.failback()
-        elif self._rng.random() < MOVES:
+        elif self._rng.random() < self._moves:
             await world.request(self._rng.choice(self._active()))
 
     def _displaced(self) -> bool:

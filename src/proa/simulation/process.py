@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
+from math import inf, nextafter
 from random import Random
 from typing import Any, Literal
 
@@ -37,7 +38,11 @@ class HostClock:
         return self._local_s + (true_s - self._true_s) * self.rate
 
     def true_of(self, local_s: float) -> float:
-        return self._true_s + (local_s - self._local_s) / self.rate
+        """The true time at which it shows `local_s`, never earlier, else who waits would wait again, for ever."""
+        true_s = self._true_s + (local_s - self._local_s) / self.rate
+        while self.monotonic(true_s) < local_s:
+            true_s = nextafter(true_s, inf)
+        return true_s
 
     def run_at(self, rate: float, true_s: float) -> None:
         """From now on run `rate` times as fast as true time."""

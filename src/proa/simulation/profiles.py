@@ -42,6 +42,7 @@ PARTITION = {
     "partition one way": 3,
     "partition bridge": 3,
     "partition rolling": 3,
+    "partition spreading": 2,
     "global store unreachable": 3,
     "delay": 2,
     "loss": 2,
@@ -64,6 +65,7 @@ CLOCK = {
 DISK = {
     "slow disk": 3,
     "full disk": 3,
+    "dying disk": 5,
     "crash before fsync": 4,
     "crash inside fsync": 4,
     "crash after fsync": 3,

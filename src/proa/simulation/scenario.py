@@ -22,10 +22,19 @@ from proa.simulation.client import Client
 from proa.simulation.faults import ROT, Injector
 from proa.simulation.history import Violation
 from proa.simulation.loop import Deadlock, run
+from proa.simulation.machines import stream
 from proa.simulation.person import People
 from proa.simulation.profiles import draw
 from proa.simulation.story import story
-from proa.simulation.workloads.catalogue import all_for, collisions, drawn, fitting, retained, verdict
+from proa.simulation.workloads.catalogue import (
+    all_for,
+    collisions,
+    drawn,
+    fitting,
+    retained,
+    verdict,
+    without_idle_streams,
+)
 from proa.simulation.workloads.pace import instants
 from proa.simulation.world import World
 
@@ -67,18 +76,19 @@ class _Scenario:
     def __init__(self, app: App, case: Case, *, timeline: bool) -> None:
         self._app = app
         self._case = case
+        able = all_for(app, None) or all_for(app, _authored(case.app))
+        if not able:
+            raise AppNotFound(f"{case.app}: no workload fits it")
+        kept = retained(app, case.seed)
+        self._workloads = drawn(fitting(able, kept), stream(case.seed, "workloads"))
         self._world = World(
-            retained(app, case.seed),
+            without_idle_streams(kept, self._workloads),
             case.seed,
             hold_down_s=HOLD_DOWN_S,
             probe_every_s=PROBE_EVERY_S,
             beat_every_s=BEAT_EVERY_S,
             timeline=timeline,
         )
-        able = all_for(app, None) or all_for(app, _authored(case.app))
-        if not able:
-            raise AppNotFound(f"{case.app}: no workload fits it")
-        self._workloads = drawn(fitting(able, self._world.app), self._world.stream("workloads"))
         self._found: list[Violation] = []
 
     async def play(self) -> Run:
@@ -133,6 +143,8 @@ class _Scenario:
         world = self._world
         world.note("world", "everything is healed")
         world.heal()
+        for each in self._workloads:
+            await each.attend(world)
         await world.settle(SETTLE_S)
         if any(fault.kind == ROT for fault in self._case.faults or ()):
             await world.repaired()

@@ -23,6 +23,7 @@ from proa.engines.sqlite.files import SQL
 from proa.engines.sqlite.rows import row_of
 from proa.nodes.witness import STORE
 from proa.runtime.region import STORE_FILE
+from proa.runtime.streams import POSITIONS
 from proa.simulation.archive import Archive, kept_in
 from proa.simulation.checkers.residency import marks
 from proa.simulation.history import Control, Final, StoreState
@@ -90,7 +91,7 @@ def _values(connection: sqlite3.Connection, table: str) -> Iterator[tuple[str, b
 def _state(app: App, connection: sqlite3.Connection) -> StoreState:
     rows = {
         (table, key): row_of(table, key, rest)
-        for table in dict.fromkeys([*app.schemas(strong=True), *app.kept(), OUTBOX])
+        for table in dict.fromkeys([*app.schemas(strong=True), *app.kept(), OUTBOX, POSITIONS])
         for key, *rest in connection.execute(SQL["scan"], (table,))
     }
     return StoreState(

@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import ExitStack
-from itertools import combinations
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from itertools import combinations, product
 from random import Random
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import msgspec
 
@@ -33,7 +33,7 @@ from proa.core.residency import holders
 from proa.core.route import RoutePolicy
 from proa.core.situation import Situation
 from proa.declare.http import Request
-from proa.errors import NotFound
+from proa.errors import NotFound, ProaError
 from proa.nodes.plane import rules_for
 from proa.runtime.region import Region
 from proa.runtime.repairer import Compared
@@ -46,6 +46,9 @@ from proa.simulation.machines import CLIENT, EDGE, WITNESS
 from proa.simulation.operator import Operators
 from proa.simulation.process import Life
 from proa.simulation.state import final_of
+
+if TYPE_CHECKING:
+    from proa.runtime.streams import Streams
 
 T = TypeVar("T")
 SOON_S = 10.0
@@ -65,6 +68,11 @@ def simulated(test: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., T]:
         return run(test(*args, **kwargs))
 
     return plain
+
+
+async def _left_if_refused(work: Awaitable[object]) -> None:
+    with suppress(ProaError):
+        await work
 
 
 class Door:
@@ -326,6 +334,18 @@ class World(Damage):
             return None
         return life.run(lambda: life.spawn(self._round(region, other)))
 
+    def rebuild(self) -> None:
+        """Have every stream tell everything anew, in each region that serves."""
+        for name in self.app.regions:
+            region, life = self.region(name), self.nodes[name].life
+            if region and region.streams and life and not life.halted:
+                life.run(functools.partial(self._rebuild, life, region.streams))
+
+    def _rebuild(self, life: Life, streams: Streams) -> None:
+        for stream in streams.names:
+            self.note(life.name, f"stream {stream} is built anew")
+            life.spawn(_left_if_refused(streams.rebuild(stream)))
+
     async def _round(self, region: Region, other: str) -> Compared:
         compared = await region.repairer.round(other)
         for found in compared.found:
@@ -357,10 +377,13 @@ class World(Damage):
                 return f"{name} acts in epoch {found.authority.epoch}, not {assignment.epoch}"
         return ""
 
-    def _open(self) -> str:
-        """Doubled effects and messages are handled as long as some region holds the right to write."""
+    def _anybody_writes(self) -> bool:
         assignment = self._situation.assignment
-        if assignment is None or not any(map(assignment.may_write, self.app.regions)):
+        return assignment is not None and any(map(assignment.may_write, self.app.regions))
+
+    def _open(self) -> str:
+        """Doubled effects, messages and changes are handled as long as some region holds the right to write."""
+        if not self._anybody_writes():
             return ""
         running = {name: found for name in self.app.regions if (found := self.region(name))}
         for name, found in running.items():
@@ -368,7 +391,7 @@ class World(Damage):
                 return f"{name} knows of {found.duplicates.waiting} doubled effects that nobody has handled"
             if found.messages and (left := found.messages.due(SOON_S)):
                 return f"{name} has {left}"
-        return self._orphaned(list(running.values()))
+        return self._orphaned(list(running.values())) or self._untold(list(running.values()))
 
     def _orphaned(self, running: Sequence[Region]) -> str:
         """A queue whose messages of some region nobody hands out."""
@@ -377,6 +400,16 @@ class World(Damage):
                 place = queue.place(home)
                 if not any(found.authority.may_write_home(place) for found in running):
                     return f"nobody acts for the messages of {queue.name} of {home}"
+        return ""
+
+    def _untold(self, running: Sequence[Region]) -> str:
+        """An origin of which some stream was not told everything."""
+        names = [stream for table in self.app.tables.values() for stream in table.streams]
+        told = {(one.stream, one.origin): one for found in running if found.streams for one in found.streams.status()}
+        for stream, origin in product(names, running[0].cursors()):
+            one = told.get((stream, origin))
+            if one is None or one.lag or one.walking or one.failing:
+                return f"stream {stream} was not told everything of {origin}: {one}"
         return ""
 
     def _incomplete(self) -> str:

@@ -7,10 +7,12 @@ import msgspec
 
 APPS = ("active_passive", "active_active", "confirmed_pair")
 PROFILES = ("everything", "outage", "partition", "clock", "disk", "rot")
-SCHEDULED = "proa.simulation.workloads.scheduled:scheduled"
 PLACES = (
     *((f"proa.simulation.workloads.standard:{app}", profile) for profile, app in product(PROFILES, APPS)),
-    *((SCHEDULED, profile) for profile in PROFILES),
+    *(("proa.simulation.workloads.messaging:active_active", profile) for profile in PROFILES),
+    *(("proa.simulation.workloads.messaging:active_passive", profile) for profile in PROFILES),
+    *(("proa.simulation.workloads.scheduled:scheduled", profile) for profile in PROFILES),
+    *(("proa.simulation.workloads.errands:errands", profile) for profile in PROFILES),
 )
 """The standard apps and profiles, in the order in which a search goes through them."""
 FILE = Path(__file__).parent / "found.json"

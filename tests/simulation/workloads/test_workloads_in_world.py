@@ -10,10 +10,11 @@ from proa.simulation.case import Case
 from proa.simulation.scenario import run_case
 
 STANDARD = "proa.simulation.workloads.standard:"
+ERRANDS = "proa.simulation.workloads.errands:errands"
 PAYMENTS = str(Path(__file__).parents[3] / "examples" / "payments")
 
 
-@pytest.mark.parametrize("target", [STANDARD + "active_active", STANDARD + "active_passive", PAYMENTS])
+@pytest.mark.parametrize("target", [STANDARD + "active_active", STANDARD + "active_passive", ERRANDS, PAYMENTS])
 @pytest.mark.parametrize("seed", range(3))
 def test_every_promise_holds_under_everything(target, seed):
     run = run_case(load_app(target), Case(target, seed))

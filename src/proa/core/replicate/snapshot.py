@@ -67,10 +67,13 @@ def gives(region: str, taker: str, parts: Iterable[str]) -> bool:
 
 def joinable(regions: Sequence[str], parts: Collection[str]) -> bool:
     """Whether each region finds another one that can give it all that it may hold."""
-    others = ([other for other in regions if other != region] for region in regions)
-    return len(regions) == 1 or all(
-        any(gives(other, region, parts) for other in able) for region, able in zip(regions, others, strict=True)
-    )
+    return len(regions) == 1 or all(joinable_from(region, regions, parts) for region in regions)
+
+
+def joinable_from(region: str, regions: Sequence[str], parts: Collection[str]) -> bool:
+    """Whether this region finds another one that can give it all that it may hold."""
+    others = [other for other in regions if other != region]
+    return not others or any(gives(other, region, parts) for other in others)
 
 
 def visible(page: Page, region: str) -> Page:

@@ -7,15 +7,18 @@ that a fail-over sets aside leaves the list: it had no effect any more.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 
 import msgspec
 
 from proa.core.dedupe import HANDLED, Outcome, Pair
 from proa.engines.sqlite.files import SQL
 from proa.engines.sqlite.rows import Address, encode, put_outcome
+from proa.errors import StoreCorrupt
 
 KEPT_S = 30 * 24 * 3600.0
 """How long a pair stays in the list."""
+UNREADABLE = "unreadable"
 _decode = msgspec.msgpack.Decoder(Outcome).decode
 
 
@@ -47,11 +50,25 @@ def unlist(writer: sqlite3.Connection, outcome: Outcome, address: Address) -> No
 
 
 def listed(reader: sqlite3.Connection) -> list[Pair]:
-    """Every pair, in the order in which they were found here."""
-    return [
-        Pair(_decode(kept), _decode(other), at, msgspec.msgpack.decode(mark, type=str) if mark else "")
-        for kept, other, at, mark in reader.execute(SQL["duplicates"], (HANDLED,))
-    ]
+    """Every pair, in the order in which they were found here.
+
+    Raises:
+        StoreCorrupt: one of them is damaged.
+    """
+    found = reader.execute(SQL["duplicates"], (HANDLED,)).fetchall()
+    try:
+        return [Pair(_decode(kept), _decode(other), at, _handled_by(mark)) for kept, other, at, mark in found]
+    except msgspec.MsgspecError as error:
+        raise StoreCorrupt(f"a doubled key's record does not decode: {error}") from error
+
+
+def _handled_by(mark: bytes | None) -> str:
+    """The unit that dealt with a pair. A mark that is damaged says still that one did."""
+    if mark is None:
+        return ""
+    with suppress(msgspec.MsgspecError):
+        return msgspec.msgpack.decode(mark, type=str) or UNREADABLE
+    return UNREADABLE
 
 
 def counted(reader: sqlite3.Connection) -> tuple[int, int]:

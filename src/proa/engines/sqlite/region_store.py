@@ -210,25 +210,28 @@ class SqliteRegionStore:
         return self._recent.maybe(scope, self._address(key))
 
     async def journal(self, after: Versions, limit: int, size: int = ENTRIES_BYTES) -> list[bytes]:
+        """Each origin gets a share of the room: what another one's commits wait for must not stay behind them."""
+        behind = [(origin, seq) for origin, seq in after.items() if self._serves_after(origin, seq)]
         entries: list[bytes] = []
-        for entry in self._entries_after(after, limit):
-            entries.append(entry)
-            size -= len(entry)
-            if size <= 0:
-                break
+        for number, (origin, seq) in enumerate(behind):
+            others = len(behind) - number
+            share, most = size // others, max(1, (limit - len(entries)) // others)
+            for entry in self._entries_after(origin, seq, min(most, limit - len(entries))):
+                entries.append(entry)
+                size, share = size - len(entry), share - len(entry)
+                if share <= 0:
+                    break
         return entries
 
-    def _entries_after(self, after: Versions, limit: int) -> Iterator[bytes]:
-        for origin, seq in after.items():
-            if seq < self._durable_floors.get(origin, 0):
-                continue
-            # Never past the cursors: the reader sees a commit a moment before they name it, and a peer that had more
-            # of this origin than they say would prove that this disk was put back.
-            room = min(limit, self._durable_cursors.get(origin, 0) - seq)
-            if room > 0:
-                limit -= room
-                for row in self._reader.execute(SQL["entries_after"], (origin, seq, room)):
-                    yield row[0]
+    def _serves_after(self, origin: str, seq: int) -> bool:
+        return self._durable_floors.get(origin, 0) <= seq < self._durable_cursors.get(origin, 0)
+
+    def _entries_after(self, origin: str, seq: int, limit: int) -> Iterator[bytes]:
+        # Never past the cursors: the reader sees a commit a moment before they name it, and a peer that had more
+        # of this origin than they say would prove that this disk was put back.
+        room = min(limit, self._durable_cursors.get(origin, 0) - seq)
+        for row in self._reader.execute(SQL["entries_after"], (origin, seq, room)):
+            yield row[0]
 
     def cursors(self) -> Versions:
         return dict(self._durable_cursors)
@@ -501,10 +504,18 @@ class SqliteRegionStore:
     def _history(self, keys: set[Key], version: int) -> Iterator[tuple[Row, Versions]]:
         for origin, seq, entry in self._writer.execute(SQL["all_entries"]):
             if (origin, seq) not in self._parked and seq > self._base.floor_of(origin):
-                commit = _decode_commit(entry)
+                commit = self._entry(origin, seq, entry)
                 for write in commit.writes:
                     if (write.table, write.key) in keys:
                         yield incoming(commit, write, version), commit.seen
+
+    def _entry(self, origin: str, seq: int, entry: bytes) -> Commit:
+        """A journal entry as a commit; a damaged one is remembered: without it rows would be wrong."""
+        try:
+            return _decode_commit(entry)
+        except msgspec.MsgspecError as error:
+            self._group.damaged = f"the journal's entry {origin}:{seq} does not decode: {error}"
+            raise StoreCorrupt(self._group.damaged) from error
 
     # Forgetting deleted rows.
 

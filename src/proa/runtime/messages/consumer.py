@@ -32,6 +32,8 @@ from proa.declare.queues import Consumer, Message
 from proa.errors import (
     Contended,
     DeadlineExceeded,
+    EffectInFlight,
+    EffectUnknown,
     MessageInterrupted,
     MessageUndecodable,
     ProaError,
@@ -46,6 +48,8 @@ from proa.runtime.unit import Elsewhere
 
 RACES_MAX = 8
 BACKOFF_S = 0.002
+WAIT_S = 5.0
+"""How long a message waits before it looks whether the outcome of an effect is known by now."""
 MOVES_MAX = 8
 """So often a message follows the rows that it writes to another home."""
 _decode = msgspec.msgpack.Decoder(Envelope).decode
@@ -172,6 +176,8 @@ class Consuming:
                 await self._attempt([one])
         elif isinstance(error, Elsewhere):
             await self._move(taken[0], error)
+        elif isinstance(error, EffectUnknown | EffectInFlight):
+            await self._wait(taken[0])
         else:
             await self._fail(taken[0], error, took_s)
 
@@ -285,6 +291,13 @@ class Consuming:
             self._told(taken, verdict, took_s)
         else:
             self._intake.put_back(taken.where.key)
+
+    async def _wait(self, taken: Taken) -> None:
+        """Let a message wait for what nobody knows yet; that is no attempt."""
+        if taken.envelope.running:
+            told = msgspec.structs.replace(taken.envelope, receives=taken.envelope.receives - 1, running="")
+            await self._settle(taken, [self._kept(taken.where, told)])
+        self._intake.put_back(taken.where.key, WAIT_S)
 
     async def _settle(self, taken: Taken, writes: Sequence[Write]) -> Result:
         address = self._address(taken.where.key)

@@ -33,7 +33,7 @@ class Lists(Standard):
         self._last += 1
         key, element = rng.choice(KEYS), self._last
         asked = request("POST", f"/{self.mode}/lists/{key}", {"value": element}, client.new_key())
-        via = rng.choice(client.regions) if self.mode == "any" else ""
+        via = rng.choice(client.regions) if self.mode == "any" else self.door(client, rng)
         await client.ask(Call(self.name, "append", key, element, asked, via))
 
     def judged(self, attempts: Sequence[Operation], final: Final) -> list[Violation]:

@@ -30,7 +30,7 @@ class Counters(Standard):
         keyless = self.mode in KEYLESS and rng.random() < KEYLESS[self.mode]
         idempotency_key = "" if keyless else client.new_key()
         asked = request("POST", f"/{self.mode}/counters/{key}", {"value": amount}, idempotency_key)
-        await client.ask(Call(self.name, "add", key, amount, asked))
+        await client.ask(Call(self.name, "add", key, amount, asked, self.door(client, rng)))
 
     def judged(self, attempts: Sequence[Operation], final: Final) -> list[Violation]:
         seen = [_as_read(one) for one in firm(attempts, final, self.mode) if one.outcome == "ok"]

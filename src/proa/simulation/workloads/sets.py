@@ -13,12 +13,14 @@ from random import Random
 from proa.core.replicate.stamp import region_of
 from proa.declare.tables import Mode
 from proa.simulation.checkers import sets
-from proa.simulation.client import Call, Client
+from proa.simulation.client import EDGE, Call, Client
 from proa.simulation.history import Final, Operation, Violation
 from proa.simulation.workloads.workload import Standard, own, request
 
 WATCHED = 0.4
 """So many of the additions are watched: somebody looks for the element while it is being added."""
+WATCHED_THERE = 0.7
+"""So many of those who watch are sent by the edge, as the addition is; the others ask any region."""
 WATCH_WITHIN_S = 0.1
 LATELY = 5
 """Looks are for one of so many elements added last: those may still be on their way."""
@@ -36,7 +38,7 @@ class Sets(Standard):
     async def act(self, client: Client, rng: Random) -> None:
         drawn = rng.random() if self._last else 1.0
         if drawn < 0.3:
-            await self._look(client, rng, self._lately(rng))
+            await self._look(client, self._lately(rng), rng.choice(client.regions))
         elif drawn < 0.45 and self.mode == "active":
             await self._note(client, rng)
         elif rng.random() < WATCHED:
@@ -49,8 +51,10 @@ class Sets(Standard):
         return str(self._last)
 
     async def _watch(self, client: Client, rng: Random, element: str) -> None:
+        """Mostly where the client itself is sent: there the element is first."""
         await asyncio.sleep(rng.random() * WATCH_WITHIN_S)
-        await self._look(client, rng, element)
+        via = EDGE if rng.random() < WATCHED_THERE else rng.choice(client.regions)
+        await self._look(client, element, via)
 
     async def _add(self, client: Client, element: str) -> None:
         asked = request("POST", f"/{self.mode}/pairs/{element}", key=client.new_key())
@@ -64,9 +68,9 @@ class Sets(Standard):
     def _lately(self, rng: Random) -> str:
         return str(max(1, self._last - rng.randrange(LATELY)))
 
-    async def _look(self, client: Client, rng: Random, element: str) -> None:
+    async def _look(self, client: Client, element: str, via: str) -> None:
         asked = request("GET", f"/{self.mode}/pairs/{element}")
-        await client.ask(Call(self.name, "look", element, element, asked, rng.choice(client.regions)))
+        await client.ask(Call(self.name, "look", element, element, asked, via))
 
     def judged(self, attempts: Sequence[Operation], final: Final) -> list[Violation]:
         looks = [one for one in attempts if one.action == "look" and one.outcome == "ok"]

@@ -1,8 +1,8 @@
 """The apps on which the framework itself is judged: small routes whose contradictions are easy to see.
 
 Each shape is declared for a mode, under `/MODE/...` and in tables named `MODE_...`: registers, accounts, counters,
-lists, pairs, charges, shelves and guests. What may be concluded from an answer differs by mode, so two rules keep every
-answer strong:
+lists, pairs, charges, shelves, guests and parcels. What may be concluded from an answer differs by mode, so two rules
+keep every answer strong:
 - Where the mode is `active` or `home`, also a read writes its row back. Only a commit of such a row is refused to a
   region that has lost its right, so only that makes a read as good as a write.
 - A read of several rows is a POST with a key: it commits, so that all that it read is validated at one moment.
@@ -23,6 +23,7 @@ from proa.declare.duplicates import Duplicate
 from proa.declare.levels import bounded
 from proa.declare.objectives import Objectives
 from proa.declare.residency import by
+from proa.declare.streams import Change
 from proa.declare.tables import Mode, Table
 from proa.errors import AlreadyExists
 
@@ -75,6 +76,27 @@ class Look(msgspec.Struct, frozen=True):
     unit: str
     right: bool
     cause: bool
+
+
+class Parcel(msgspec.Struct, frozen=True):
+    """Something posted, by this unit last."""
+
+    id: str
+    unit: str
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """A change that a stream was told of; the unit is empty where it was a row that stood."""
+
+    key: str
+    unit: str
+
+
+class Told(msgspec.Struct, frozen=True):
+    """The changes of one region that a stream was told of, in that order."""
+
+    id: str
+    changes: list[Heard]
 
 
 class Charge(msgspec.Struct, frozen=True):
@@ -213,6 +235,7 @@ def _held(app: App, mode: Held) -> None:
     _pages(app, mode)
     if mode == "active":
         _guests(app, mode)
+        _parcels(app, mode)
 
 
 def _merged(app: App) -> None:
@@ -222,6 +245,7 @@ def _merged(app: App) -> None:
     _shelves(app, "any")
     _pages(app, "any")
     _guests(app, "any")
+    _parcels(app, "any")
 
 
 def _registers(app: App, mode: Held) -> None:
@@ -450,6 +474,26 @@ def _guests(app: App, mode: Mode) -> None:
         return (await guests.by("by_where").query(where, limit=20)).rows
 
 
+def _parcels(app: App, mode: Mode) -> None:
+    """Rows of whose changes a stream is told, which writes down what it heard, for each region that made them."""
+    parcels = app.table(f"{mode}_parcels", Parcel, key="id", mode=mode)
+    told = app.table(f"{mode}_told", Told, key="id", mode=mode)
+
+    @app.post(f"/{mode}/parcels/{{id}}", idempotent=True, timeout_s=TIMEOUT_S)
+    async def send(id: str, ctx: Context) -> None:
+        await parcels.put(Parcel(id, ctx.unit))
+
+    @parcels.changes(name=f"{mode}_told", start="beginning", batch=3)
+    async def hear(change: Change[Parcel]) -> None:
+        heard = (await told.get(change.region, Told(change.region, []))).changes
+        await told.put(Told(change.region, [*heard, Heard(change.key, change.unit)]))
+
+    @hear.reset
+    async def clear(region: str) -> None:
+        await told.delete(region)
+
+
 active_active = active_active_app()
 active_passive = active_passive_app()
 confirmed_pair = confirmed_pair_app()
+APPS = (active_active, active_passive, confirmed_pair)

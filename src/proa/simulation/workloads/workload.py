@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from random import Random
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -22,8 +22,13 @@ from proa.simulation.checkers.evidence import losses
 from proa.simulation.client import Call, Client
 from proa.simulation.history import NEVER, Final, Operation, Violation
 
+if TYPE_CHECKING:
+    from proa.simulation.world import World
+
 TRIES = 40
 PAUSE_S = 0.1
+ANYWHERE = 0.5
+"""So many requests for rows with a home go to any region."""
 Method = Literal["GET", "PUT", "POST"]
 _encode = msgspec.json.Encoder().encode
 
@@ -44,6 +49,9 @@ class Workload(Protocol):
     async def act(self, client: Client, rng: Random) -> None:
         """One operation, with all its attempts."""
         ...
+
+    async def attend(self, world: World) -> None:
+        """What people do once everything is healed, before the end is looked at."""
 
     async def finish(self, client: Client, final: Final) -> None:
         """Ask the healed system what only it can answer, after everything has settled."""
@@ -70,6 +78,10 @@ class Standard(Workload):
     @property
     def name(self) -> str:
         return self._name
+
+    def door(self, client: Client, rng: Random) -> str:
+        """Whom to ask (empty: the client's choice). Of rows with a home every region, since each must find the home."""
+        return rng.choice(client.regions) if self.mode == "home" and rng.random() < ANYWHERE else ""
 
     def check(self, history: Sequence[Operation], final: Final) -> list[Violation]:
         attempts = own(history, self._name)

@@ -1,0 +1,177 @@
+"""`proa saga ...`: which sagas go on, are stuck or failed; and what a person does with one."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+
+import msgspec
+from cyclopts import App as Cli
+from cyclopts import Parameter
+
+from proa.cli.output import FAILED, OK, note, print_json, print_table
+from proa.cli.table import NOBODY, System, Who, moment
+from proa.errors import NotFound, NotHome, Unavailable, UsageError
+
+saga = Cli(name="saga", result_action="return_value", help_format="plaintext")
+SHOWN = 60
+
+
+@saga.command(name="list")
+def list_(
+    app: str,
+    name: str = "",
+    *,
+    status: Literal["", "running", "undoing", "stuck", "done", "failed"] = "",
+    common: Who = NOBODY,
+) -> int:
+    """Show the sagas that go on or are stuck, or those of one status.
+
+    Exits with 1 where one is stuck, or a region does not answer.
+
+    Args:
+        app: a folder with `app.py`, a file, or `module:attribute`.
+        name: the saga's name; all unless given.
+        status: running, undoing, stuck, done or failed.
+        common: which system, and who asks.
+    """
+    system = common.system(app, "sagas")
+    answers = system.ask_all(f"?{urlencode({'saga': name, 'status': status})}")
+    found = sorted((one for said in answers.values() for one in said["sagas"]), key=lambda one: one["started_at"])
+    if common.json:
+        print_json({"sagas": found})
+    else:
+        print_table(("SAGA", "ID", "STATUS", "STEPS", "WAITS FOR", "SINCE", "WHY"), [_line(one) for one in found])
+    stuck = any(one["status"] == "stuck" for one in found)
+    return FAILED if stuck or len(answers) < len(system.regions("")) else OK
+
+
+@saga.command
+def show(app: str, name: str, id: str, *, common: Who = NOBODY) -> int:
+    """Show one saga: what it was started with, each step, and what it waits for.
+
+    Args:
+        app: a folder with `app.py`, a file, or `module:attribute`.
+        name: the saga's name.
+        id: its id.
+        common: which system, and who asks.
+    """
+    system = common.system(app, "sagas")
+    query = urlencode({"saga": name, "id": id})
+    said = _at_home(system, lambda region: system.ask(region, "GET", f"one?{query}"))
+    if common.json:
+        print_json(said)
+        return OK
+    print_table(("SAGA", "ID", "STATUS", "STEPS", "WAITS FOR", "SINCE", "WHY"), [_line(said["line"])])
+    note(f"started with {_json(said['input'])}, version {said['line']['version']}, by unit {said['unit']}")
+    print_table(("STEP", "KIND", "NAME", "STATE", "AT", "RESULT"), [_step(step) for step in said["steps"]])
+    if said["signals"]:
+        note(f"signals that wait: {', '.join(said['signals'])}")
+    return OK
+
+
+@saga.command
+def retry(
+    app: str,
+    name: str,
+    id: str,
+    *,
+    from_: Annotated[int | None, Parameter(name="--from")] = None,
+    why: str = "",
+    common: Who = NOBODY,
+) -> int:
+    """Let a saga go on that is stuck, or that failed.
+
+    Args:
+        app: a folder with `app.py`, a file, or `module:attribute`.
+        name: the saga's name.
+        id: its id.
+        from_: the number of the step from which on it does everything again; where it stopped unless given.
+        why: the reason, for the audit log.
+        common: which system, and who asks.
+    """
+    return _act(app, "retry", {"saga": name, "id": id, "step": from_, "why": why}, common)
+
+
+@saga.command
+def cancel(app: str, name: str, id: str, *, why: str = "", common: Who = NOBODY) -> int:
+    """End a saga at the step that is in progress; it undoes what it did.
+
+    Args:
+        app: a folder with `app.py`, a file, or `module:attribute`.
+        name: the saga's name.
+        id: its id.
+        why: the reason, for the audit log.
+        common: which system, and who asks.
+    """
+    return _act(app, "cancel", {"saga": name, "id": id, "why": why}, common)
+
+
+@saga.command
+def signal(
+    app: str,
+    name: str,
+    id: str,
+    signal: str,
+    value: str = "null",
+    *,
+    why: str = "",
+    common: Who = NOBODY,
+) -> int:
+    """Send a saga a signal.
+
+    Args:
+        app: a folder with `app.py`, a file, or `module:attribute`.
+        name: the saga's name.
+        id: its id.
+        signal: the signal's name.
+        value: what it carries, as JSON.
+        why: the reason, for the audit log.
+        common: which system, and who sends it.
+    """
+    try:
+        given = msgspec.json.decode(value)
+    except msgspec.DecodeError as error:
+        raise UsageError(f"{value!r} is not JSON: {error}") from error
+    return _act(app, "signal", {"saga": name, "id": id, "signal": signal, "value": given, "why": why}, common)
+
+
+def _act(app: str, act: str, body: Mapping[str, Any], common: Who) -> int:
+    system = common.system(app, "sagas")
+    said = _at_home(system, lambda region: system.ask(region, "POST", act, body))
+    if common.json:
+        print_json(said)
+    else:
+        print_table(("SAGA", "ID", "STATUS", "STEPS", "WAITS FOR", "SINCE", "WHY"), [_line(said)])
+    return OK
+
+
+def _at_home(system: System, ask: Callable[[str], Any]) -> Any:
+    """The answer of the region that acts for a saga's home."""
+    last: Exception = Unavailable("no region answers")
+    for region in system.regions(""):
+        try:
+            return ask(region)
+        except (OSError, http.client.HTTPException) as error:
+            note(f"{region} does not answer ({error or type(error).__name__})")
+        except (NotHome, NotFound) as error:
+            last = error
+    raise last
+
+
+def _line(one: Mapping[str, Any]) -> tuple[str, ...]:
+    waits = one["waits"] + (f" until {moment(one['due'])}" if one["due"] else "")
+    why = one["said"][:SHOWN]
+    return (one["saga"], one["id"], one["status"], str(one["steps"]), waits or "-", moment(one["started_at"]), why)
+
+
+def _step(step: Mapping[str, Any]) -> tuple[str, ...]:
+    state = step["state"] + (", undone" if step["undone"] else f", undo {step['undo']}" if step["undo"] else "")
+    told = step["said"] if step["state"] == "failed" else _json(step["result"])
+    return (str(step["number"]), step["kind"], step["name"] or "-", state, moment(step["at"]), told[:SHOWN])
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

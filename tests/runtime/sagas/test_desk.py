@@ -1,0 +1,122 @@
+"""What people do with sagas: those that are stuck or failed go on, those that go on are ended."""
+
+import asyncio
+
+import pytest
+from test_sagas import QUICK, Order, Shop, ended, running, start, stuck, until
+
+from proa.core.policy.retry import Retry
+from proa.declare.sagas import Saga
+from proa.errors import NotFound, SagaRefused
+from proa.runtime.sagas.desk import SagasDesk
+
+ONCE = Retry(attempts=1)
+
+
+def desk(s):
+    return SagasDesk(s["eu"].sagas, s.app.regions)
+
+
+def journey(shop, **options):
+    one, two = shop.step("one"), shop.step("two")
+
+    @shop.app.saga(retry=QUICK, undo_retry=ONCE, **options)
+    async def travel(saga: Saga, order: Order) -> str:
+        await saga.step(one, order, undo=shop.undo("one"))
+        await saga.wait("approved", Order)
+        return (await saga.step(two, order, undo=shop.undo("two"))).by
+
+    shop.saga = travel
+
+
+def run(folder, scenario):
+    shop = Shop()
+    journey(shop)
+
+    async def main():
+        async with running(shop, folder) as s:
+            await scenario(s, shop)
+
+    asyncio.run(main())
+
+
+async def waiting(s):
+    await start(s)
+    for _ in range(500):
+        if (lines := await desk(s).listed("travel", "")) and lines[0].waits.startswith("wait"):
+            return lines[0]
+        await asyncio.sleep(0.005)
+    raise AssertionError("it does not wait")
+
+
+def test_a_saga_that_waits_is_listed_and_shown(tmp_path):
+    async def scenario(s, shop):
+        line = await waiting(s)
+        assert (line.id, line.status, line.steps, line.waits) == ("eu:1", "running", 2, "wait approved")
+        whole = await desk(s).shown("travel", "eu:1")
+        assert whole.input == {"id": "eu:1", "qty": 1}
+        assert [(step.kind, step.name, step.state, step.undo) for step in whole.steps] == [
+            ("step", "one", "done", "unone"),
+            ("wait", "approved", "begun", ""),
+        ]
+        assert whole.steps[0].result == {"id": "one eu:1", "by": "one"}
+        with pytest.raises(NotFound):
+            await desk(s).shown("travel", "eu:2")
+
+    run(tmp_path, scenario)
+
+
+def test_a_person_may_signal_a_saga(tmp_path):
+    async def scenario(s, shop):
+        await waiting(s)
+        await desk(s).signal("travel", "eu:1", "approved", {"id": "x", "qty": 2})
+        assert (await until(lambda: ended(s))).status == "done"
+
+    run(tmp_path, scenario)
+
+
+def test_a_cancelled_saga_undoes_what_it_did(tmp_path):
+    async def scenario(s, shop):
+        await waiting(s)
+        await desk(s).cancel("travel", "eu:1")
+        end = await until(lambda: ended(s))
+        assert (end.status, end.error) == ("failed", "PROA-G002")
+        assert shop.told.calls == ["one", "unone"]
+        with pytest.raises(SagaRefused):
+            await desk(s).cancel("travel", "eu:1")
+
+    run(tmp_path, scenario)
+
+
+def test_a_saga_whose_undo_fails_is_stuck_until_a_person_lets_it_go_on(tmp_path):
+    async def scenario(s, shop):
+        shop.told.fails = {"unone": [ValueError("locked")]}
+        await waiting(s)
+        await desk(s).cancel("travel", "eu:1")
+        await until(lambda: stuck(s))
+        (line,) = await desk(s).listed("", "stuck")
+        assert "locked" in line.said
+        await desk(s).retry("travel", "eu:1")
+        assert (await until(lambda: ended(s))).status == "failed"
+        assert shop.told.calls == ["one", "unone", "unone"]
+
+    run(tmp_path, scenario)
+
+
+def test_a_failed_saga_begins_again_at_a_step_of_which_none_before_is_undone(tmp_path):
+    async def scenario(s, shop):
+        shop.told.fails = {"two": [ValueError("no")] * 3}
+        await waiting(s)
+        await desk(s).signal("travel", "eu:1", "approved", {"id": "x"})
+        assert (await until(lambda: ended(s))).status == "failed"
+        with pytest.raises(SagaRefused, match=r"step 0 \(one\) was undone"):
+            await desk(s).retry("travel", "eu:1")
+        s.events.clear()
+        await desk(s).retry("travel", "eu:1", 0)
+        await desk(s).signal("travel", "eu:1", "approved", {"id": "x"})
+        assert (await until(lambda: ended(s))).status == "done"
+        assert shop.told.calls == ["one", "two", "two", "two", "untwo", "unone", "one", "two"]
+        with pytest.raises(SagaRefused, match="done"):
+            await desk(s).retry("travel", "eu:1", 0)
+
+    run(tmp_path, scenario)
