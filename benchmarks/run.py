@@ -39,6 +39,7 @@ BENCHMARKS = (
     "journal",
     "schedules",
     "large_tables",
+    "growing_tables",
     "footprint",
     "drills",
     "scenarios",

@@ -167,7 +167,7 @@ class RegionStore(Protocol):
         """Whether looking the key up before the handler runs is worth it; the commit decides in any case."""
         ...
 
-    async def commit(self, batch: Batch) -> Result: ...
+    def commit(self, batch: Batch) -> Awaitable[Result]: ...
     async def journal(self, after: Versions, limit: int, size: int = ENTRIES_BYTES) -> list[bytes]:
         """Durable commits (encoded) after the given cursor of each origin named, in each origin's order.
 
@@ -219,8 +219,11 @@ class RegionStore(Protocol):
         """Merge a bounded part of it; False when all is merged and the cursors have reached its floors."""
         ...
 
-    async def forget(self, peers: Collection[Passed], limit: int) -> int:
-        """Drop those of the `limit` oldest tombstones that every peer has passed; how many were."""
+    async def forget(self, peers: Collection[Passed], limit: int, ended: float = 0.0) -> int:
+        """Drop what all peers have passed of the `limit` oldest tombstones, and of as many rows expired by `ended`.
+
+        How many there were.
+        """
         ...
 
     async def apply(self, entries: Sequence[bytes], terms: Terms) -> Versions:
@@ -360,10 +363,11 @@ class GlobalStore(Protocol):
     async def scan(self, table: str) -> list[Row]: ...
     async def outcome(self, scope: str, key: str) -> Outcome | None: ...
     async def commit(self, batch: Batch) -> Result: ...
-    async def watch(self, prefix: str, after: int, timeout_s: float) -> Changes:
+    async def watch(self, prefix: str, after: int, timeout_s: float, waking: Sequence[str] = ()) -> Changes:
         """Rows of tables whose name starts with `prefix`, changed after revision `after`.
 
-        Waits for the first that is news. Rows of routine batches come with it, or when the time is up; in no time, all.
+        Waits for the first that is news, in one of the tables `waking` where any is named. All the others come with
+        it, or when the time is up; in no time, all.
         """
         ...
 

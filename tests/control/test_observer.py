@@ -85,18 +85,31 @@ def test_a_health_page_that_says_nothing_useful_still_counts_as_a_failure():
     assert failing_checks(b'{"status": "pass", "ready": false}') == ("ready",)
 
 
-def test_an_opinion_is_published_when_it_changes_and_not_with_every_sample():
+def told_after(*samples):
+    """What an observer told at once, after these samples of one region."""
+
     async def main():
         town = await Town().start()
-        answers = [Observation(True, "pass")] * 3 + [Observation(live=False)] * 4
-        changes = []
+        answers, changes = list(samples), []
 
         async def probe(_):
             return answers.pop(0)
 
         observer = Observer(US, probe, town.parts_of(US, "observer"), lambda: changes.append(observer.seen()))
-        for _ in range(7):
+        for _ in samples:
             await observer.sample(EU)
-        assert changes == [{EU: Observation(True, "pass")}, {EU: Observation(live=False)}]
+        return changes
 
-    asyncio.run(main())
+    return asyncio.run(main())
+
+
+WELL, DEAD = Observation(True, "pass"), Observation(live=False)
+
+
+def test_an_opinion_is_published_when_it_changes_and_not_with_every_sample():
+    assert told_after(*[WELL] * 3, *[DEAD] * 4, *[WELL] * 3) == [{EU: DEAD}, {EU: WELL}]
+
+
+def test_that_a_region_is_well_when_it_is_first_seen_is_no_news_but_that_it_is_gone_is():
+    assert told_after(*[WELL] * 4) == []
+    assert told_after(*[DEAD] * 4) == [{EU: DEAD}]

@@ -1,11 +1,12 @@
 """Opinions change slowly, verdicts need a quorum, and a shared failure is nobody's."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proa.core.health import HealthPolicy, Track, observe, policy_for, quorum, verdicts
-from proa.core.roles import Observation
+from proa.core.roles import Node, Observation
 
 WELL, DEAD, FAILING = Observation(True, "pass"), Observation(live=False), Observation(True, "fail", ("db",))
 SURE = Track(WELL)
@@ -85,6 +86,14 @@ def test_an_opinion_never_changes_on_fewer_samples_than_the_policy_asks(samples)
         if track.reported != before:
             assert since >= POLICY.pass_after
             since = 0
+
+
+def test_a_beat_that_finds_a_new_region_well_says_nothing_new_and_one_that_finds_it_failing_does():
+    before = Node("us", "region", "boot", 1, 2.0, seen={"eu": WELL})
+    assert msgspec.structs.replace(before, counter=2, seen={"eu": WELL, "ap": WELL}).repeats(before)
+    assert not msgspec.structs.replace(before, seen={"eu": WELL, "ap": FAILING}).repeats(before)
+    assert not msgspec.structs.replace(before, seen={"eu": DEAD, "ap": WELL}).repeats(before)
+    assert not msgspec.structs.replace(before, seen={}).repeats(before)
 
 
 def test_a_short_lease_is_probed_faster_and_a_senseless_policy_is_refused():

@@ -15,6 +15,7 @@ from proa.core.replicate.records import ConflictsWanted
 from proa.core.replicate.tombstones import Passed
 from proa.core.residency import Gap, Holding, part, sealed, sealed_key
 from proa.core.roles import Cut
+from proa.core.time import stamp_of
 from proa.engines.sqlite.region_store import Identity
 from proa.errors import SchemaIncompatible
 from proa.ports import Batch, Committed, Conflict, Fenced, Found, Schema, Span, Terms
@@ -362,6 +363,19 @@ class Conformance:
 
         self.run(backend, scenario)
 
+    def test_a_watch_that_names_tables_is_woken_by_their_news_alone_and_told_everything(self, backend):
+        async def scenario(backend):
+            async with backend.open("global") as store:
+                await store.commit(batch("u1", put("eu", b"1", table="~nodes")))
+                waiting = asyncio.create_task(store.watch("~", 0, 10, ["~roles"]))
+                await store.commit(batch("u2", put("us", b"1", table="~nodes")))
+                await asyncio.sleep(0)
+                assert not waiting.done()
+                await store.commit(batch("u3", put("present", b"1", table="~roles")))
+                assert keys((await waiting).rows) == ["eu", "us", "present"]
+
+        self.run(backend, scenario)
+
     def test_what_is_routine_comes_when_the_time_is_up(self, backend):
         async def scenario(backend):
             async with backend.open("global") as store:
@@ -600,6 +614,37 @@ class Conformance:
                 assert (gone, alive.value) == (None, b"v")
                 assert await store.forget([passed], 10) == 0
                 assert isinstance(await store.commit(batch("u3", put("a"), reads={("t", "a"): 0})), Committed)
+
+        self.run(backend, scenario)
+
+    def test_an_expired_row_is_forgotten_with_its_entries_when_all_peers_have_passed_it(self, backend):
+        async def scenario(backend):
+            now = backend.clock.time
+            async with backend.open("region", schemas=INDEXED) as store:
+                await store.commit(
+                    batch("u1", put("a", b"x1", expires_at=now + 5), put("b", b"x1", expires_at=now + 9))
+                )
+                await store.commit(batch("u2", put("c", b"x1")))
+                behind, passed = Passed({}, {}), Passed({}, {store.origin: 1})
+                backend.clock.time = now + 6
+                assert await store.forget([passed, behind], 10, now + 6) == 0
+                assert await store.forget([passed, passed], 10, now + 4) == 0
+                assert await store.forget([passed, passed], 10, now + 6) == 1
+            backend.clock.time = now + 1
+            async with backend.open("region", schemas=INDEXED) as store:
+                assert keys(await store.query(by("x", "y"))) == ["b", "c"]
+                assert await store.read([("t", "a")]) == [None]
+                assert isinstance(await store.commit(batch("u3", put("a"), reads={("t", "a"): 0})), Committed)
+                (anew,) = await store.read([("t", "a")])
+                assert anew.stamp >= stamp_of(now + 6)
+
+        self.run(backend, scenario)
+
+    def test_so_many_expired_rows_are_forgotten_at_a_time(self, backend):
+        async def scenario(backend):
+            async with backend.open("region") as store:
+                await store.commit(batch("u1", *(put(f"{number}", expires_at=float(number)) for number in range(7))))
+                assert [await store.forget([], 3, 100.0) for _ in range(4)] == [3, 3, 1, 0]
 
         self.run(backend, scenario)
 

@@ -205,6 +205,23 @@ class BaseConformance:
 
         self.run(backend, scenario)
 
+    def test_an_expired_row_leaves_the_snapshot_when_it_is_old_and_forgotten_and_not_before(self, backend):
+        async def scenario(backend):
+            now = backend.clock.time
+            async with backend.open("region") as store:
+                for number in range(3):
+                    await store.commit(batch(f"u{number}", put(str(number), expires_at=now + number)))
+                backend.clock.time = now + 60
+                await compacted(store, Retention(1 << 62, 0, EVERYTHING))
+                assert await rows_in_snapshot(store) == ["0", "1", "2"]
+                await store.forget([Passed({}, {"eu/1": 2})], 10, now + 60)
+                await compacted(store, Retention(1 << 62, 0, EVERYTHING))
+                await store.commit(batch("v1", put("x")))
+                await compacted(store)
+                assert await rows_in_snapshot(store) == ["2", "x"]
+
+        self.run(backend, scenario)
+
     def test_stamps_go_on_rising_when_the_newest_entries_are_gone_and_the_clock_was_set_back(self, backend):
         async def scenario(backend):
             async with backend.open("region") as store:

@@ -13,14 +13,14 @@ import pytest
 from engines.conformance import INDEXED, Conformance, batch, by, foreign, outcome, put, span
 from engines.conformance_base import ALL, BaseConformance
 from engines.conformance_repair import RepairConformance
-from proa.engines.sqlite import records
+from proa.engines.sqlite import global_store, records
 from proa.engines.sqlite.files import SCHEMA_VERSION, connect, in_memory
 from proa.engines.sqlite.global_store import EXPIRED_KEPT_S, SqliteGlobalStore
 from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
 from proa.engines.sqlite.rows import Sweep
 from proa.engines.sqlite.tables import NONE
 from proa.errors import StoreCorrupt, StoreFull, StoreNewer
-from proa.ports import Committed, Terms
+from proa.ports import Committed, Conflict, Terms
 from support.ends import ManualClock
 
 
@@ -113,6 +113,37 @@ def test_units_that_arrive_together_share_a_commit(backend):
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("kind", ["global", "region"])
+def test_a_batch_that_wrote_nothing_waits_for_no_disk(backend, kind):
+    async def scenario():
+        async with backend.open(kind) as store:
+            first = await store.commit(batch("u1", put("a"), reads={("t", "a"): 0}, key="k"))
+            assert isinstance(first, Committed)
+            before = backend.syncs
+            lost = await store.commit(batch("u2", put("a"), reads={("t", "a"): 0}))
+            found = await store.commit(batch("u3", put("b"), key="k"))
+            assert (lost, found.outcome.unit, backend.syncs) == (Conflict(("t", "a")), "u1", before)
+            assert isinstance(await store.commit(batch("u4", put("b"))), Committed)
+            assert backend.syncs == before + 1
+
+    asyncio.run(scenario())
+
+
+def test_a_watch_tells_the_same_out_of_memory_and_out_of_the_file(backend, monkeypatch):
+    async def told(kept):
+        monkeypatch.setattr(global_store, "RECENT_MAX", kept)
+        async with backend.other(f"kept {kept}").open("global") as store:
+            for number in range(8):
+                rows = [put(f"{number % 3}", b"%d" % number, table="~nodes"), put("a", b"%d" % number, table="~audit")]
+                await store.commit(batch(f"u{number}", *rows[: 1 + number % 2]))
+            return [(await store.watch("~", after, 0)).rows for after in range(10)]
+
+    async def scenario():
+        assert await told(256) == await told(2) == await told(0)
+
+    asyncio.run(scenario())
+
+
 def test_the_journal_serves_nothing_that_the_cursors_do_not_tell_of(backend):
     """Between a COMMIT and the moment it is made known, a reader can see more than the cursors say."""
     served = []
@@ -191,6 +222,26 @@ def test_strong_rows_that_expired_are_collected_while_units_commit_with_their_in
             assert [row is not None for row in await store.read([("t", key) for key in expiry])] == [False, True, True]
             assert [row.key for row in await store.query(by("x", "y"))] == ["long", "never"]
             assert store._reader.execute("SELECT count(*) FROM indexed WHERE entry = 'x'").fetchall() == [(2,)]
+
+    asyncio.run(scenario())
+
+
+def test_an_expired_row_that_is_written_again_before_it_is_dropped_stays(backend):
+    async def scenario():
+        now = backend.clock.time
+        async with backend.open("region") as store:
+            await store.commit(batch("u1", put("a", expires_at=now - 1)))
+            submit = store._group.submit
+            commits = []
+
+            def after_another(work):
+                store._group.submit = submit
+                commits.append(store.commit(batch("u2", put("a", b"anew"))))
+                return submit(work)
+
+            store._group.submit = after_another
+            assert (await store.forget([], 10, now), await commits[0]) == (0, Committed(2, now, "eu/1"))
+            assert [row.value for row in await store.read([("t", "a")])] == [b"anew"]
 
     asyncio.run(scenario())
 

@@ -61,15 +61,16 @@ class Town:
         for store in self.stores.values():
             await store.close()
 
-    async def change(self, name, table, key, change):
-        """One unit that reads a row and writes what `change` makes of it."""
+    async def change(self, name, table, key, change, lasts_s=None):
+        """One unit that reads a row and writes what `change` makes of it, to be there so long."""
         store = self.stores[name]
         self.clock.time += 0.001
         (row,) = await store.read([(table, key)])
-        game = CODEC.decode(row.value) if row and row.value is not None else None
+        game = CODEC.decode(row.value) if row and row.alive(self.clock.time) else None
         value = change(game)
         reads = {(table, key): row.version if row else 0}
-        written = put(key, value and CODEC.encode(value), table=table)
+        expires_at = None if lasts_s is None or value is None else self.clock.time + lasts_s
+        written = put(key, value and CODEC.encode(value), table=table, expires_at=expires_at)
         assert isinstance(await store.commit(batch(f"u{next(self.units)}", written, reads=reads)), Committed)
 
     async def pull(self, name, peer, limit=1000):
@@ -81,7 +82,7 @@ class Town:
         await ours.apply(await theirs.journal(after, limit), Terms())
 
     async def forget(self, name):
-        return await self.stores[name].forget(list(self.known[name].values()), 10)
+        return await self.stores[name].forget(list(self.known[name].values()), 10, self.clock.time)
 
     async def converge(self):
         for _ in range(2):
@@ -91,7 +92,8 @@ class Town:
                         await self.pull(name, peer)
 
     async def rows(self, name, table):
-        return {key: visible(row) for key, row in zip(KEYS, await self.read(name, table), strict=True)}
+        now = self.clock.time
+        return {key: visible(row, now) for key, row in zip(KEYS, await self.read(name, table), strict=True)}
 
     async def read(self, name, table):
         return await self.stores[name].read([(table, key) for key in KEYS])
@@ -103,20 +105,20 @@ class Town:
         return sorted(decoded(entries), key=lambda commit: commit.stamp)
 
 
-def visible(row):
-    """What readers, and regions to come, learn from a row; nothing of one that is deleted."""
-    return None if row is None or row.value is None else msgspec.structs.replace(row, version=0, versions={})
+def visible(row, now):
+    """What readers, and regions to come, learn from a row; nothing of one that is deleted or has expired."""
+    return msgspec.structs.replace(row, version=0, versions={}) if row and row.alive(now) else None
 
 
-def made(commits, table):
-    """What the merge of all writes makes of each row, tombstones and all."""
+def made(commits, table, now):
+    """What the merge of all writes makes of each row, tombstones and expired ones and all."""
     rows = dict.fromkeys(KEYS)
     for commit in commits:
         for write in commit.writes:
             if write.table == table:
                 theirs = incoming(commit, write, 0)
                 rows[write.key], _ = resolve(POLICIES[table], rows[write.key], theirs, commit.seen)
-    return {key: visible(row) for key, row in rows.items()}
+    return {key: visible(row, now) for key, row in rows.items()}
 
 
 def joins(player):
@@ -146,9 +148,11 @@ CHANGES = st.one_of(
     st.sampled_from("xyz").map(joins), st.sampled_from("xyz").map(leaves), st.just(deletes), st.just(deletes)
 )
 REGION = st.sampled_from(REGIONS)
+LASTS_S = st.sampled_from([None, None, 0.001, 0.003])
+CHANGE = (REGION, st.sampled_from(sorted(POLICIES)), st.sampled_from(KEYS), CHANGES, LASTS_S)
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("change"), REGION, st.sampled_from(sorted(POLICIES)), st.sampled_from(KEYS), CHANGES),
+        st.tuples(st.just("change"), *CHANGE),
         st.tuples(st.just("pull"), REGION, REGION, st.integers(1, 4)),
         st.tuples(st.just("converge")),
         st.tuples(st.just("forget"), REGION),
@@ -165,12 +169,12 @@ async def take(town, steps):
 
 @settings(max_examples=60)
 @given(STEPS)
-def test_regions_end_with_what_the_merge_of_all_writes_makes_whether_or_not_tombstones_were_dropped(steps):
+def test_regions_end_with_what_the_merge_of_all_writes_makes_whatever_they_forgot_meanwhile(steps):
     async def scenario():
         async with Town() as town:
             await take(town, steps)
             await town.converge()
-            expected = {table: made(await town.commits("eu"), table) for table in POLICIES}
+            expected = {table: made(await town.commits("eu"), table, town.clock.time) for table in POLICIES}
             for name in REGIONS:
                 assert {table: await town.rows(name, table) for table in POLICIES} == expected
 
@@ -221,6 +225,27 @@ def test_a_row_made_anew_where_its_tombstone_is_gone_replaces_it_where_it_is_not
         game = CODEC.decode(rows[0]["a"].value)
         assert (list(game.players), game.score.value) == (["y"], 1)
         assert [await store.conflicts() for store in town.stores.values()] == [[], [], []]
+
+    in_town(scenario)
+
+
+@pytest.mark.parametrize("table", POLICIES)
+def test_a_row_made_anew_where_an_expired_one_is_gone_replaces_it_where_it_is_not(table):
+    async def scenario(town):
+        await town.change("us", table, "a", joins("x"), lasts_s=0.001)
+        for _ in range(3):
+            await town.converge()
+        town.clock.time += 0.002
+        assert await town.forget("eu") == 1
+        await town.change("eu", table, "a", joins("y"))
+        await town.converge()
+        rows = [await town.rows(name, table) for name in REGIONS]
+        assert rows[0] == rows[1] == rows[2]
+        game = CODEC.decode(rows[0]["a"].value)
+        assert (list(game.players), game.score.value) == (["y"], 1)
+        assert [await store.conflicts() for store in town.stores.values()] == [[], [], []]
+        versions = [(await town.read(name, table))[0].versions for name in REGIONS]
+        assert versions == [versions[0]] * 3
 
     in_town(scenario)
 

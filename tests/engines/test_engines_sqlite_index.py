@@ -11,6 +11,7 @@ from engines.conformance import INDEXED, batch, by, put, span
 from proa.core.replicate.journal import Commit
 from proa.core.roles import Cut
 from proa.core.time import stamp_of
+from proa.engines.sqlite import tables
 from proa.engines.sqlite.files import in_memory
 from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
 from proa.ports import Terms
@@ -66,5 +67,30 @@ def test_an_index_holds_the_entries_of_the_rows_that_are_there(steps, cut):
         found, expected = await index_and_rows(store)
         assert found == expected
         await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_entries_are_made_anew_slice_by_slice_and_each_is_told_of(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "SLICE", 3)
+    told = []
+
+    def opened(schemas):
+        path = tmp_path / "region.db"
+        return SqliteRegionStore(
+            path, "eu", ManualClock(), run_blocking, schemas=schemas, progress=lambda *slices: told.append(slices)
+        )
+
+    async def scenario():
+        store = opened({})
+        await store.assume(Identity(1, "nonce"))
+        await store.commit(batch("u", *(put(f"{number}", b"x%d" % (number * 5 % 8)) for number in range(8))))
+        await store.close()
+        for _ in range(2):
+            store = opened(INDEXED)
+            found, expected = await index_and_rows(store)
+            assert (len(found), found) == (8, expected)
+            await store.close()
+        assert told == [("t", 3), ("t", 6), ("t", 8)]
 
     asyncio.run(scenario())

@@ -8,8 +8,10 @@ import msgspec
 import pytest
 
 from proa import AlreadyExists, App, Context, NotFound, Response
-from proa.core.roles import Assignment, Cut
-from proa.errors import StoreFull
+from proa.control.ledger import strong
+from proa.core.roles import ROLES, ROLES_KEY, Assignment, Cut
+from proa.errors import RegionFenced, StoreFull
+from proa.ports import Batch
 from support.inproc import system
 
 REGIONS = ["eu", "us", "ap"]
@@ -246,6 +248,40 @@ def test_without_the_global_store_strong_units_refuse_and_the_rest_goes_on(tmp_p
         assert (refused.status, body(refused)["code"]) == (503, "PROA-R004")
         assert dict(refused.headers)["proa-not-started"] == "true"
         assert (await s.request("eu", "POST", "/orders", {"id": "a"}, key="k")).status == 200
+
+    run(tmp_path, scenario)
+
+
+async def roles(s, revoked=None):
+    """The roles in the global store, and their version."""
+    assignment = Assignment(2, "active-active", dict.fromkeys(REGIONS, "active"), revoked=revoked or {})
+    written = await s.store.commit(Batch("", {}, [strong(ROLES, ROLES_KEY, assignment)]))
+    return assignment, written.seq
+
+
+def test_a_global_commit_loses_no_race_for_roles_that_were_noted(tmp_path):
+    async def scenario(s):
+        await s.request("eu", "POST", "/take/gold", key="k-1")
+        s["us"].invoker.note_roles(*await roles(s))
+        s.app.runs = 0
+        assert (await s.request("us", "POST", "/take/gold", key="k-2")).status == 200
+        assert s.app.runs == 1
+        assert (await s.request("eu", "POST", "/take/gold", key="k-3")).status == 200
+        assert s.app.runs == 3  # it was not told
+
+    run(tmp_path, scenario)
+
+
+def test_a_region_whose_right_was_revoked_commits_nothing_globally_however_often_it_is_asked(tmp_path):
+    async def scenario(s):
+        s["eu"].invoker.note_roles(*await roles(s))
+        s["eu"].invoker.note_roles(*await roles(s, revoked={"eu": 2}))
+        for number in range(3):
+            refused = await s.request("eu", "POST", "/take/gold", key=f"k-{number}")
+            assert (refused.status, body(refused)["code"]) == (503, RegionFenced.code)
+        assert (await s.request("us", "POST", "/take/gold", key="k")).status == 200
+        await roles(s)
+        assert (await s.request("eu", "POST", "/take/gold", key="k-0")).status == 200
 
     run(tmp_path, scenario)
 

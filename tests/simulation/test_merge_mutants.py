@@ -30,11 +30,9 @@ def everything(_, states):
     return [entry for state in states for entry in state.entries]
 
 
-def forgotten_untold(store, tombstones):
+def forgotten_untold(store, gone):
     """Tombstones go, and nothing is left to tell that a late write may be older than one."""
-    for *tombstone, _ in tombstones:
-        store._writer.execute(region_store.SQL["drop_tombstone"], tombstone)
-    return len(tombstones)
+    return sum(store._drop(key, version) for key, version, _ in gone)
 
 
 MUTANTS = {

@@ -65,7 +65,7 @@ class MemoryGlobalStore:
         return sorted((row for (name, _), row in self.rows.items() if name == table), key=lambda row: row.key)
 
     async def commit(self, batch):
-        if batch.id in self.done:
+        if batch.id and batch.id in self.done:
             return self.done[batch.id]
         for key, version in batch.reads.items():
             row = self.rows.get(key)
@@ -81,7 +81,7 @@ class MemoryGlobalStore:
         self.done[batch.id] = Committed(self.revision, self.clock.now())
         return self.done[batch.id]
 
-    async def watch(self, prefix, after, _timeout_s):
+    async def watch(self, prefix, after, _timeout_s, _waking=()):
         rows = [row for row in self.rows.values() if row.table.startswith(prefix) and row.version > after]
         return Changes(max((row.version for row in rows), default=after), rows, self.clock.now())
 

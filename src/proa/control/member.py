@@ -134,7 +134,8 @@ class Member:
         if self._obedience:
             reads[ROLES, ROLES_KEY] = situation.roles_version
         beat = [strong(NODES, node.name, node)]
-        batch = Batch(self._parts.entropy.token(), reads, beat, routine=self._routine(node))
+        # No id: the version that it read says whether it was taken, and a beat that is told again would say nothing.
+        batch = Batch("", reads, beat, routine=self._routine(node))
         sent_at = self._parts.clock.monotonic()
         result = await self._parts.store.commit(batch)
         if not isinstance(result, Committed):

@@ -1,6 +1,7 @@
 """The observer: this node's eyes. It probes every other region on its own address and keeps one opinion of each.
 
 It only samples and smooths (`core.health`); what it thinks goes out with the node's next beat, at once when it changed.
+That a region which was not seen before is well is no change: nobody waits for it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from proa.control.parts import Parts
-from proa.core.health import Track, observe, rank
+from proa.core.health import Track, is_news, observe
 from proa.core.roles import Observation
 
 
@@ -27,6 +28,7 @@ class Observer:
         self._probe = probe
         self._parts = parts
         self._changed = changed
+        self._policy = parts.rules.health
         self._tracks = {region: Track() for region in parts.rules.regions if region != me}
 
     def seen(self) -> dict[str, Observation]:
@@ -42,13 +44,15 @@ class Observer:
     async def sample(self, region: str) -> None:
         """Probe a region once and think about it."""
         before = self._tracks[region]
-        track = observe(before, await self._probe(region), self._parts.rules.health)
+        track = observe(before, await self._probe(region), self._policy)
+        if track is before:
+            return
         self._tracks[region] = track
-        if track.reported and (before.reported is None or rank(before.reported) != rank(track.reported)):
+        if is_news(before, track):
             self._changed()
 
     async def _watch(self, region: str) -> None:
-        clock, interval_s = self._parts.clock, self._parts.rules.health.interval_s
+        clock, interval_s = self._parts.clock, self._policy.interval_s
         await clock.sleep(interval_s * self._parts.entropy.random())  # observers do not knock all at once
         while True:
             started = clock.monotonic()

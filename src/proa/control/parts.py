@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proa.control.view import View
@@ -25,6 +26,13 @@ class Parts:
         return self.view.situation.rules
 
 
-def parts(store: GlobalStore, rules: Rules, clock: Clock, entropy: Entropy, telemetry: Telemetry) -> Parts:
-    """One node's parts, with a view that nobody has started yet."""
-    return Parts(store, clock, entropy, telemetry, View(store, rules, clock, entropy, telemetry))
+def parts(
+    store: GlobalStore,
+    rules: Rules,
+    clock: Clock,
+    entropy: Entropy,
+    telemetry: Telemetry,
+    waking: Sequence[str] = (),
+) -> Parts:
+    """One node's parts, with a view that nobody has started yet; only news of the tables `waking` concerns it."""
+    return Parts(store, clock, entropy, telemetry, View(store, rules, clock, entropy, telemetry, waking))

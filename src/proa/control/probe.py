@@ -18,6 +18,7 @@ from proa.core.roles import Observation
 
 HEALTH = "/_proa/health"
 LIVE = "/_proa/live"
+WELL = Observation(True, "pass")
 SLOW = "health-timeout"
 """The failing check of a region that lives but does not say how it is."""
 
@@ -40,7 +41,10 @@ class Prober:
         else:
             deep, live = await self._deep(region), False
         found = deep or (Observation(True, "fail", (SLOW,)) if live else Observation(False))
-        self._doubted = self._doubted - {region} if deep else self._doubted | {region}
+        if not deep:
+            self._doubted.add(region)
+        elif doubted:
+            self._doubted.remove(region)
         return found
 
     async def _deep(self, region: str) -> Observation | None:
@@ -48,7 +52,7 @@ class Prober:
             status, body = await self._get(region, HEALTH)
         except OSError:
             return None
-        return Observation(True, "pass") if status == 200 else Observation(True, "fail", failing_checks(body))
+        return WELL if status == 200 else Observation(True, "fail", failing_checks(body))
 
     async def _live(self, region: str) -> bool:
         try:

@@ -6,7 +6,7 @@ stays as it is and the node goes on with it (static stability); leases and fresh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from proa.control.events import ControlPlaneBack, ControlPlaneLost, VerdictChanged
 from proa.core.roles import CONTROL_PREFIX
@@ -19,14 +19,26 @@ BACKOFF_MAX_S = 1.0
 
 
 class View:
-    """A replica of the control tables. `run` keeps it; `subscribe` hears of each change."""
+    """A replica of the control tables. `run` keeps it; `subscribe` hears of each change.
 
-    def __init__(self, store: GlobalStore, rules: Rules, clock: Clock, entropy: Entropy, telemetry: Telemetry) -> None:
+    News of the tables `waking` (none: of all) is heard at once, everything else with it or when a poll's time is up.
+    """
+
+    def __init__(
+        self,
+        store: GlobalStore,
+        rules: Rules,
+        clock: Clock,
+        entropy: Entropy,
+        telemetry: Telemetry,
+        waking: Sequence[str] = (),
+    ) -> None:
         self.situation = Situation(rules)
         self._store = store
         self._clock = clock
         self._entropy = entropy
         self._telemetry = telemetry
+        self._waking = waking
         self._subscribers: list[Callable[[], None]] = []
         self._failures = 0
 
@@ -48,7 +60,7 @@ class View:
     async def poll(self, timeout_s: float) -> None:
         """One long poll; an unreachable store costs a pause and nothing else. Zero seconds bring what is new now."""
         try:
-            changes = await self._store.watch(CONTROL_PREFIX, self.situation.revision, timeout_s)
+            changes = await self._store.watch(CONTROL_PREFIX, self.situation.revision, timeout_s, self._waking)
         except GlobalStoreUnreachable as error:
             await self._pause(error)
             return

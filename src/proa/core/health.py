@@ -9,7 +9,7 @@ something shared, so it is no region's failure and moves nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
@@ -21,10 +21,7 @@ Seen = Mapping[str, Mapping[str, Observation]]
 
 
 Juries = tuple[tuple[str, tuple[str, ...]], ...]
-"""Each region with the nodes that are configured to judge it."""
-
-
-WELL: Final = ("pass", "warn")
+"""Each region with the nodes that are configured to judge it, each named once."""
 
 
 class HealthPolicy(msgspec.Struct, frozen=True):
@@ -57,11 +54,13 @@ def rank(observation: Observation) -> int:
     """0 well, 1 alive but failing its deep checks, 2 not alive."""
     if not observation.live:
         return 2
-    return 0 if observation.deep in WELL else 1
+    return 0 if observation.well else 1
 
 
 def observe(track: Track, sample: Observation, policy: HealthPolicy) -> Track:
     """The opinion after one more sample."""
+    if sample == track.reported and not track.against:
+        return track
     before = rank(track.reported) if track.reported else None
     if before == rank(sample):
         return Track(sample)
@@ -72,6 +71,13 @@ def observe(track: Track, sample: Observation, policy: HealthPolicy) -> Track:
     return Track(track.reported, against, worse)
 
 
+def is_news(before: Track, after: Track) -> bool:
+    """Whether others should hear of this opinion at once; not where a region that was never seen is found well."""
+    if after.reported is None:
+        return False
+    return rank(after.reported) != (rank(before.reported) if before.reported else 0)
+
+
 def quorum(observers: int) -> int:
     """A majority of all configured observers, whether they answer or not."""
     return observers // 2 + 1
@@ -80,7 +86,7 @@ def quorum(observers: int) -> int:
 def verdicts(observers: Juries, seen: Seen) -> Mapping[str, Verdict]:
     """The verdict on every region. `observers` names, for each region, all nodes configured to judge it."""
     votes = {region: _votes(region, names, seen) for region, names in observers}
-    needed = {region: quorum(len(set(names))) for region, names in observers}
+    needed = {region: quorum(len(names)) for region, names in observers}
     shared = shared_failures(votes, needed)
     return {region: _verdict(votes[region], needed[region], shared) for region, _ in observers}
 
@@ -97,7 +103,7 @@ def shared_failures(votes: Mapping[str, list[Observation]], needed: Mapping[str,
 
 
 def _votes(region: str, observers: Iterable[str], seen: Seen) -> list[Observation]:
-    return [seen[name][region] for name in set(observers) if name in seen and region in seen[name]]
+    return [seen[name][region] for name in observers if name in seen and region in seen[name]]
 
 
 def _failing_by_quorum(votes: list[Observation], needed: int) -> frozenset[str]:
@@ -110,7 +116,7 @@ def _verdict(votes: list[Observation], needed: int, shared: frozenset[str]) -> V
     for vote in votes:
         if not vote.live:
             dead += 1
-        elif vote.deep in WELL or (vote.failing and shared.issuperset(vote.failing)):
+        elif vote.well or (vote.failing and shared.issuperset(vote.failing)):
             well += 1
     if dead >= needed:
         return "down"

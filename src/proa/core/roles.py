@@ -81,6 +81,11 @@ class Observation(msgspec.Struct, frozen=True):
     deep: Literal["pass", "warn", "fail", "unknown"] = "unknown"
     failing: tuple[str, ...] = ()
 
+    @property
+    def well(self) -> bool:
+        """Whether there is nothing against the region."""
+        return self.live and self.deep in ("pass", "warn")
+
 
 class Node(msgspec.Struct, frozen=True):
     """One node's beat: its lease renewal and what it reports with it.
@@ -113,5 +118,12 @@ class Node(msgspec.Struct, frozen=True):
     stopped: int = 0
 
     def repeats(self, before: Node) -> bool:
-        """Whether it says no more than `before` did, save that the node lives on and how far it has come."""
-        return replace(self, counter=before.counter, head=before.head, cursors=before.cursors) == before
+        """Whether it says no more than `before` did, save that the node lives on, how far it came, and what is well.
+
+        A region that was not seen before and is well is nothing that anybody waits for.
+        """
+        new = self.seen.keys() - before.seen.keys()
+        seen = {name: seen for name, seen in self.seen.items() if name not in new} if new else self.seen
+        if not all(self.seen[name].well for name in new):
+            return False
+        return replace(self, counter=before.counter, head=before.head, cursors=before.cursors, seen=seen) == before

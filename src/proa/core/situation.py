@@ -85,7 +85,8 @@ class Rules(msgspec.Struct, frozen=True):
 @lru_cache(maxsize=16)
 def _juries(regions: tuple[str, ...], witness: str, edges: tuple[str, ...]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Kept: it does not change while a system lives."""
-    return tuple((region, (*(name for name in regions if name != region), witness, *edges)) for region in regions)
+    judges = dict.fromkeys([*regions, witness, *edges])
+    return tuple((region, tuple(name for name in judges if name != region)) for region in regions)
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -300,8 +300,12 @@ class BaseTable(Generic[T]):
 
     def _entries_of(self, row: T) -> Mapping[str, str]:
         """The same of a row. It has none in an index of which a field is None."""
-        found = {index: [getattr(row, field) for field in fields] for index, (fields, _) in self._indexes.items()}
-        return {index: self._indexes[index][1].text(*values) for index, values in found.items() if None not in values}
+        entries: dict[str, str] = {}
+        for index, (fields, form) in self._indexes.items():
+            values = [getattr(row, field) for field in fields]
+            if None not in values:
+                entries[index] = form.text(*values)
+        return entries
 
     def _index(self, index: str, declared: str | tuple[str, str]) -> tuple[tuple[str, ...], KeyForm]:
         """The fields of an index, and the form of its entries."""

@@ -32,8 +32,8 @@ class TcpSite:
 
     @asynccontextmanager
     async def blocking(self) -> AsyncGenerator[Callable[[Callable[[], None]], asyncio.Future[None]]]:
-        """A thread of its own for a store's fsyncs, so that they hold up nothing else."""
-        with ThreadPoolExecutor(1, "fsync") as threads:
+        """Threads of their own for a store's fsyncs, so that they hold up nothing else: its commits', its log's."""
+        with ThreadPoolExecutor(2, "fsync") as threads:
             yield lambda work: asyncio.get_running_loop().run_in_executor(threads, work)
 
     @asynccontextmanager

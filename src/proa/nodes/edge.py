@@ -9,7 +9,7 @@ from typing import Protocol
 from proa.app import App
 from proa.control.parts import Parts
 from proa.control.wake import Wake
-from proa.core.roles import Assignment
+from proa.core.roles import ROLES, Assignment
 from proa.core.route import RouteRule
 from proa.nodes.plane import background, eyes_and_beat, life_of
 from proa.nodes.site import Running, Site, shared_parts
@@ -44,7 +44,7 @@ async def serve(
 ) -> AsyncGenerator[Running]:
     """Keep `router` on the newest assignment."""
     store = GlobalClient(site.link, site.clock, site.rules.witness)
-    shared = shared_parts(store, site.rules, site)
+    shared = shared_parts(store, site.rules, site, waking=[ROLES])  # it judges nobody and carries no plan
     life = life_of(site, "edge")
     async with site.probing() as probe:
         observer, member = eyes_and_beat(life, probe, shared, acting=lambda: (router.epoch, router.revision))

@@ -21,7 +21,7 @@ from proa.control.schedules import SchedulesApi
 from proa.control.settling import Settling
 from proa.control.tables import TablesApi
 from proa.core.incarnation import Disk
-from proa.core.roles import Node
+from proa.core.roles import INSYNC, NODES, PLANS, ROLES
 from proa.engines.sqlite.region_store import Identity
 from proa.nodes.plane import background, eyes_and_beat, life_of, until_reached
 from proa.nodes.site import Running, Site, shared_parts
@@ -40,7 +40,7 @@ async def serve(site: Site) -> AsyncGenerator[Running]:
     async with site.blocking() as run_blocking:
         ports = Ports(site.clock, site.entropy, site.link, store, site.hub, run_blocking, site.outside)
         region = Region(site.app, site.name, site.data_dir, ports)
-        shared = shared_parts(store, site.rules, site)
+        shared = shared_parts(store, site.rules, site, waking=[ROLES, PLANS, NODES, INSYNC])
         life = life_of(site, "region")
         region.gateway.mounts[CONTROL] = ControlApi(site.name, shared, region.store.parked, parts_below(region, shared))
         try:
@@ -75,10 +75,15 @@ async def _take_identity(region: Region, shared: Parts) -> None:
     await region.store.assume(await until_reached(shared.clock, _registrar(region, shared, fresh=rolled_back)))
 
 
-def _reports(shared: Parts) -> dict[str, Node]:
-    """What each region says of itself."""
-    nodes = shared.view.situation.nodes
-    return {name: nodes[name].node for name in shared.rules.regions if name in nodes}
+def _heard(region: Region, shared: Parts, parity: Parity) -> None:
+    """Tell the runtime what the control tables say: the store's time, the roles, and each region of itself."""
+    situation = shared.view.situation
+    region.note_store_time(situation.store_s)
+    region.invoker.note_roles(situation.assignment, situation.roles_version)
+    nodes = situation.nodes
+    reports = {name: nodes[name].node for name in shared.rules.regions if name in nodes}
+    region.handover.heard(reports)
+    parity.heard(reports)
 
 
 def _registrar(region: Region, shared: Parts, *, fresh: bool) -> Callable[[], Awaitable[Identity]]:
@@ -99,10 +104,9 @@ async def _governed(site: Site, life: Life, region: Region, shared: Parts) -> As
         observer, member = eyes_and_beat(life, probe, shared, region=region)
         controller = Controller(region.name, shared)
         keepers = [Keeper(region.name, region.confirmations, shared)] if region.confirmations else []
-        shared.view.subscribe(lambda: region.note_store_time(shared.view.situation.store_s))
-        shared.view.subscribe(lambda: region.handover.heard(_reports(shared)))
         parity = Parity(region.name, life.schema, site.hub)
-        shared.view.subscribe(lambda: parity.heard(_reports(shared)))
+        region.invoker.note_roles(shared.view.situation.assignment, shared.view.situation.roles_version)
+        shared.view.subscribe(lambda: _heard(region, shared, parity))
         await member.beat()  # roles, holds and cuts must be known before peers' commits are applied
         await region.start()
         async with background(

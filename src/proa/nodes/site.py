@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from proa.app import App
 from proa.control.observer import Probe
 from proa.control.parts import Parts, parts
 from proa.core.situation import Rules
-from proa.engines.sqlite.group import RunBlocking
+from proa.engines.sqlite.log import RunBlocking
 from proa.observe.hub import Hub
 from proa.ports import Clock, Entropy, GlobalStore, Link, Method, Outside
 from proa.runtime.gateway import Asgi
@@ -76,6 +76,6 @@ class Running(msgspec.Struct, frozen=True):
     abandon: Callable[[], None] = lambda: None
 
 
-def shared_parts(store: GlobalStore, rules: Rules, own: Ends) -> Parts:
-    """The control plane's parts on these ends."""
-    return parts(store, rules, own.clock, own.entropy, own.hub)
+def shared_parts(store: GlobalStore, rules: Rules, own: Ends, waking: Sequence[str] = ()) -> Parts:
+    """The control plane's parts on these ends; only news of the tables `waking` (none: of all) concerns the node."""
+    return parts(store, rules, own.clock, own.entropy, own.hub, waking)

@@ -235,6 +235,14 @@ class RowsDiverged(msgspec.Struct, frozen=True):
     left: list[str]
 
 
+class TableRead(msgspec.Struct, frozen=True):
+    """So many rows of a table whose declaration changed are read at a start; nothing is served before all are."""
+
+    severity: ClassVar[Severity] = "info"
+    table: str
+    rows: int
+
+
 class TablesCompared(msgspec.Struct, frozen=True):
     """A round of anti-entropy with a peer is over: rows compared, bytes exchanged, rows that differed, and mended."""
 

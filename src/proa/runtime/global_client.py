@@ -56,8 +56,9 @@ class GlobalClient:
     async def outcome(self, scope: str, key: str) -> Outcome | None:
         return _decode_outcome(await self._ask("outcome", [scope, key]))
 
-    async def watch(self, prefix: str, after: int, timeout_s: float) -> Changes:
-        return _decode_changes(await self._ask("watch", [prefix, after, timeout_s], self._timeout_s + timeout_s))
+    async def watch(self, prefix: str, after: int, timeout_s: float, waking: Sequence[str] = ()) -> Changes:
+        question = [prefix, after, timeout_s, waking]
+        return _decode_changes(await self._ask("watch", question, self._timeout_s + timeout_s))
 
     async def commit(self, batch: Batch) -> Result:
         """Commit, asking again where the reply was lost.

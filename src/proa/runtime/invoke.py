@@ -84,7 +84,8 @@ class Invocation(msgspec.Struct):
     """One request on its way: what stays the same over all attempts.
 
     Whoever waits for it brings `finished`, and finds its `outcome` if it committed one, in the homes of `places`.
-    `passed_on`: another region sent it here because this one acts as home of a row that it writes.
+    `passed_on`: another region sent it here because this one acts as home of a row that it writes. `by_peer`: a second
+    region confirms what its answer rests on.
     """
 
     route: Route
@@ -102,6 +103,7 @@ class Invocation(msgspec.Struct):
     session: Session | None = None
     places: tuple[Place, ...] = ()
     passed_on: bool = False
+    by_peer: bool = False
 
 
 Resolve = Callable[[Invocation, Place], Awaitable[Answer | None]]
@@ -208,8 +210,10 @@ class Invoker:
     async def _admit(self, call: Invocation) -> Answer:
         if call.route.needs_role:
             await self._wait_for_role(call.route)
-        if call.route.acknowledge == "peer" and call.route.unit == "regional":
-            self._confirming.require()  # a `home` unit may be another region's: it is asked before it commits
+        if call.route.acknowledge == "peer":
+            call.by_peer = True
+            if call.route.unit == "regional":
+                self._confirming.require()  # a `home` unit may be another region's: it is asked before it commits
         call.key = _idempotency_key(call.route, call.request)
         if call.key is None:
             return await self._attempt_all(call)
@@ -302,16 +306,16 @@ class Invoker:
         self, call: Invocation, unit: Unit, store: Store, answer: Answer, *, keep_writes: bool
     ) -> Answer | None:
         """The answer once what the unit did is durable; None where a race was lost."""
-        holders, by_peer = unit.holders, call.route.acknowledge == "peer"
+        holders = unit.holders
         outcome = self._outcome(call, answer, holders) if call.key and answer.status < 500 else None
-        if holders or by_peer:
+        if holders or call.by_peer:
             self._check_holders(call, holders, outcome if store == "global" else None)
         batch = unit.batch(store, outcome, self._authority.epoch, keep_writes=keep_writes)
         result = await (self._regional.commit(batch) if store == "regional" else self.commit_globally(batch))
         match result:
             case Committed():
                 call.outcome, call.places = outcome, batch.places
-                if call.session or by_peer:
+                if call.session or call.by_peer:
                     await self._durable(call, unit, result, batch.epoch)
                 return self._acknowledged(answer, batch) if unit.fenced_rows else answer
             case Conflict():
@@ -325,7 +329,7 @@ class Invoker:
         """What a session and a second region are to know of a commit before it is answered."""
         if call.session:
             self._noted(call.session, commit)
-        if call.route.acknowledge == "peer":
+        if call.by_peer:
             left_s = self._left_s(call)
             await self._confirmed(call, self._confirming.committed(commit, epoch, left_s, unit.holders))
 
@@ -344,7 +348,7 @@ class Invoker:
 
     async def _standing(self, call: Invocation, answer: Answer, holders: tuple[str, ...]) -> Answer:
         """An answer made of what is durable here, given when a second region has that too, if the route says so."""
-        if call.route.acknowledge == "peer":
+        if call.by_peer:
             await self._confirmed(call, self._confirming.standing(self._left_s(call), holders))
             self._require_role(call.route)
         return answer
@@ -445,7 +449,7 @@ class Invoker:
 
     def _check_holders(self, call: Invocation, holders: tuple[str, ...], published: Outcome | None) -> None:
         """Somebody is there to confirm a commit; what only some regions may hold is published nowhere else."""
-        if call.route.acknowledge == "peer":
+        if call.by_peer:
             self._confirming.require(holders)
         if published and published.holders:
             self._refuse_to_publish(published)
@@ -497,10 +501,18 @@ class Invoker:
     async def _recheck_roles(self, conflict: Conflict) -> Result:
         """The roles changed: learn the new version, and whether this region may still commit; then run again."""
         row = (await self._global.read([ROLES_ADDRESS]))[0]
-        self._roles_version = row.version if row else 0
         if row and row.value and self._region in _decode_roles(row.value).revoked:
             return Fenced(RegionFenced.code, f"{self._region} lost its right to commit")
+        self._roles_version = row.version if row else 0
         return conflict
+
+    def note_roles(self, assignment: Assignment | None, version: int) -> None:
+        """Rest global commits on these roles, which the control plane brought: no commit has to lose a race for them.
+
+        Not where they took this region's right to commit; a commit that rests on older ones meets that in the store.
+        """
+        if assignment and version > self._roles_version and self._region not in assignment.revoked:
+            self._roles_version = version
 
 
 def _held_elsewhere(outcome: Outcome) -> AnswerWithheld:

@@ -22,7 +22,7 @@ from proa.core.residency import resident
 from proa.core.roles import Assignment
 from proa.declare.handlers import Route
 from proa.declare.http import Answer
-from proa.engines.sqlite.group import RunBlocking
+from proa.engines.sqlite.log import RunBlocking
 from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
 from proa.errors import CutBelowFloor, StoreFull
 from proa.observe.hub import Hub
@@ -30,7 +30,7 @@ from proa.observe.metrics import Registry
 from proa.ports import Clock, Entropy, GlobalStore, HealthReport, Link, Method, Outside
 from proa.runtime.authority import Authority
 from proa.runtime.compactor import Compactor, Keep
-from proa.runtime.events import ClockJudged, CommitsParked, DuplicateFound, MergeRaised, SuffixCompacted
+from proa.runtime.events import ClockJudged, CommitsParked, DuplicateFound, MergeRaised, SuffixCompacted, TableRead
 from proa.runtime.forward import Forwarder
 from proa.runtime.freshness import Freshness
 from proa.runtime.gateway import Gateway, Router, json_page
@@ -96,6 +96,7 @@ class Region:
             permit=self.authority.permit,
             merges=app.merges(),
             schemas=app.schemas(strong=False),
+            progress=lambda table, rows: ports.hub.emit(TableRead(table, rows)),
         )
         peers = [region for region in app.regions if region != name]
         self.replicator = Replicator(
@@ -115,6 +116,7 @@ class Region:
         stores = (self.store, ports.global_store)
         freshness = Freshness(name, peers, stores, ports.link, ports.clock, self.authority)
         self.replicator.on_pulled = freshness.heard
+        self.replicator.clock_sound = lambda: not self.authority.clock_off
         self.sessions = Sessions(name, stores, self.replicator, self.authority, ports.link, ports.clock)
         levels = Levels(stores, self.authority, freshness, self.sessions, ports.clock)
         reachable = self.replicator.reachable

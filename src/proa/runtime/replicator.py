@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 from msgspec.structs import replace
 
-from proa.core.replicate.compaction import lacking
+from proa.core.replicate.compaction import horizon, lacking
 from proa.core.replicate.journal import FORMAT, Dot
 from proa.core.replicate.stamp import Versions, covers, region_of
 from proa.core.replicate.tombstones import Passed, heard
@@ -163,6 +163,7 @@ class Replicator:
         self.terms = Terms()
         self.lags_s: deque[float] = deque(maxlen=LAGS_KEPT)
         self._catching_up = 0
+        self.clock_sound: Callable[[], bool] = lambda: True
         self.on_fork: Callable[[], None] | None = None
         self.on_pulled: Callable[[str, float, Versions], None] | None = None
         self.confirming: Confirming | None = None
@@ -402,23 +403,31 @@ class Replicator:
         own = self._store.cursors()
         return any(not covers(own, reply) for reply in replies if isinstance(reply, dict))  # pyright: ignore[reportUnknownArgumentType]
 
-    # Tombstones.
-
     def copied(self, dot: Dot) -> bool:
         """Whether a peer has this commit durably, too; in a region without peers nobody needs to."""
         origin, seq = dot
         return not self.peers or any(peer.passed.get(origin, 0) >= seq for peer in self.peers.values())
 
+    # Rows that are gone.
+
     async def _forget(self) -> None:
-        """Now and then drop the tombstones that every peer has passed, a bounded number at a time."""
+        """Now and then drop the tombstones and expired rows that every peer has passed, a bounded number at a time."""
         while True:
             await self._clock.sleep(FORGET_EVERY_S)
             for peer in self.peers.values():
                 if peer.passed:
                     peer.known = heard(peer.known, peer.passed, self._store.cursors())
             with suppress(StoreFull):
-                while await self._store.forget([peer.known for peer in self.peers.values()], FORGET_LIMIT):
+                while await self._store.forget(
+                    [peer.known for peer in self.peers.values()], FORGET_LIMIT, self._ended()
+                ):
                     await self._clock.sleep(FORGET_PAUSE_S)
+
+    def _ended(self) -> float:
+        """Until when a row must have expired to be there for no region whose clock is within the bound."""
+        if not self.clock_sound():
+            return 0.0
+        return wall_of(horizon(2 * self._clock_bound_s, self._clock.now(), self._store.latest_stamp()))
 
     # What control asks.
 

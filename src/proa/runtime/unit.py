@@ -204,7 +204,9 @@ class Unit:
         if table.residency:
             return (await self._parts.get_many(table, [key], level))[0]
         address = (table.name, key)
-        await self.fetch(table, [address], level)
+        if self._unread(address, level):
+            found = await self.source(table, level).read([address])
+            self.remember(table, address, found[0], level)
         return self._value(address)
 
     async def get_many(
@@ -219,10 +221,13 @@ class Unit:
 
     async def fetch(self, table: BaseTable[Any], addresses: Sequence[Key], level: Level | None) -> None:
         """Read those rows that this unit has neither read nor written; at a level, read rows are read again."""
-        asked = [each for each in addresses if each not in self.writes and (level or not self._validates(each))]
+        asked = [each for each in addresses if self._unread(each, level)]
         if asked:
             for address, row in zip(asked, await self.source(table, level).read(asked), strict=True):
                 self.remember(table, address, row, level)
+
+    def _unread(self, address: Key, level: Level | None) -> bool:
+        return address not in self.writes and (level is not None or not self._validates(address))
 
     def _validates(self, address: Key) -> bool:
         """Whether a row was read that the commit will check."""
@@ -234,7 +239,9 @@ class Unit:
 
     def _value(self, address: Key) -> bytes | None:
         found = self.known(address)
-        return found.value if found is not None and found.alive(self._clock.now()) else None
+        if found is None or (found.expires_at is not None and not found.alive(self._clock.now())):
+            return None
+        return found.value
 
     async def query(
         self, table: BaseTable[Any], span: Span, level: Level | None = None

@@ -93,7 +93,8 @@ class Final(msgspec.Struct, frozen=True):
     """The world after it was healed and has settled. `lost_disks` are the origins whose disk is gone for good.
 
     `lost_at` tells for each of them since when its commits could reach no survivor: cut off, or lost, whichever came
-    first. `mended`: rows were spoilt and made anew, so their local versions do not tell when they were written.
+    first. `mended`: rows were spoilt and made anew, so their local versions do not tell when they were written. Rows
+    that had expired `at` the end may be there or not.
     """
 
     regions: Mapping[str, StoreState]
@@ -102,6 +103,7 @@ class Final(msgspec.Struct, frozen=True):
     lost_at: Mapping[str, float] = {}
     control: Control = Control()
     mended: bool = False
+    at: float = 0.0
 
     def table(self, region: str, name: str) -> dict[str, Any]:
         """The living rows of a regional table as `region` has them, by key."""

@@ -204,7 +204,7 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def retime(self, process: Process) -> None:
         """The clock of `process` changed its speed: its timers fall due at other true times."""
-        self._timers = [
+        self._timers[:] = [
             (process.clock.true_of(alarm.due), number, alarm) if alarm.owner is process else (at, number, alarm)
             for at, number, alarm in self._timers
         ]
@@ -224,35 +224,40 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def _run_once(self) -> None:
         """One turn for asyncio; here all turns until the loop is stopped."""
-        while not self._stopping:
-            self._turn()
+        self._turns()
 
-    def _turn(self) -> None:
-        """One callback, as its owner: the first that is ready; where nothing is, time jumps to what is due next."""
-        if self._ready:
-            alarm: Alarm = self._ready.popleft() if self._order is None else self._drawn(self._order)
-        elif self._timers:
-            at, _, alarm = heappop(self._timers)
-            if at > self.now_s:  # noqa: PLR1730 - it runs too often for a call
-                self.now_s = at
-        else:
-            raise Deadlock("nothing can happen any more: every task waits and no timer is set")
-        owner = alarm.owner
-        if alarm.over:
-            return
-        if owner is not None and owner.halted:
-            owner.held.append(alarm)  # it waits until its owner goes on
-            return
-        self.current = owner
-        try:
-            if alarm.context is None:
-                alarm.act(*alarm.arguments)
+    def _turns(self, stalled: Any = None, until: float = 0.0) -> None:
+        """One callback after another, each as its owner: what is ready; where nothing is, time jumps to what is due.
+
+        They end when the loop is stopped and, if a process is `stalled`, when it may go on: `until` is over, or it was
+        resumed or killed.
+        """
+        ready, timers, order = self._ready, self._timers, self._order
+        while not self._stopping and (stalled is None or (_stands(stalled) and self.now_s < until)):
+            if ready:
+                alarm: Alarm = ready.popleft() if order is None else self._drawn(order)
+            elif timers:
+                at, _, alarm = heappop(timers)
+                if at > self.now_s:  # noqa: PLR1730 - it runs too often for a call
+                    self.now_s = at
             else:
-                alarm.context.run(alarm.act, *alarm.arguments)
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:  # noqa: BLE001 - as asyncio does: it belongs to nobody
-            self.call_exception_handler({"message": f"in {alarm.act!r}", "exception": error})
+                raise Deadlock("nothing can happen any more: every task waits and no timer is set")
+            owner = alarm.owner
+            if alarm.over:
+                continue
+            if owner is not None and owner.halted:
+                owner.held.append(alarm)  # it waits until its owner goes on
+                continue
+            self.current = owner
+            try:
+                if alarm.context is None:
+                    alarm.act(*alarm.arguments)
+                else:
+                    alarm.context.run(alarm.act, *alarm.arguments)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # noqa: BLE001 - as asyncio does: it belongs to nobody
+                self.call_exception_handler({"message": f"in {alarm.act!r}", "exception": error})
         self.current = None
 
     def _drawn(self, order: Random) -> Alarm:
@@ -295,8 +300,7 @@ class SimLoop(asyncio.BaseEventLoop):
         if task:
             _leave_task(self, task)
         before, process.halted, process.stalled = self.current, True, True
-        while process.stalled and not process.dead and not self._stopping and self.now_s < until:
-            self._turn()
+        self._turns(process, until)
         process.stalled = False
         self.current = before
         if task:
@@ -310,10 +314,15 @@ class SimLoop(asyncio.BaseEventLoop):
         self._ready.extendleft(reversed(handles))
 
     def begin(self, work: Coroutine[Any, Any, Any], owner: Any) -> None:
-        """Let a process begin with `work`, next of all, or when it is resumed."""
+        """Let a process begin with `work`, in this turn, or when it is resumed."""
         steps = Steps(work, owner.unfinished)
         owner.unfinished[steps] = None
-        self._ready.appendleft(Alarm(steps.go_on, (), owner.context.copy(), owner))
+        context = owner.context.copy()
+        if owner.halted:
+            owner.held.append(Alarm(steps.go_on, (), context, owner))
+        else:
+            self.current = owner
+            context.run(steps.go_on)
 
     # What would leave the world.
 
@@ -382,6 +391,10 @@ class Steps(msgspec.Struct, eq=False):
 def _rouse(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+def _stands(process: Any) -> bool:
+    return process.stalled and not process.dead
 
 
 def _is_step(handle: Any) -> bool:

@@ -36,7 +36,7 @@ from proa.simulation.history import Violation
 from proa.simulation.host import Host, Outside, Serve
 from proa.simulation.http import Http
 from proa.simulation.loop import Killed, SimLoop
-from proa.simulation.network import Arrival, Lane, Network
+from proa.simulation.network import Lane, Network
 from proa.simulation.outside import SimDependency, SimOutside
 from proa.simulation.process import Life, Trap
 from proa.simulation.router import EdgeRouter
@@ -88,7 +88,7 @@ class Machines:
         }
         self._rtt_s = rtt_ms / 1000
         self._began_s = 0.0
-        self._trace: list[Arrival] = []
+        self._trace: list[float | str | int] = []  # flat: a world is full of arrivals, and the collector walks tuples
         self._ended: list[Life] = []
         self._left: list[asyncio.Task[Any]] = []
 
@@ -120,7 +120,7 @@ class Machines:
         self.loop = loop
         self._began_s = loop.now_s
         self._folder = Path(tempfile.mkdtemp(prefix="proa-world-", dir=_quick_folder()))
-        self.network = Network(loop, self.stream("network"), self.fired, self._trace.append)
+        self.network = Network(loop, self.stream("network"), self.fired, self._trace.extend)
         self.http = Http(self.network, lambda: self.now)
         self.nodes = {name: self._host(name, serve, store) for name, serve, store in self._plan_of_nodes()}
         self.network.hosts = {**self.nodes, CLIENT: Outside(CLIENT), OPERATOR: Outside(OPERATOR)}
@@ -169,7 +169,7 @@ class Machines:
     def _lay_distances(self) -> None:
         for way in permutations([*self.nodes, CLIENT, OPERATOR], 2):
             near = CLIENT in way or OPERATOR in way or EDGE in way
-            self.network.lanes[way] = Lane(NEAR_S if near else self._rtt_s / 2)
+            self.network.lanes[way] = Lane(way, NEAR_S if near else self._rtt_s / 2)
 
     # Processes.
 

@@ -30,8 +30,8 @@ _encode = msgspec.msgpack.encode
 _decode = msgspec.msgpack.decode
 Way = tuple[str, str]
 Answer = asyncio.Future[Any]
-Arrival = tuple[float, Way, str, int]
-"""A message that arrived: when, from where to where, what it was, and its payload's checksum."""
+Arrival = tuple[float, str, str, str, int]
+"""A message that arrived: when, from where, to where, what it was, and its payload's checksum."""
 
 
 class Host(Protocol):
@@ -44,6 +44,7 @@ class Host(Protocol):
 class Lane(msgspec.Struct):
     """One way between two hosts: how long a message takes at least, and when the last one in order arrives."""
 
+    way: Way
     delay_s: float = LOCAL_S
     last_at: float = 0.0
 
@@ -89,31 +90,33 @@ class Network:
         if self.loss and rng.random() < self.loss:
             self._fired("loss")
             return
-        lane = self.lanes.get(way) or self.lanes.setdefault(way, Lane())
-        copies = 1
+        lane = self.lanes.get(way) or self.lanes.setdefault(way, Lane(way))
         if self.duplicate and not once and rng.random() < self.duplicate:
             self._fired("duplicate")
-            copies = 2
-        for _ in range(copies):
-            delay = lane.delay_s * (1 + JITTER * rng.random())
-            if self.extra and way in self.extra:
-                self._fired("delay")
-                delay += self.extra[way] * (0.5 + rng.random())
-            at = self.loop.now_s + delay
-            if self.reorder and rng.random() < self.reorder:
-                self._fired("reorder")
-                at += delay * 3 * rng.random()
-            else:
-                if at < lane.last_at + STEP_S:  # noqa: PLR1730 - it runs too often for a call
-                    at = lane.last_at + STEP_S
-                lane.last_at = at
-            self.loop.at(at, self._arrive, way, what, payload, act)
+            self.loop.at(self._arrival(lane), self._arrive, lane.way, what, payload, act)
+        self.loop.at(self._arrival(lane), self._arrive, lane.way, what, payload, act)
+
+    def _arrival(self, lane: Lane) -> float:
+        """When a message that leaves now comes to the end of its way."""
+        rng = self._rng
+        delay = lane.delay_s * (1 + JITTER * rng.random())
+        if self.extra and lane.way in self.extra:
+            self._fired("delay")
+            delay += self.extra[lane.way] * (0.5 + rng.random())
+        at = self.loop.now_s + delay
+        if self.reorder and rng.random() < self.reorder:
+            self._fired("reorder")
+            return at + delay * 3 * rng.random()
+        if at < lane.last_at + STEP_S:  # noqa: PLR1730 - it runs too often for a call
+            at = lane.last_at + STEP_S
+        lane.last_at = at
+        return at
 
     def _arrive(self, way: Way, what: str, payload: bytes, act: Callable[[Any], None]) -> None:
         if self.cut and way in self.cut:
             self._fired(self.cut[way])
             return
-        self._traced((self.loop.now_s, way, what, crc32(payload)))
+        self._traced((self.loop.now_s, *way, what, crc32(payload)))
         act(self.hosts[way[1]])
 
     def cuts(self, a: str, b: str) -> bool:

@@ -82,8 +82,10 @@ class Life:
     # Ports.
 
     def now(self) -> float:
-        monotonic_s = self.monotonic()  # here a trap may set the wall clock
-        return EPOCH_S + self.clock.offset_s + monotonic_s
+        if self._trap is not None:
+            self._count_down(self._trap)  # here a trap may set the wall clock
+        now_s, clock = self._loop.now_s, self.clock
+        return EPOCH_S + clock.offset_s + (now_s if clock.exact else clock.monotonic(now_s))
 
     def monotonic(self) -> float:
         if self._trap is not None:

@@ -135,7 +135,7 @@ class _Scenario:
             await asyncio.sleep(max(0.0, began + instant - world.now))
             own = Random(draw_of_act)  # noqa: S311 - to be repeated
             client, chosen = own.choice(self._clients), own.choice(self._workloads)
-            acts.append(asyncio.ensure_future(chosen.act(client, own)))
+            acts.append(asyncio.create_task(chosen.act(client, own)))
         return acts
 
     async def _ends(self) -> None:

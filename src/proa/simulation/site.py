@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 
 from proa.app import App
 from proa.control.probe import Prober
 from proa.core.situation import Rules
 from proa.declare.http import Request
-from proa.engines.sqlite.group import RunBlocking
+from proa.engines.sqlite.log import RunBlocking
 from proa.observe.hub import Hub
 from proa.ports import Method, Outside
 from proa.runtime.gateway import Asgi, Gateway
@@ -78,6 +79,12 @@ class SimSite:
         yield Prober(self._get)
 
     async def _get(self, region: str, path: str) -> tuple[int, bytes]:
-        request = Request("GET", path, "", NO_HEADERS, b"")
+        request = _request_of(path)
         reply = await self._http.request(self.name, region, request, self.rules.health.timeout_s)
         return reply.status, reply.body
+
+
+@cache
+def _request_of(path: str) -> Request:
+    """What asks for one of Proa's own pages: the same every time."""
+    return Request("GET", path, "", NO_HEADERS, b"")

@@ -44,7 +44,7 @@ from proa.simulation.history import Final, Operation
 from proa.simulation.loop import run
 from proa.simulation.machines import CLIENT, EDGE, WITNESS
 from proa.simulation.operator import Operators
-from proa.simulation.process import Life
+from proa.simulation.process import EPOCH_S, Life
 from proa.simulation.state import final_of
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ class World(Damage):
         """What every store holds on its disk at this moment."""
         folders = {name: host.disk.path for name, host in self.nodes.items()}
         final = final_of(self.app, folders, self.lost_at, self.archive)
-        return msgspec.structs.replace(final, mended=self.rotten)
+        return msgspec.structs.replace(final, mended=self.rotten, at=EPOCH_S + self.loop.now_s)
 
     # What people do.
 

@@ -14,6 +14,7 @@ import msgspec
 
 from proa.core.replicate.journal import NO_VERSIONS, Dot, Row
 from proa.core.replicate.stamp import Origin, Versions, covers, join
+from proa.core.time import wall_of
 
 Rule = Literal["newer", "older", "concurrent"]
 
@@ -64,17 +65,22 @@ class LastWriter(msgspec.Struct, frozen=True):
 def resolve(policy: Merge, ours: Row | None, theirs: Row, seen: Versions = NO_VERSIONS) -> tuple[Row, Rule]:
     """The row to keep, and how it was decided. `version` is left to the store.
 
-    `seen` is all that the writer's region had applied. A row that it had deleted and whose tombstone it had dropped is
-    not in `theirs.versions`, yet had been seen.
+    `seen` is all that the writer's region had applied. A row that it had dropped, as a tombstone or because it had
+    expired, is not in `theirs.versions`, yet had been seen.
     """
     if ours is None or covers(theirs.versions, ours.versions):
         return theirs, "newer"
     if covers(ours.versions, theirs.versions):
         return ours, "older"
-    if ours.value is None and covers(seen, ours.versions):
+    if _gone(ours, theirs.stamp) and covers(seen, ours.versions):
         return theirs, "newer"
     kept = policy.combine(ours, theirs)
     return msgspec.structs.replace(kept, versions=join(ours.versions, theirs.versions)), "concurrent"
+
+
+def _gone(row: Row, stamp: int) -> bool:
+    """Whether a region that writes at `stamp` may have dropped the row."""
+    return row.value is None or (row.expires_at is not None and row.expires_at <= wall_of(stamp))
 
 
 def dots_of(row: Row) -> list[Dot]:

@@ -4,6 +4,9 @@ A peer names the cursors that it has applied whenever it asks for more. If they 
 the peer commits from then on has seen the delete; and once this region has applied everything that the report names,
 the peer's own commits included, nothing that the peer made before is on its way here. A tombstone of which both is true
 for every peer can be forgotten. A peer that was never heard of, or is gone, keeps all tombstones where they are.
+
+A row that has expired goes by the same rule, without a delete: what must have been seen is the write that made it. The
+end is part of that write, so every region knows of it, and a later write that replaces the row is stamped after it.
 """
 
 from __future__ import annotations

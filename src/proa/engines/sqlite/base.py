@@ -11,6 +11,7 @@ import heapq
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import takewhile
+from math import inf, nextafter
 
 import msgspec
 from msgspec.structs import replace
@@ -19,6 +20,7 @@ from proa.core.replicate.compaction import Floor, Floors, Retention
 from proa.core.replicate.journal import Commit, Dot, Key, Row, incoming, missing
 from proa.core.replicate.resolve import LastWriter, Merge, resolve
 from proa.core.replicate.stamp import Versions
+from proa.core.time import wall_of
 from proa.engines.sqlite.files import SQL
 from proa.engines.sqlite.rows import row_of, stored_versions
 
@@ -37,6 +39,8 @@ class Base:
         self._merges = merges
         self._swept = 0
         """The stamp up to which this round over deleted rows has come."""
+        self._ended = 0.0
+        """The time of expiry up to which that over expired ones has."""
         self.load()
 
     def load(self) -> None:
@@ -153,7 +157,13 @@ class Base:
             yield from self._entries(origin, 1)
 
     def _forget(self, stamp: int) -> None:
-        """Drop deleted rows that are forgotten elsewhere, where no entry as old as they are is left to be merged."""
+        """Drop deleted and expired rows that the rows have forgotten, where no entry as old is left to be merged.
+
+        What is merged later is stamped after their end, so that it makes the same with them and without.
+        """
         found = self._writer.execute(SQL["base_tombstones"], (self._swept, stamp, TOMBSTONES)).fetchall()
-        self._writer.executemany(SQL["forget_base_row"], [key for _, *key in found])
         self._swept = found[-1][0] + 1 if len(found) == TOMBSTONES else 0
+        between = (self._ended, wall_of(stamp))
+        ended = self._writer.execute(SQL["expired_base_rows"], (*between, stamp, TOMBSTONES)).fetchall()
+        self._ended = nextafter(ended[-1][0], inf) if len(ended) == TOMBSTONES else 0.0
+        self._writer.executemany(SQL["forget_base_row"], [key for _, *key in found + ended])

@@ -17,8 +17,17 @@ HERE = Path(__file__).parent
 SCHEMA_VERSION = 3
 BUSY_TIMEOUT_S = 5.0
 CACHE_KB = 16_000
-CHECKPOINT_PAGES = 4_000
+LOG_PAGES_MAX = 16_000
+"""Where the log is longer than this, which `log` does not let it become, SQLite copies it within each commit."""
+LOG_BYTES_KEPT = 16_000_000
+"""To this length the log's file is cut where it had been longer."""
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+# The module asks every parameter of another type whether it adapts itself, which costs half of what a statement does.
+# Bytes and None are what they are.
+sqlite3.register_adapter(bytes, bytes)
+sqlite3.register_adapter(type(None), lambda none: none)
 
 
 def _load_queries() -> dict[str, str]:
@@ -63,7 +72,8 @@ def connect(path: Path | str) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA temp_store=MEMORY")
     connection.execute(f"PRAGMA cache_size=-{CACHE_KB}")
-    connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+    connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES_MAX}")
+    connection.execute(f"PRAGMA journal_size_limit={LOG_BYTES_KEPT}")
     return connection
 
 
@@ -97,7 +107,8 @@ def _prepare(writer: sqlite3.Connection, path: Path | str) -> None:
     verdict = writer.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise StoreCorrupt(f"{path}: {verdict}")
-    writer.executescript(SCHEMA)
+    if found < SCHEMA_VERSION:
+        writer.executescript(SCHEMA)
 
 
 def get_meta(connection: sqlite3.Connection, name: str, default: Any = None) -> Any:

@@ -11,6 +11,7 @@ next news, or when the watcher's time is up, and with how long they were kept, s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 import msgspec
@@ -20,7 +21,8 @@ from proa.core.dedupe import Outcome
 from proa.core.replicate.journal import Key, Row
 from proa.core.time import HybridClock, wall_of
 from proa.engines.sqlite.files import SQL, open_file
-from proa.engines.sqlite.group import GroupCommit, RunBlocking
+from proa.engines.sqlite.group import GroupCommit
+from proa.engines.sqlite.log import Log, RunBlocking
 from proa.engines.sqlite.rows import (
     Sweep,
     encode,
@@ -31,7 +33,7 @@ from proa.engines.sqlite.rows import (
     read_rows,
     row_of,
 )
-from proa.engines.sqlite.tables import NONE, Tables, query_rows
+from proa.engines.sqlite.tables import NONE, Progress, Tables, query_rows, unwatched
 from proa.errors import GlobalStoreUnreachable
 from proa.ports import Batch, Changes, Clock, Committed, Result, Schema, Span, View
 
@@ -43,6 +45,8 @@ EXPIRED_KEPT_S = 600.0
 Found = tuple[list[Row], list[float | None]]
 """Rows by version, and since when the store has had each of those that were routine."""
 NOTHING: Found = ([], [])
+RECENT_MAX = 256
+"""So many control rows are kept in memory, for those who watch; whoever was away for longer is told from the file."""
 
 _decode_result = msgspec.msgpack.Decoder(Result).decode
 
@@ -51,22 +55,32 @@ class SqliteGlobalStore:
     """`ports.GlobalStore` on one file."""
 
     def __init__(
-        self, path: Path | str, clock: Clock, run_blocking: RunBlocking, schemas: Mapping[str, Schema] = NONE
+        self,
+        path: Path | str,
+        clock: Clock,
+        run_blocking: RunBlocking,
+        schemas: Mapping[str, Schema] = NONE,
+        progress: Progress = unwatched,
     ) -> None:
         self._writer, self._reader = open_file(path)
-        self._tables = Tables(self._writer, schemas)
+        self._tables = Tables(self._writer, schemas, progress)
         self._tables.prepare()
         self._clock = clock
         self._sweep = Sweep()
         self._load()
-        self._news = Bell()
-        self._group = GroupCommit(self._writer, self, run_blocking)
+        self._bells: dict[tuple[str, ...], Bell] = {}
+        self._log = Log(path, self._writer, run_blocking) if isinstance(path, Path) else None
+        self._group = GroupCommit(self._writer, self, run_blocking, self._log)
 
     def _load(self) -> None:
         """Take the counters from what is durable."""
         self._revision, stamp = self._reader.execute(SQL["counters"]).fetchone()
+        self._durable = self._revision
         self._stamps = HybridClock(stamp)
-        self._control_changed = self._news_came = False
+        self._pending: list[Row] = []
+        self._recent: dict[Key, Row] = {}
+        self._recent_after = self._revision
+        self._news_of: set[str] = set()
         self._last_control = self._revision
         self._routine: dict[Key, tuple[int, float]] = {}
         self._found: dict[tuple[str, int], Found] = {}
@@ -97,12 +111,12 @@ class SqliteGlobalStore:
     async def commit(self, batch: Batch) -> Result:
         return await self._group.submit(lambda: self._commit(batch))
 
-    async def watch(self, prefix: str, after: int, timeout_s: float) -> Changes:
+    async def watch(self, prefix: str, after: int, timeout_s: float, waking: Sequence[str] = ()) -> Changes:
         if not prefix.startswith("~"):
             raise GlobalStoreUnreachable(f"only control tables can be watched, not {prefix!r}")
         rows, written_at = self._changed(prefix, after)
-        if timeout_s > 0 and None not in written_at:  # no news
-            await self._news.wait(timeout_s)
+        if timeout_s > 0 and not _news_among(rows, written_at, waking):
+            await self._bells.setdefault(tuple(waking), Bell()).wait(timeout_s)
             rows, written_at = self._changed(prefix, after)
         now = self._clock.monotonic()
         kept_s = [0.0 if at is None else now - at for at in written_at]
@@ -110,12 +124,14 @@ class SqliteGlobalStore:
 
     async def close(self) -> None:
         """Finish what was submitted and close the file; waiting watchers are sent home."""
-        self._news.ring()
+        self._ring()
         await self._group.idle()
         self.abandon()
 
     def abandon(self) -> None:
         """Close the file as it is, finishing nothing: what the end of the process would do."""
+        if self._log:
+            self._log.close()
         self._reader.close()
         self._writer.close()
 
@@ -139,7 +155,15 @@ class SqliteGlobalStore:
         stamp = self._stamps.tick(now)
         for write in batch.writes:
             row = Row(
-                write.table, write.key, write.value, stamp, ORIGIN, self._revision, {}, self._revision, write.expires_at
+                write.table,
+                write.key,
+                write.value,
+                stamp,
+                ORIGIN,
+                self._revision,
+                {ORIGIN: self._revision},
+                self._revision,
+                write.expires_at,
             )
             self._tables.move(write.table, write.key, write.value)
             put_row(self._writer, row)
@@ -149,10 +173,11 @@ class SqliteGlobalStore:
 
     def _note_control(self, row: Row, *, routine: bool) -> None:
         """A row that is watched was written."""
-        self._control_changed = True
-        self._news_came |= not routine
+        self._pending.append(row)
         if routine:
             self._routine[row.table, row.key] = row.version, self._clock.monotonic()
+        else:
+            self._news_of.add(row.table)
 
     def _collect(self, before: float) -> None:
         """Remove some of the rows that expired before this time. There is one copy of them, so that suffices."""
@@ -166,10 +191,25 @@ class SqliteGlobalStore:
             return NOTHING
         found = self._found.get((prefix, after))
         if found is None:
-            changed = self._reader.execute(SQL["control_changes"], (after,))
-            rows = [row_of(table, key, rest) for table, key, *rest in changed if table.startswith(prefix)]
+            rows = [row for row in self._control_after(after) if row.table.startswith(prefix)]
             found = self._found[prefix, after] = rows, [self._written_at(row) for row in rows]
         return found
+
+    def _control_after(self, after: int) -> list[Row]:
+        """The control rows that changed since, out of memory where that goes back far enough."""
+        if after < self._recent_after:
+            changed = self._reader.execute(SQL["control_changes"], (after,))
+            return [row_of(table, key, rest) for table, key, *rest in changed]
+        rows = list(takewhile(lambda row: row.version > after, reversed(self._recent.values())))
+        return sorted(rows, key=lambda row: (row.version, row.table, row.key))
+
+    def _remember(self, row: Row) -> None:
+        """Keep a control row that is durable now, the latest last, and drop the oldest of too many."""
+        self._recent.pop((row.table, row.key), None)
+        self._recent[row.table, row.key] = row
+        if len(self._recent) > RECENT_MAX:
+            oldest = next(iter(self._recent))
+            self._recent_after = self._recent.pop(oldest).version
 
     def _written_at(self, row: Row) -> float | None:
         """Since when this store has had a row that was routine; None where it was news, or is from an earlier life."""
@@ -179,16 +219,33 @@ class SqliteGlobalStore:
     # The in-memory side of a batch (`group.BatchState`).
 
     def seal(self) -> None:
-        self._writer.execute(SQL["put_counters"], (self._revision, self._stamps.last))
+        if self._revision != self._durable:
+            self._writer.execute(SQL["put_counters"], (self._revision, self._stamps.last))
 
     def publish(self) -> None:
-        if self._control_changed:
-            self._control_changed = False
+        self._durable = self._revision
+        if self._pending:
+            for row in self._pending:
+                self._remember(row)
+            self._pending = []
             self._last_control = self._revision
             self._found = {}
-        if self._news_came:
-            self._news_came = False
-            self._news.ring()
+        if self._news_of:
+            self._ring(self._news_of)
+            self._news_of = set()
+
+    def _ring(self, tables: set[str] | None = None) -> None:
+        """Wake whoever waits for news of one of these tables (None: everybody)."""
+        for waking, bell in self._bells.items():
+            if tables is None or not waking or not tables.isdisjoint(waking):
+                bell.ring()
 
     def reset(self) -> None:
         self._load()
+
+
+def _news_among(rows: Sequence[Row], written_at: Sequence[float | None], waking: Sequence[str]) -> bool:
+    """Whether there is news that ends the wait."""
+    if None not in written_at:
+        return False
+    return not waking or any(at is None and row.table in waking for row, at in zip(rows, written_at, strict=True))

@@ -1,7 +1,8 @@
 """Group commit: many units, one fsync.
 
 Units that arrive while a commit is on its way to the disk wait in a queue; then all of them run in one transaction,
-whose COMMIT (one fsync) happens off the loop. Nobody is answered before it returns. A unit that fails takes its batch
+whose COMMIT (one fsync) happens off the loop. Nobody is answered before it returns. A batch that wrote nothing, since
+all its units lost a race or found their key finished, has nothing to wait for. A unit that fails takes its batch
 back to the start, which then runs again without it: failing is rare, and a savepoint around each unit would cost every
 unit two statements. A COMMIT that fails for want of room fails its batch; one that fails otherwise ends the process:
 after a failed fsync nobody knows what is on the disk, so no later answer of this process could be trusted.
@@ -12,15 +13,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from proa.engines.sqlite.files import translated
+from proa.engines.sqlite.log import Log, RunBlocking
 from proa.errors import StoreCorrupt, StoreFull
 
 T = TypeVar("T")
-RunBlocking = Callable[[Callable[[], None]], "Coroutine[Any, Any, None] | asyncio.Future[None]"]
-"""Runs a blocking call off the loop (or, in a simulation, in virtual time)."""
 Work = tuple[Callable[[], Any], "asyncio.Future[Any]"]
 Results = list[tuple["asyncio.Future[Any]", Any]]
 BATCH_MAX = 512
@@ -49,17 +49,23 @@ class BatchState(Protocol):
 
 
 class GroupCommit:
-    """Runs units of work on one connection, a batch per fsync."""
+    """Runs units of work on one connection, a batch per fsync. A store in memory has no `log`."""
 
-    def __init__(self, connection: sqlite3.Connection, state: BatchState, run_blocking: RunBlocking) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, state: BatchState, run_blocking: RunBlocking, log: Log | None
+    ) -> None:
         self._connection = connection
         self._state = state
         self._run_blocking = run_blocking
+        self._log = log
         self._queue: list[Work] = []
         self._busy = False
         self._idlers: list[asyncio.Future[None]] = []
         self.damaged = ""
         self.on_failure: Callable[[BaseException], None] = end_process
+        if log:
+            log.copied = self._log_copied
+            log.failed = self._log_failed
 
     def submit(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Run `work` inside a coming batch; the future is done when its batch is durable."""
@@ -72,21 +78,34 @@ class GroupCommit:
         return future
 
     async def idle(self) -> None:
-        """Wait until everything submitted so far is durable."""
-        while self._busy:
+        """Wait until everything submitted so far is durable, and nothing uses the file any more."""
+        while self._busy or (self._log and self._log.copying):
             idler: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._idlers.append(idler)
             await idler
 
     def _begin(self) -> None:
         batch, self._queue = self._queue[:BATCH_MAX], self._queue[BATCH_MAX:]
+        before = self._connection.total_changes
         try:
             results = self._run(batch)
+            written = self._connection.total_changes != before
+            if not written:
+                self._sync()
         except sqlite3.Error as error:
             self._abandon(batch, error)
             self._next()
             return
-        synced = asyncio.ensure_future(self._run_blocking(self._sync))
+        if written:
+            self._await_sync(batch, results)
+        else:
+            self._answer(results)
+            self._next()
+
+    def _await_sync(self, batch: list[Work], results: Results) -> None:
+        """Answer when the batch is on the disk."""
+        syncing = self._run_blocking(self._sync)
+        synced = syncing if isinstance(syncing, asyncio.Future) else asyncio.ensure_future(syncing)
         if synced.done():
             self._end(batch, results, synced)
         else:
@@ -95,20 +114,35 @@ class GroupCommit:
     def _end(self, batch: list[Work], results: Results, synced: asyncio.Future[None]) -> None:
         error = asyncio.CancelledError("the commit was cut off") if synced.cancelled() else synced.exception()
         if error is None:
-            self._publish(results)
+            self._state.publish()
+            self._answer(results)
         else:
             if not isinstance(translated(error), StoreFull):
                 self.on_failure(error)
             self._abandon(batch, error)
         self._next()
 
-    def _publish(self, results: Results) -> None:
-        self._state.publish()
+    def _answer(self, results: Results) -> None:
         for future, result in results:
             if not future.done():
                 future.set_result(result)
 
+    def _log_copied(self) -> None:
+        """Nobody may be writing while the copy of the log is finished."""
+        if not self._busy:
+            self._busy = True
+            self._next()
+
+    def _log_failed(self, error: BaseException) -> None:
+        self.on_failure(error)
+
     def _next(self) -> None:
+        if self._log:
+            self._log.tend(self._go_on)
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
         if self._queue:
             asyncio.get_running_loop().call_soon(self._begin)
             return

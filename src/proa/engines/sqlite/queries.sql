@@ -29,13 +29,14 @@ DELETE FROM rows WHERE tbl = ? AND key = ?;
 -- The oldest deleted rows.
 SELECT tbl, key, version, origin, seq, versions FROM rows WHERE value IS NULL ORDER BY version LIMIT ?;
 
--- name: drop_tombstone
--- Unless the row was written again.
-DELETE FROM rows WHERE tbl = ? AND key = ? AND version = ? AND value IS NULL;
-
 -- name: expired
 -- The rows that expired first, up to a time.
 SELECT tbl, key FROM rows WHERE expires_at <= ? ORDER BY expires_at LIMIT ?;
+
+-- name: expired_rows
+-- The same with what tells who has passed them; a deleted row is a tombstone.
+SELECT tbl, key, version, origin, seq, versions FROM rows
+WHERE expires_at <= ? AND value IS NOT NULL ORDER BY expires_at LIMIT ?;
 
 -- name: scan
 SELECT key, value, stamp, origin, seq, versions, version, expires_at FROM rows WHERE tbl = ? ORDER BY key;
@@ -141,12 +142,13 @@ WHERE outcomes.expires_at <= ?;
 -- Only where it is still the one that this unit recorded.
 DELETE FROM outcomes WHERE scope = ? AND key = ? AND unit = ?;
 
--- name: outcomes_from
--- The next records in key order, for the sweep.
-SELECT scope, key, expires_at FROM outcomes WHERE (scope, key) > (?, ?) ORDER BY scope, key LIMIT ?;
+-- name: outcome_further_on
+-- The record that is so many behind another one in key order.
+SELECT scope, key FROM outcomes WHERE (scope, key) > (?, ?) ORDER BY scope, key LIMIT 1 OFFSET ?;
 
--- name: expire_outcome
-DELETE FROM outcomes WHERE scope = ? AND key = ? AND expires_at <= ?;
+-- name: expire_outcomes
+-- Those after one record and before another one that have expired.
+DELETE FROM outcomes WHERE (scope, key) > (?, ?) AND (scope, key) < (?, ?) AND expires_at <= ?;
 
 -- name: readdress_outcome
 UPDATE outcomes SET key = ? WHERE scope = ? AND key = ?;
@@ -279,9 +281,14 @@ WHERE (tbl, key) > (?, ?) ORDER BY tbl, key;
 -- Deleted rows of the base between two stamps, the oldest first.
 SELECT stamp, tbl, key FROM base WHERE value IS NULL AND stamp >= ? AND stamp <= ? ORDER BY stamp LIMIT ?;
 
+-- name: expired_base_rows
+-- Rows of the base that expired between two times and are not younger than a stamp, the first to expire first.
+SELECT expires_at, tbl, key FROM base WHERE expires_at >= ? AND expires_at <= ? AND stamp <= ?
+ORDER BY expires_at LIMIT ?;
+
 -- name: forget_base_row
 -- Unless the rows themselves have not forgotten it yet.
-DELETE FROM base WHERE tbl = ?1 AND key = ?2 AND value IS NULL
+DELETE FROM base WHERE tbl = ?1 AND key = ?2
     AND NOT EXISTS (SELECT 1 FROM rows WHERE rows.tbl = ?1 AND rows.key = ?2);
 
 -- name: outcomes_after

@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -30,7 +32,8 @@ from proa.core.time import HybridClock
 from proa.engines.sqlite import duplicates
 from proa.engines.sqlite.base import Base
 from proa.engines.sqlite.files import SQL, get_meta, open_file, translated
-from proa.engines.sqlite.group import GroupCommit, RunBlocking
+from proa.engines.sqlite.group import GroupCommit
+from proa.engines.sqlite.log import Log, RunBlocking
 from proa.engines.sqlite.records import conflicts_dropped, log_conflict, read_commits, read_conflicts, read_parked
 from proa.engines.sqlite.residency import Census, prepare_keys
 from proa.engines.sqlite.rows import (
@@ -42,11 +45,10 @@ from proa.engines.sqlite.rows import (
     put_row,
     read_outcome,
     read_row,
-    read_rows,
     versions_of,
 )
 from proa.engines.sqlite.snapshot import Host, Joining, read_page
-from proa.engines.sqlite.tables import NONE, Tables, count_rows, query_rows
+from proa.engines.sqlite.tables import NONE, Progress, Tables, count_rows, query_rows, unwatched
 from proa.errors import CutBelowFloor, RegionJoining, StoreCorrupt
 from proa.ports import (
     ENTRIES_BYTES,
@@ -89,9 +91,10 @@ class SqliteRegionStore:
         permit: Permit | None = None,
         merges: Mapping[str, Merge] | None = None,
         schemas: Mapping[str, Schema] = NONE,
+        progress: Progress = unwatched,
     ) -> None:
         self._writer, self._reader = open_file(path)
-        self._tables = Tables(self._writer, schemas)
+        self._tables = Tables(self._writer, schemas, progress)
         self._tables.prepare()
         self._address = prepare_keys(self._writer, schemas)
         self._clock = clock
@@ -114,7 +117,10 @@ class SqliteRegionStore:
         host = Host(lambda: self._cursors, self._version, self._merge_outcome, self._park_told, self._adopt)
         self._joining = Joining((self._writer, self._reader), self._base, self._tables, self._merges, host)
         self._load()
-        self._group = GroupCommit(self._writer, self, run_blocking)
+        self._log = Log(path, self._writer, run_blocking) if isinstance(path, Path) else None
+        self._group = GroupCommit(self._writer, self, run_blocking, self._log)
+        if self._log:
+            self._log.emptied = self._end_snapshot
         self._repairs: RepairStore | None = None
 
     def _load(self) -> None:
@@ -130,6 +136,7 @@ class SqliteRegionStore:
         self.identity = msgspec.msgpack.decode(stored, type=Identity) if stored else None
         self.origin = f"{self._region}/{self.identity.incarnation}" if self.identity else ""
         self._durable_cursors = dict(self._cursors)
+        self._free_of_tombstones: Versions | None = None
         self._durable_floors = self._base.reach
         self._forgotten = _decode_versions(get_meta(read, FORGOTTEN, encode({})))
 
@@ -175,21 +182,35 @@ class SqliteRegionStore:
 
     async def read(self, keys: Sequence[Key]) -> list[Row | None]:
         try:
-            return read_rows(self._reader, keys)
+            reader = self._snapshot()
+            return [read_row(reader, key) for key in keys]
         except sqlite3.DatabaseError as error:
             raise self._told(error) from error
 
     async def query(self, span: Span) -> list[Row]:
         try:
-            return query_rows(self._reader, span)
+            return query_rows(self._snapshot(), span)
         except sqlite3.DatabaseError as error:
             raise self._told(error) from error
 
     async def count(self, span: Span) -> int:
         try:
-            return count_rows(self._reader, span)
+            return count_rows(self._snapshot(), span)
         except sqlite3.DatabaseError as error:
             raise self._told(error) from error
+
+    def _snapshot(self) -> sqlite3.Connection:
+        """The reader in a transaction that lasts until more is durable: to begin one costs what reading a row does.
+
+        In memory a reader's transaction would keep the writer's from ending.
+        """
+        if self._log and not self._reader.in_transaction:
+            self._reader.execute("BEGIN")
+        return self._reader
+
+    def _end_snapshot(self) -> None:
+        if self._reader.in_transaction:
+            self._reader.execute("COMMIT")
 
     def _told(self, error: sqlite3.DatabaseError) -> BaseException:
         """What SQLite says, as an error of Proa's; a damaged file is remembered."""
@@ -274,8 +295,8 @@ class SqliteRegionStore:
 
     # A unit's commit.
 
-    async def commit(self, batch: Batch) -> Result:
-        return await self._group.submit(lambda: self._commit(batch))
+    def commit(self, batch: Batch) -> asyncio.Future[Result]:
+        return self._group.submit(lambda: self._commit(batch))
 
     async def flush(self) -> int:
         """Wait until everything admitted so far is durable; the head then."""
@@ -296,7 +317,8 @@ class SqliteRegionStore:
         origin, seq = self.origin, self._cursors[self.origin] + 1
         stamp = self._stamps.tick(now)
         self._cursors[origin] = seq
-        writes = [self._put(self._committed(write, stamp, seq), stamp, seq) for write in batch.writes]
+        stamped = [self._committed(write, stamp, seq) for write in batch.writes] if self._stamping else batch.writes
+        writes = [self._put(write, stamp, seq) for write in stamped]
         deps = {name: cursor for name, cursor in self._cursors.items() if name != origin}
         commit = Commit(origin, seq, stamp, batch.epoch, deps, writes, batch.dots, batch.outcome, batch.id, batch.trace)
         self._writer.execute(SQL["put_entry"], (origin, seq, encode(commit)))
@@ -314,13 +336,14 @@ class SqliteRegionStore:
 
     def _put(self, write: Write, stamp: int, seq: int) -> Write:
         """Write one row over what is there; the write as the journal tells it, with what it had seen."""
-        dot = {self.origin: seq}
-        row = Row(write.table, write.key, write.value, stamp, self.origin, seq, dot, stamp, write.expires_at)
-        self._tables.move(write.table, write.key, write.value)
-        if put_next_row(self._writer, row):
+        table, key, value, origin = write.table, write.key, write.value, self.origin
+        if table in self._tables.indexed:
+            self._tables.move(table, key, value)
+        columns = (table, key, value, stamp, origin, seq, stamp, write.expires_at)
+        if self._writer.execute(SQL["put_next_row"], columns).rowcount:
             return write
-        versions = self._seen(write) | dot
-        put_row(self._writer, msgspec.structs.replace(row, versions=versions))
+        versions = self._seen(write) | {origin: seq}
+        put_row(self._writer, Row(table, key, value, stamp, origin, seq, versions, stamp, write.expires_at))
         return msgspec.structs.replace(write, versions=versions)
 
     def _seen(self, write: Write) -> Versions:
@@ -517,29 +540,45 @@ class SqliteRegionStore:
             self._group.damaged = f"the journal's entry {origin}:{seq} does not decode: {error}"
             raise StoreCorrupt(self._group.damaged) from error
 
-    # Forgetting deleted rows.
+    # Forgetting rows that are gone.
 
-    async def forget(self, peers: Collection[Passed], limit: int) -> int:
-        """Drop those of the `limit` oldest tombstones that every peer has passed; how many were.
+    async def forget(self, peers: Collection[Passed], limit: int, ended: float = 0.0) -> int:
+        """Drop what all peers have passed of the `limit` oldest tombstones, and of as many rows expired by `ended`.
 
-        Should a write turn up all the same that had not seen one of them (the commits of a disk that was thought lost),
-        the journal still tells what to make of it.
+        How many there were. Should a write turn up all the same that had not seen one of them (the commits of a disk
+        that was thought lost), the journal still tells what to make of it.
         """
-        found = [
-            (table, key, version, versions_of(origin, seq, versions))
-            for table, key, version, origin, seq, versions in self._reader.execute(SQL["tombstones"], (limit,))
+        rows = [*self._tombstones(limit), *self._reader.execute(SQL["expired_rows"], (ended, limit))]
+        gone = [
+            ((table, key), version, vector)
+            for table, key, version, origin, seq, versions in rows
+            if passed_by_all(vector := versions_of(origin, seq, versions), peers)
         ]
-        passed = [tombstone for tombstone in found if passed_by_all(tombstone[-1], peers)]
-        return await self._group.submit(lambda: self._forget(passed)) if passed else 0
+        return await self._group.submit(lambda: self._forget(gone)) if gone else 0
 
-    def _forget(self, tombstones: Sequence[tuple[str, str, int, Versions]]) -> int:
-        dropped = 0
-        for *tombstone, versions in tombstones:
-            if self._writer.execute(SQL["drop_tombstone"], tombstone).rowcount:
-                self._forgotten = join(self._forgotten, versions)
-                dropped += 1
+    def _tombstones(self, limit: int) -> list[Any]:
+        """The oldest ones; not looked for again where there was none, and nothing was published since."""
+        if self._free_of_tombstones is self._durable_cursors:
+            return []
+        found = self._reader.execute(SQL["tombstones"], (limit,)).fetchall()
+        self._free_of_tombstones = None if found else self._durable_cursors
+        return found
+
+    def _forget(self, gone: Sequence[tuple[Key, int, Versions]]) -> int:
+        dropped = [versions for key, version, versions in gone if self._drop(key, version)]
+        self._forgotten = reduce(join, dropped, self._forgotten)
         self._writer.execute(SQL["put_meta"], (FORGOTTEN, encode(self._forgotten)))
-        return dropped
+        self._version()  # what is written here from now on is stamped after the end of what expired
+        return len(dropped)
+
+    def _drop(self, key: Key, version: int) -> bool:
+        """Drop a row with its entries, unless it was written again."""
+        found = self._writer.execute(SQL["row_version"], key).fetchone()
+        if not found or found[0] != version:
+            return False
+        self._tables.move(*key, None)
+        self._writer.execute(SQL["drop_row"], key)
+        return True
 
     # Compaction, and snapshots for those who come too late for the journal.
 
@@ -555,6 +594,7 @@ class SqliteRegionStore:
         return self._stamps.last
 
     async def snapshot(self, after: Place, size: int) -> Page:
+        self._end_snapshot()  # a page is a transaction of its own
         return read_page(self._reader, after, size, self._clock.now())
 
     @property
@@ -619,6 +659,8 @@ class SqliteRegionStore:
 
     def abandon(self) -> None:
         """Close the file as it is, finishing nothing: what the end of the process would do."""
+        if self._log:
+            self._log.close()
         self._reader.close()
         self._writer.close()
 
@@ -633,6 +675,7 @@ class SqliteRegionStore:
             self._unjournaled = False
 
     def publish(self) -> None:
+        self._end_snapshot()
         self._durable_cursors = dict(self._cursors)
         if self._base.floors:
             self._durable_floors = self._base.reach
@@ -652,6 +695,7 @@ class SqliteRegionStore:
                 self.on_merge_raised(record)
 
     def reset(self) -> None:
+        self._end_snapshot()
         self._raised = []
         self._doubled = []
         self._load()

@@ -18,6 +18,8 @@ encode = msgspec.msgpack.Encoder().encode
 _encode_versions = msgspec.msgpack.Encoder(order="deterministic").encode
 _decode_versions = msgspec.msgpack.Decoder(Versions).decode
 _decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
+END = b""
+"""After every text: so SQLite sorts bytes."""
 Address = Callable[[str], str]
 """Under what an idempotency key is kept: itself, or its digest where residency is declared (see `residency`)."""
 
@@ -35,7 +37,8 @@ def stored_versions(origin: str, seq: int, versions: Mapping[str, int]) -> bytes
 def row_of(table: str, key: str, found: Sequence[Any]) -> Row:
     """A `Row` from the columns value, stamp, origin, seq, versions, version, expires_at."""
     value, stamp, origin, seq, versions, version, expires_at = found
-    return Row(table, key, value, stamp, origin, seq, versions_of(origin, seq, versions), version, expires_at)
+    vector = {origin: seq} if versions is None else _decode_versions(versions)
+    return Row(table, key, value, stamp, origin, seq, vector, version, expires_at)
 
 
 def read_row(connection: sqlite3.Connection, key: Key) -> Row | None:
@@ -136,7 +139,6 @@ class Sweep:
         self._at = ("", "")
 
     def step(self, connection: sqlite3.Connection, now: float) -> None:
-        found = connection.execute(SQL["outcomes_from"], (*self._at, self.STRETCH)).fetchall()
-        expired = [(scope, key, now) for scope, key, expires_at in found if expires_at <= now]
-        connection.executemany(SQL["expire_outcome"], expired)
-        self._at = found[-1][:2] if len(found) == self.STRETCH else ("", "")
+        end = connection.execute(SQL["outcome_further_on"], (*self._at, self.STRETCH)).fetchone()
+        connection.execute(SQL["expire_outcomes"], (*self._at, *(end or (END, END)), now))
+        self._at = end or ("", "")

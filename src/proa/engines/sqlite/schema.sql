@@ -140,3 +140,5 @@ CREATE INDEX IF NOT EXISTS base_tombstones ON base (stamp) WHERE value IS NULL;
 CREATE INDEX IF NOT EXISTS control_rows ON rows (version) WHERE substr(tbl, 1, 1) = '~';
 
 CREATE INDEX IF NOT EXISTS expiring ON rows (expires_at) WHERE expires_at IS NOT NULL;
+
+CREATE INDEX IF NOT EXISTS base_expiring ON base (expires_at) WHERE expires_at IS NOT NULL;

@@ -8,7 +8,7 @@ read any more stops the start there, before anything is served.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -21,15 +21,28 @@ from proa.ports import Schema, Span
 
 SHAPES = "shapes"
 NONE: Mapping[str, Schema] = {}
+SLICE = 100_000
+"""So many rows are read before their entries are sorted and put: in order, a page of the index is met once a slice."""
+Progress = Callable[[str, int], None]
+"""Told of each slice: the table, and how many of its rows are read."""
+
+
+def unwatched(_table: str, _rows: int) -> None:
+    """For a store whose opening nobody follows."""
+
+
 _decode_shapes = msgspec.msgpack.Decoder(dict[str, str]).decode
 
 
 class Tables:
     """The declared tables of one store. `indexed` names those whose rows have entries to keep."""
 
-    def __init__(self, writer: sqlite3.Connection, schemas: Mapping[str, Schema]) -> None:
+    def __init__(
+        self, writer: sqlite3.Connection, schemas: Mapping[str, Schema], progress: Progress = unwatched
+    ) -> None:
         self._writer = writer
         self._schemas = schemas
+        self._progress = progress
         self.indexed = frozenset(name for name, schema in schemas.items() if schema.indexes)
 
     def prepare(self) -> None:
@@ -101,21 +114,33 @@ class Tables:
         return {} if value is None else self._schemas[table].entries(key, value)
 
     def _rebuild(self, table: str) -> None:
+        """Make all entries of a table anew; SchemaIncompatible where some of its rows could not be read."""
         self._writer.execute(SQL["drop_index_entries"], (table,))
         if schema := self._schemas.get(table):
-            self._writer.executemany(SQL["put_index_entry"], self._read_all(table, schema))
+            unreadable: list[str] = []
+            rows, count = self._writer.execute(SQL["values"], (table,)), 0
+            while found := rows.fetchmany(SLICE):
+                made = sorted(_made(table, schema, found, unreadable))
+                self._writer.executemany(SQL["put_index_entry"], made)
+                count += len(found)
+                self._progress(table, count)
+            if unreadable:
+                shown = "" if resident(table) else f", among them {unreadable[0]}"
+                raise SchemaIncompatible(f"{len(unreadable):,} rows of table {table} cannot be read{shown}")
 
-    def _read_all(self, table: str, schema: Schema) -> Iterator[tuple[str, str, str, str]]:
-        """The entries of every row of a table; SchemaIncompatible at the end where some could not be read."""
-        unreadable: list[str] = []
-        for key, value in self._writer.execute(SQL["values"], (table,)):
-            try:
-                yield from ((table, index, entry, key) for index, entry in schema.entries(key, value).items())
-            except ValueError as error:
-                unreadable.append(f"{key!r:.80}: {error}")
-        if unreadable:
-            shown = "" if resident(table) else f", among them {unreadable[0]}"
-            raise SchemaIncompatible(f"{len(unreadable):,} rows of table {table} cannot be read{shown}")
+
+def _made(
+    table: str, schema: Schema, rows: Iterable[tuple[str, bytes]], unreadable: list[str]
+) -> Iterator[tuple[str, str, str, str]]:
+    """The entries of some rows of a table; those that could not be read are listed."""
+    for key, value in rows:
+        try:
+            entries = schema.entries(key, value)
+        except ValueError as error:
+            unreadable.append(f"{key!r:.80}: {error}")
+        else:
+            for index, entry in entries.items():
+                yield table, index, entry, key
 
 
 def query_rows(connection: sqlite3.Connection, span: Span) -> list[Row]:

@@ -1,10 +1,10 @@
 """Regions that have settled hold the same, and each holds exactly what its journal makes of it.
 
 The journal is the truth: every row is the last write of its commits, those parked left out, and every key's outcome is
-that of its earliest unit. A row that is deleted and one that is not there are the same, since regions forget deleted
-rows each in its own time. This says three things at once. Commits are atomic: of one that is not parked every write
-shows, or what came after it. Nothing parked shows. And what an application of commits in another order made of the row
-does not matter.
+that of its earliest unit. A row that is deleted or has expired and one that is not there are the same, since regions
+forget such rows each in its own time. This says three things at once. Commits are atomic: of one that is not parked
+every write shows, or what came after it. Nothing parked shows. And what an application of commits in another order made
+of the row does not matter.
 
 For a `last_writer` table the row is found without the framework's help: the write with the largest (stamp, region,
 incarnation). That is the causally last one because a commit's stamp is larger than those of all that its region had
@@ -57,25 +57,25 @@ def check(history: Sequence[Operation], final: Final, merges: Mapping[str, Merge
     states = {region: final.regions[region] for region in sorted(final.regions)}
     commits = [commit for state in states.values() for commit in state.journal.values()]
     at = wall_of(max((commit.stamp for commit in commits), default=0))
-    held = {region: _held(state, at) for region, state in states.items()}
+    held = {region: _held(state, at, final.at) for region, state in states.items()}
     violations = list(_uncausal({(commit.origin, commit.seq): commit for commit in commits}))
     for one, other in combinations(states, 2):
         ours, theirs = _common(held[one], other), _common(held[other], one)
         violations += _differences(f"{one} and {other} differ", ours, theirs, history, commits)
     for region, state in states.items():
-        made = _made(state, merges, at)._replace(cursors=held[region].cursors, commits=held[region].commits)
+        made = _made(state, merges, at, final.at)._replace(cursors=held[region].cursors, commits=held[region].commits)
         violations += _differences(f"{region} differs from its journal", held[region], made, history, commits)
         violations += _gaps(region, state)
-        violations += _base(region, state, merges, history)
+        violations += _base(region, state, merges, history, final.at)
     return violations
 
 
 # What a region holds, and what it should.
 
 
-def _held(state: StoreState, at: float) -> Held:
+def _held(state: StoreState, at: float, end: float) -> Held:
     return Held(
-        {key: _content(row) for key, row in state.rows.items() if row.value is not None},
+        {key: _content(row) for key, row in state.rows.items() if _stays(row, end)},
         {_named(outcome): outcome.unit for outcome in state.outcomes.values() if _counts(outcome, at)},
         {origin: seq for origin, seq in state.cursors.items() if seq},
         {dot: commit.unit for dot, commit in state.journal.items()},
@@ -96,12 +96,17 @@ def _content(row: Row) -> Content:
     return Content(row.value, row.stamp, row.origin, row.seq, row.expires_at)
 
 
+def _stays(row: Row | Content, end: float) -> bool:
+    """Whether no region may have forgotten it at the end."""
+    return row.value is not None and (row.expires_at is None or row.expires_at > end)
+
+
 def _counts(outcome: Outcome, at: float) -> bool:
     """Whether no region can have dropped it as expired: `at` is the latest time that any region wrote down."""
     return outcome.expires_at > at + 0.001
 
 
-def _made(state: StoreState, merges: Mapping[str, Merge], at: float) -> Held:
+def _made(state: StoreState, merges: Mapping[str, Merge], at: float, end: float) -> Held:
     """What the journal without its parked commits makes of rows and outcomes."""
     parked = {(commit.origin, commit.seq) for commit in state.parked}
     commits = sorted((commit for dot, commit in state.journal.items() if dot not in parked), key=_rank)
@@ -112,7 +117,7 @@ def _made(state: StoreState, merges: Mapping[str, Merge], at: float) -> Held:
     }
     if policies := {table: policy for table, policy in merges.items() if not isinstance(policy, LastWriter)}:
         rows |= _folded(commits, policies)
-    return Held({key: row for key, row in rows.items() if row.value is not None}, _earliest_units(commits, at))
+    return Held({key: row for key, row in rows.items() if _stays(row, end)}, _earliest_units(commits, at))
 
 
 _parsed = cache(Origin.parse)
@@ -152,12 +157,12 @@ def _earliest_units(commits: Iterable[Commit], at: float) -> dict[tuple[str, str
 
 
 def _base(
-    region: str, state: StoreState, merges: Mapping[str, Merge], history: Sequence[Operation]
+    region: str, state: StoreState, merges: Mapping[str, Merge], history: Sequence[Operation], end: float
 ) -> Iterable[Violation]:
     """Where the base is not what the dropped commits make."""
     dropped = {dot: commit for dot, commit in state.journal.items() if dot[1] <= state.floors.get(dot[0], 0)}
-    held = Held({key: _content(row) for key, row in state.base.items() if row.value is not None}, {})
-    made = _made(replace(state, journal=dropped), merges, 0.0)._replace(outcomes={})
+    held = Held({key: _content(row) for key, row in state.base.items() if _stays(row, end)}, {})
+    made = _made(replace(state, journal=dropped), merges, 0.0, end)._replace(outcomes={})
     return _differences(f"the base of {region} differs from what it had dropped", held, made, history, [])
 
 
