@@ -388,7 +388,7 @@ class Edge(Protocol):
     async def apply(self, assignment: Assignment) -> bool: ...
 
 
-class Outside(Protocol):
+class Dependencies(Protocol):
     """What an app's dependencies are reached through, where something stands in for them, or breaks them."""
 
     def reached(self, dependency: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,7 +15,7 @@ from proa.errors import UsageError
 from proa.simulation.case import Fault
 from proa.simulation.faults import KINDS, Injector, Scene
 from proa.simulation.loop import run
-from proa.simulation.outside import SimDependency
+from proa.simulation.dependencies import SimDependency
 from proa.simulation.world import World, simulated
 
 REGIONS = ("eu-west-1", "us-east-1", "ap-south-1")

@@ -27,7 +27,7 @@ class TcpSite:
         self.clock, self.entropy, self.hub = own.clock, own.entropy, own.hub
         self.link = TcpLink(name, config.secret, lambda target: config.link_address(name, target), own.entropy)
         self.data_dir = Path(config.nodes[name].data_dir)
-        self.outside = None
+        self.dependencies = None
         self._config = config
 
     @asynccontextmanager

@@ -1,7 +1,7 @@
 """The dependencies of one region: the state of their policies, and each declared call behind them.
 
 A call is put together when it is first made, and then found in one look-up. What it depends on is reached through
-`Outside`, where there is one: a simulation answers in its stead, or breaks it.
+`Dependencies`, where there is one: a simulation answers in its stead, or breaks it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from proa.declare.dependencies import Call, Dependency
 from proa.errors import DeclarationError, DependencyFailed, ProaError
 from proa.observe.hub import Hub
 from proa.observe.metrics import Registry
-from proa.ports import Clock, Entropy, Labels, Outside, RegionStore
+from proa.ports import Clock, Entropy, Labels, Dependencies, RegionStore
 from proa.runtime.authority import Authority
 from proa.runtime.calls import CallFailed
 from proa.runtime.composed import composed, gates
@@ -69,11 +69,11 @@ class Calls(dict[Call[..., Any], Callable[..., Any]]):
         clock: Clock,
         entropy: Entropy,
         emit: Callable[[msgspec.Struct], None],
-        outside: Outside | None,
+        dependencies: Dependencies | None,
     ) -> None:
         super().__init__()
         self._ends = Ends(clock, entropy, emit, _left_s, _mark)
-        self._outside = outside
+        self._reach = dependencies
         now = clock.monotonic()
         self.standings = {name: Standing(each, now) for name, each in dependencies.items()}
         self._shared: SharedBreakers | None = None
@@ -130,7 +130,7 @@ class Calls(dict[Call[..., Any], Callable[..., Any]]):
         return Guarded(call.dependency.name, call.name, policies, standing.gates[target], standing.purse, self._ends)
 
     def _reached(self, call: Call[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
-        return self._outside.reached(call.dependency.name, function) if self._outside else function
+        return self._reach.reached(call.dependency.name, function) if self._reach else function
 
 
 def _translated(work: Callable[..., Any], guarded: Guarded) -> Callable[..., Any]:

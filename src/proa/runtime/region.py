@@ -27,7 +27,7 @@ from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
 from proa.errors import CutBelowFloor, StoreFull
 from proa.observe.hub import Hub
 from proa.observe.metrics import Registry
-from proa.ports import Clock, Entropy, GlobalStore, HealthReport, Link, Method, Outside
+from proa.ports import Clock, Entropy, GlobalStore, HealthReport, Link, Method, Dependencies
 from proa.runtime.authority import Authority
 from proa.runtime.compactor import Compactor, Keep
 from proa.runtime.events import ClockJudged, CommitsParked, DuplicateFound, MergeRaised, SuffixCompacted, TableRead
@@ -77,7 +77,7 @@ class Ports(msgspec.Struct, frozen=True):
     global_store: GlobalStore
     hub: Hub
     run_blocking: RunBlocking
-    outside: Outside | None = None
+    dependencies: Dependencies | None = None
 
 
 class Region:
@@ -172,7 +172,7 @@ class Region:
         from proa.runtime.dependencies import Calls, register_gauges  # an app without any never needs it
 
         clock, entropy, hub = self._ports.clock, self._ports.entropy, self._ports.hub
-        made = self.invoker.calls = Calls(self.app.dependencies, clock, entropy, hub.emit, self._ports.outside)
+        made = self.invoker.calls = Calls(self.app.dependencies, clock, entropy, hub.emit, self._ports.dependencies)
         made.share(self.name, self.app.regions, self.store, self.authority, hub)
         register_gauges(self.metrics, made.standings)
         return made

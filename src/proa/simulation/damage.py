@@ -10,7 +10,7 @@ from proa.runtime.region import STORE_FILE
 from proa.simulation import archive
 from proa.simulation.disk import Disk, When
 from proa.simulation.machines import ARCHIVED_S, Machines
-from proa.simulation.outside import SimDependency
+from proa.simulation.dependencies import SimDependency
 from proa.simulation.process import Trap
 
 

@@ -37,7 +37,7 @@ from proa.simulation.host import Host, Outside, Serve
 from proa.simulation.http import Http
 from proa.simulation.loop import Killed, SimLoop
 from proa.simulation.network import Lane, Network
-from proa.simulation.outside import SimDependency, SimOutside
+from proa.simulation.dependencies import SimDependencies, SimDependency
 from proa.simulation.process import Life, Trap
 from proa.simulation.router import EdgeRouter
 from proa.simulation.site import SimSite
@@ -232,8 +232,8 @@ class Machines:
         self.loop.after(RESTART_S, lambda: self.start(host.name) if host.wanted else None)
 
     def _site_of(self, host: Host, life: Life) -> SimSite:
-        outside = SimOutside(life, self._dependencies)
-        site = SimSite(self.app, self.rules, life, host.disk, self.network, self.http, outside)
+        dependencies = SimDependencies(life, self._dependencies)
+        site = SimSite(self.app, self.rules, life, host.disk, self.network, self.http, dependencies)
         if host.name in self.app.regions and self.app.journal_retention_s < ARCHIVED_S:
             archive.prepare(host.disk.path / STORE_FILE)
             site.hub.subscribe(self._compaction)

@@ -13,7 +13,7 @@ from proa.core.situation import Rules
 from proa.declare.http import Request
 from proa.engines.sqlite.log import RunBlocking
 from proa.observe.hub import Hub
-from proa.ports import Method, Outside
+from proa.ports import Method, Dependencies
 from proa.runtime.gateway import Asgi, Gateway
 from proa.simulation.client import Reply
 from proa.simulation.disk import Disk
@@ -26,12 +26,12 @@ class SimSite:
     """What one life of a node is given."""
 
     def __init__(
-        self, app: App, rules: Rules, life: Life, disk: Disk, network: Network, http: Http, outside: Outside
+        self, app: App, rules: Rules, life: Life, disk: Disk, network: Network, http: Http, dependencies: Dependencies
     ) -> None:
         self.name, self.app, self.rules = life.name, app, rules
         self.clock = self.entropy = life
         self.hub = Hub()
-        self.outside = outside
+        self.dependencies = dependencies
         self.link = life.link = SimLink(network, life)
         self.data_dir: Path = disk.path
         self._life = life

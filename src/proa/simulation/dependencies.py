@@ -109,8 +109,8 @@ class SimDependency:
         return self._troubles.get(region) or self._troubles.get(EVERYWHERE) or Trouble()
 
 
-class SimOutside:
-    """`ports.Outside` of one life of a region."""
+class SimDependencies:
+    """`ports.Dependencies` of one life of a region."""
 
     def __init__(self, life: Life, dependencies: Mapping[str, SimDependency]) -> None:
         self._life = life
