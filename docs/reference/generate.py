@@ -3,7 +3,8 @@
 
 errors.md comes from the docstrings of the error classes, cli.md from the commands' own help, dangers.md from the rules
 of `proa check`, admission.md from the stages of admission, consistency-*.md from what the examples declare; the figures
-of choosing-a-mode.md from a run of the benchmark.
+of choosing-a-mode.md from a run of the benchmark, the diagram of dependencies.md from the order in which policies are
+composed.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from proa.cli import admission
 from proa.cli.consistency import markdown, page
 from proa.cli.dangers import RULES, Rule
 from proa.cli.main import COMMANDS, build
+from proa.core.policy.compose import ORDER, Layer
 from proa.errors import BY_CODE, ProaError
 from proa.local.plane import declared
 
@@ -45,6 +47,7 @@ handlers (K005, K006, K009) is a guess, and says what it saw.
 """
 MODES = HERE.parents[1] / "benchmarks" / "modes.json"
 FIGURES, END = "<!-- figures -->", "<!-- end of figures -->"
+THE_ORDER, END_OF_ORDER = "<!-- order -->", "<!-- end of order -->"
 LOSSES = ("refused or slow for", "failed", "missing")
 COMMAND_LINE = """# The command line
 
@@ -73,6 +76,7 @@ def pages() -> dict[str, str]:
         "dangers.md": dangers(),
         "admission.md": admission.markdown(),
         "../guides/choosing-a-mode.md": choosing(),
+        "../guides/dependencies.md": depending(),
         **promises(),
     }
 
@@ -137,6 +141,28 @@ def mode_figures() -> str:
             f"{machine['cores']} cores of {machine['cpu']}, Python {machine['python']}.",
         ]
     )
+
+
+def depending() -> str:
+    """The guide to dependencies, with the order of policies between its two marks."""
+    before, _, rest = (HERE / "../guides/dependencies.md").read_text().partition(THE_ORDER)
+    _, _, after = rest.partition(END_OF_ORDER)
+    return f"{before}{THE_ORDER}\n{order_of_policies()}\n{END_OF_ORDER}{after}"
+
+
+def order_of_policies() -> str:
+    """Boxes in boxes, the outermost policy first."""
+    return "\n".join(["```text", *_boxes(list(ORDER)), "```"])
+
+
+def _boxes(layers: list[Layer]) -> list[str]:
+    if not layers:
+        return ["the function"]
+    layer, *inner = layers
+    inside = [f"{layer.name}: {layer.does} (for each {layer.acts_for})", *_boxes(inner)]
+    width = max(map(len, inside))
+    edge = "─" * (width + 2)
+    return [f"┌{edge}┐", *(f"│ {line.ljust(width)} │" for line in inside), f"└{edge}┘"]
 
 
 def _coded(mode: str) -> str:

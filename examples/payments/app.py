@@ -3,17 +3,20 @@
 A charge and the limit it spends live in `strong` tables, so the two change together in the global store: two regions
 that spend the last unit at once cannot both succeed, and a client that repeats its Idempotency-Key in another region is
 given the first answer. What a customer prefers may be written anywhere at any time, also while the global store is
-gone; the last writer wins.
+gone; the last writer wins. What a foreign amount is worth is asked of a bank: behind policies, and with something to
+answer where the bank does not.
 """
 
 from __future__ import annotations
 
 from typing import Annotated
 
+import bank as the_bank
 import msgspec
+from bank import Rate
 from msgspec import Meta
 
-from proa import AlreadyExists, App, Context, Objectives, merge
+from proa import AlreadyExists, App, Breaker, Budget, Bulkhead, Context, Objectives, Retry, cached, merge
 
 app = App(
     "payments",
@@ -61,6 +64,30 @@ class Preferences(msgspec.Struct, frozen=True):
 accounts = app.table("accounts", Account, key="id", mode="strong")
 charges = app.table("charges", Charge, key="id", mode="strong")
 preferences = app.table("preferences", Preferences, key="customer", mode="any", merge=merge.last_writer())
+rates = app.table("rates", Rate, key="currency", mode="any", merge=merge.last_writer())
+
+
+# The bank
+
+bank = app.dependency(
+    "bank",
+    retry=Retry(attempts=3, base_s=0.05, cap_s=0.5),
+    budget=Budget(ratio=0.1),
+    breaker=Breaker(failure_rate=0.5, slow_s=0.25, window_s=10, min_calls=10, open_s=2),
+    bulkhead=Bulkhead(20, max_waiting=20, wait_s=0.2),
+    timeout_s=0.3,
+)
+
+
+async def last_noted(currency: str) -> Rate:
+    """The rate that somebody asked the bank for and noted."""
+    return await rates.get(currency)
+
+
+@bank.call(idempotent=True, fallback=(cached(60), last_noted))
+async def rate_of(currency: str) -> Rate:
+    """What the bank says now; else what it said to this region lately; else what any region has noted."""
+    return await the_bank.ask(currency)
 
 
 # The routes
@@ -150,3 +177,17 @@ async def prefer(id: str, chosen: NewPreferences) -> Preferences:
 async def read_preferences(id: str) -> Preferences:
     """A customer's choice, as far as this region knows it."""
     return await preferences.get(id)
+
+
+@app.get("/rates/{currency}", timeout_s=2)
+async def read_rate(currency: str) -> Rate:
+    """What a currency is worth; the answer says so (`proa-degraded`) if the bank was not there to ask."""
+    return await rate_of(currency)
+
+
+@app.put("/rates/{currency}", timeout_s=2)
+async def note_rate(currency: str) -> Rate:
+    """Ask the bank, and note what it says in every region."""
+    rate = await rate_of(currency)
+    await rates.put(rate)
+    return rate

@@ -28,13 +28,21 @@ from proa.errors import (
 )
 
 if TYPE_CHECKING:
+    from proa.core.policy.breaker import Breaker
+    from proa.core.policy.budget import Budget
+    from proa.core.policy.bulkhead import Bulkhead
+    from proa.core.policy.cache import Cache
+    from proa.core.policy.fallback import cached
     from proa.core.policy.firewall import Rule
+    from proa.core.policy.hedge import Hedge
+    from proa.core.policy.limiter import Limit
     from proa.core.policy.retry import Retry
     from proa.core.policy.slots import Concurrency
     from proa.core.policy.throttle import Throttle
     from proa.core.replicate import merge
     from proa.declare import cloudevents
     from proa.declare.authentication import ApiKeys, Oidc
+    from proa.declare.caching import purge
     from proa.declare.duplicates import Duplicate
     from proa.declare.effects import EffectKey, effect_key
     from proa.declare.levels import bounded, strong
@@ -45,6 +53,7 @@ if TYPE_CHECKING:
     from proa.declare.schedules import Tick
     from proa.declare.streams import Change
     from proa.declare.updates import add, append, assign, remove
+    from proa.runtime.alone import guard
 
 __all__ = [
     # An app and what it declares
@@ -88,7 +97,16 @@ __all__ = [
     "assign",
     "remove",
     # What stands between a caller and something that may fail
+    "Breaker",
+    "Budget",
+    "Bulkhead",
+    "Cache",
+    "Hedge",
+    "Limit",
     "Retry",
+    "cached",
+    "guard",
+    "purge",
     # How old a row may be when it is read
     "bounded",
     "strong",
@@ -107,7 +125,16 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 _WHEN_USED = {
+    "Breaker": "proa.core.policy.breaker",
+    "Budget": "proa.core.policy.budget",
+    "Bulkhead": "proa.core.policy.bulkhead",
+    "Cache": "proa.core.policy.cache",
+    "Hedge": "proa.core.policy.hedge",
+    "Limit": "proa.core.policy.limiter",
     "Retry": "proa.core.policy.retry",
+    "cached": "proa.core.policy.fallback",
+    "guard": "proa.runtime.alone",
+    "purge": "proa.declare.caching",
     "merge": "proa.core.replicate.merge",
     "Change": "proa.declare.streams",
     "Duplicate": "proa.declare.duplicates",

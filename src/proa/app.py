@@ -13,7 +13,7 @@ from proa.core.queue import FETCHED, SETTINGS
 from proa.core.replicate.resolve import Merge
 from proa.core.roles import Topology
 from proa.declare.front import FrontDoor
-from proa.declare.handlers import Acknowledge, ReadOptions, Route, RouteOptions, mounted, route
+from proa.declare.handlers import Acknowledge, GetOptions, Route, RouteOptions, mounted, route
 from proa.declare.health import Check, HealthCheck
 from proa.declare.objectives import Objectives
 from proa.declare.tables import BaseTable, Mode, SortedTable, Table, TableOptions
@@ -22,6 +22,7 @@ from proa.ports import Schema
 
 if TYPE_CHECKING:
     from proa.declare.authentication import ApiKeys, Authentication, Oidc
+    from proa.declare.dependencies import Dependency, DependencyOptions
     from proa.declare.effects import Effect, EffectOptions
     from proa.declare.events import Event, EventOptions
     from proa.declare.mount import Asgi
@@ -138,6 +139,7 @@ class App(FrontDoor):
         self.effects: dict[str, Effect[..., Any]] = {}
         self.sagas: dict[str, DeclaredSaga[Any, Any]] = {}
         self.checks: dict[str, HealthCheck] = {}
+        self.dependencies: dict[str, Dependency] = {}
         self.secrets: dict[str, Secret] = {}
         self.authentication: Authentication | None = None
         super().__init__()
@@ -240,6 +242,7 @@ class App(FrontDoor):
         own = {table for queue in self.queues.values() for table in (queue.table, SETTINGS, FETCHED)}
         own.update(table for event in self.events.values() for table in event.tables)
         own.update(schedule.table for schedule in self.schedules.values())
+        own.update(table for dependency in self.dependencies.values() for table in dependency.kept)
         if self.effects:
             from proa.core.effect import EFFECTS, PARKED
 
@@ -252,8 +255,8 @@ class App(FrontDoor):
 
     # Routes.
 
-    def get(self, path: str, **options: Unpack[ReadOptions]) -> Callable[[H], H]:
-        """Declare a read-only handler. It also answers HEAD."""
+    def get(self, path: str, **options: Unpack[GetOptions]) -> Callable[[H], H]:
+        """Declare a read-only handler. It also answers HEAD. See `GetOptions`."""
         return self._route("GET", path, options)
 
     def post(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
@@ -272,7 +275,7 @@ class App(FrontDoor):
         """Declare a DELETE handler; an Idempotency-Key is heeded if one is sent. See `RouteOptions`."""
         return self._route("DELETE", path, {"idempotent": "optional", **options})
 
-    def _route(self, method: str, path: str, options: RouteOptions | ReadOptions) -> Callable[[H], H]:
+    def _route(self, method: str, path: str, options: RouteOptions | GetOptions) -> Callable[[H], H]:
         def declare(handler: H) -> H:
             if any(other.method == method and other.path == path for other in self.routes):
                 raise DeclarationError(f"{method} {path} is declared twice")
@@ -363,6 +366,23 @@ class App(FrontDoor):
             raise DeclarationError(f"queue {name}: residency names {', '.join(sorted(unknown))}, no region of the app")
         self.add_queue(queue)
         return queue
+
+    # Dependencies.
+
+    def dependency(self, name: str, **options: Unpack[DependencyOptions]) -> Dependency:
+        """Declare something that this app calls, and the policies in between. See `DependencyOptions`.
+
+        bank = app.dependency("bank", retry=Retry(attempts=3), breaker=Breaker(), timeout_s=0.5)
+
+        @bank.call(idempotent=True, fallback=(cached(60),))
+        async def rate(currency: str) -> float: ...
+        """
+        if name in self.dependencies:
+            raise DeclarationError(f"dependency {name} is declared twice")
+        from proa.declare.dependencies import Dependency  # an app without any never needs it
+
+        self.dependencies[name] = Dependency(name, options)
+        return self.dependencies[name]
 
     def add_queue(self, queue: Queue[Any]) -> None:
         """Take up a queue: one of the app's own, or that of a subscription."""

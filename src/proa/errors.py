@@ -679,6 +679,77 @@ class SecretUnavailable(Unavailable):
     not_started = True
 
 
+# Policies (P): calls of what the app depends on.
+
+
+class DependencyFailed(Unavailable):
+    """A call of a dependency failed, as often as it was made, and there was nothing to answer instead.
+
+    Cause: see the detail; the events of the dependency tell of each attempt.
+    Fix: look after the dependency; declare a `fallback` for calls that the app can do without.
+    """
+
+    code = "PROA-P001"
+    title = "Dependency failed"
+
+
+class CallRefused(Unavailable):
+    """A policy refused a call of a dependency before it was made; nothing was committed.
+
+    Cause: the detail says which call, the error's own class why: it is one of the following.
+    Fix: try again after `Retry-After`; declare a `fallback` for calls that the app can do without.
+    """
+
+    code = "PROA-P002"
+    title = "Call refused"
+    not_started = True
+
+
+class BreakerOpen(CallRefused):
+    """The breaker of a dependency is open: it is not called for a while.
+
+    Cause: too many of the last calls failed or were slow, here or (where it is shared) in another region.
+    Fix: look after the dependency; the breaker lets a few calls through when its time is over.
+    """
+
+    code = "PROA-P003"
+    title = "Breaker open"
+
+
+class BulkheadFull(CallRefused):
+    """All places for calls of a dependency are taken, and so is the line for them, or the wait in it was too long.
+
+    Cause: the dependency is slower, or the load higher, than `Bulkhead` was sized for.
+    Fix: look for a slow dependency; raise `max_concurrent` only if it can take more.
+    """
+
+    code = "PROA-P004"
+    title = "Bulkhead full"
+
+
+class RateExceeded(CallRefused):
+    """More calls of a dependency were wanted than its `Limit` allows.
+
+    Cause: the load is higher than the rate that was declared for it.
+    Fix: wait for `Retry-After`; raise the rate if the dependency's owner agrees.
+    """
+
+    code = "PROA-P005"
+    title = "Rate exceeded"
+
+
+class CallTimedOut(Unavailable, TimeoutError):
+    """One attempt to call a dependency took longer than its time-out; whether it had an effect is not known.
+
+    Cause: the dependency is slow or out of reach.
+    Fix: look after the dependency; raise the time-out only if slow answers are worth waiting for.
+    """
+
+    code = "PROA-P006"
+    status = 504
+    title = "Call timed out"
+
+
 # Reads and sessions (Q).
 
 

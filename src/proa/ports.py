@@ -32,6 +32,15 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None: ...
 
 
+class ThreadClock(Clock, Protocol):
+    """Time for code that runs in a thread of its own, and may block it."""
+
+    def block(self, seconds: float) -> None: ...
+    def cut(self, seconds: float, work: Callable[[], Any]) -> Any:
+        """What `work` returns. TimeoutError when that takes longer, though it may still be going on then."""
+        ...
+
+
 class Entropy(Protocol):
     """Randomness: `random` in [0, 1) for jitter, `token` for identifiers and secrets (hex, `size` bytes)."""
 
@@ -395,6 +404,14 @@ class Edge(Protocol):
     """Where clients enter. `apply` puts an assignment's routing into effect if it is newer than the one in effect."""
 
     async def apply(self, assignment: Assignment) -> bool: ...
+
+
+class Dependencies(Protocol):
+    """What an app's dependencies are reached through, where something stands in for them, or breaks them."""
+
+    def reached(self, dependency: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """What to call instead of a function that calls a dependency."""
+        ...
 
 
 class Telemetry(Protocol):

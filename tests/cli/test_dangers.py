@@ -8,7 +8,7 @@ from urllib import request as urls
 import msgspec
 import pytest
 
-from proa import ApiKeys, App, Context, Duplicate, Objectives, Page, add, assign, merge
+from proa import ApiKeys, App, Breaker, Context, Duplicate, Hedge, Objectives, Page, Retry, add, assign, merge
 from proa.cli.dangers import RULES, dangers
 
 EU, US, AP = "eu-west-1", "us-east-1", "ap-southeast-1"
@@ -396,6 +396,32 @@ def test_times_are_made_up_for_a_merge():
     assert found(app) == []
 
 
+def test_calls_that_may_have_their_effect_twice_are_found():
+    app = shop()
+    bank = app.dependency("bank", retry=Retry(attempts=3), timeout_s=1)
+
+    @bank.call(hedge=Hedge())
+    async def charge() -> None: ...
+
+    @bank.call(idempotent=True, hedge=Hedge())
+    async def balance() -> None: ...
+
+    assert found(app) == [
+        ("PROA-K018", "bank.charge is made up to 3 times, and not said to be idempotent"),
+        ("PROA-K019", "bank.charge is hedged, and not said to be idempotent"),
+    ]
+
+
+def test_calls_that_nothing_ends_are_found():
+    app = shop()
+
+    @app.dependency("post", breaker=Breaker()).call
+    async def send() -> None: ...
+
+    app.dependency("unused")
+    assert found(app) == [("PROA-K020", "post has no timeout_s: its calls last until the unit's deadline")]
+
+
 def test_every_rule_has_a_code_of_its_own_in_order():
     assert [rule.code for rule in RULES] == [f"PROA-K{number:03}" for number in range(1, len(RULES) + 1)]
 
@@ -421,5 +447,5 @@ def test_a_write_that_anybody_may_make_is_told_where_the_app_authenticates():
 
         return found(app)
 
-    assert declared(authenticates=True) == [("PROA-K016", "POST /open writes rows for anybody")]
+    assert declared(authenticates=True) == [("PROA-K017", "POST /open writes rows for anybody")]
     assert declared(authenticates=False) == []

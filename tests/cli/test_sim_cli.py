@@ -17,7 +17,7 @@ def shop(tmp_path, monkeypatch):
     (tmp_path / "shop" / "drill.py").write_text(DRILL)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sim, "draw", lambda *asked, **_: draw(asked[1]))
-    monkeypatch.setattr(sim, "kinds", lambda _: KINDS)
+    monkeypatch.setattr(sim, "kinds", lambda *_: KINDS)
     return tmp_path
 
 

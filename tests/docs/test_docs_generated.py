@@ -12,7 +12,15 @@ PROMISES = [f"consistency-{app.parent.name}.md" for app in (REFERENCE.parents[1]
 
 
 @pytest.mark.parametrize(
-    "name", ["errors.md", "cli.md", "dangers.md", "../guides/choosing-a-mode.md", *sorted(PROMISES)]
+    "name",
+    [
+        "errors.md",
+        "cli.md",
+        "dangers.md",
+        "../guides/choosing-a-mode.md",
+        "../guides/dependencies.md",
+        *sorted(PROMISES),
+    ],
 )
 def test_a_generated_page_is_current(name):
     generated = runpy.run_path(str(REFERENCE / "generate.py"))["pages"]()[name]

@@ -34,6 +34,8 @@ def test_payments_keeps_money_in_the_global_store_and_preferences_in_the_regions
         "GET /charges/{id}": ("read", False),
         "PUT /customers/{id}/preferences": ("regional", "optional"),
         "GET /customers/{id}/preferences": ("read", False),
+        "GET /rates/{currency}": ("read", False),
+        "PUT /rates/{currency}": ("regional", "optional"),
     }
 
 

@@ -10,15 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proa import App
+from proa import App, Breaker
 from proa.errors import UsageError
 from proa.simulation.case import Fault
+from proa.simulation.dependencies import SimDependency
 from proa.simulation.faults import KINDS, Injector, Scene
 from proa.simulation.loop import run
 from proa.simulation.world import World, simulated
 
 REGIONS = ("eu-west-1", "us-east-1", "ap-south-1")
-SCENE = Scene(REGIONS, 6.0, 0.5)
+SCENE = Scene(REGIONS, 6.0, 0.5, ("bank",))
 
 
 class Broken:
@@ -33,6 +34,7 @@ class Broken:
         self.down, self.still = set(), set()
         self.extra, self.skew, self.rate, self.throttled = Counter(), Counter(), Counter(), Counter()
         self.stale = False
+        self.bank = SimDependency(Random(1), self.fired)
         self.coverage = Counter()
         self.traps = []
 
@@ -72,6 +74,10 @@ class Broken:
     def disk(self, name):
         return self.disks[name]
 
+    def dependency(self, name):
+        assert name == "bank"
+        return self.bank
+
     def at_port(self, *trap):
         self.traps.append(trap)
 
@@ -81,6 +87,7 @@ class Broken:
         flags = [self.down, self.still, network.cut, network.lost_replies, network.loss, network.duplicate, self.stale]
         amounts = [*self.extra.values(), *self.skew.values(), *self.rate.values(), *self.throttled.values()]
         disks = [disk for disk in self.disks.values() if disk.slow_s or disk.full]
+        flags.append(not self.bank.well)
         return [each for each in (*flags, network.reorder, *disks) if each] + [a for a in amounts if abs(a) > 1e-9]
 
 
@@ -218,10 +225,19 @@ class Item(msgspec.Struct):
     value: int = 0
 
 
+async def doubt(id: str) -> bool:
+    return False
+
+
 def shop():
     app = App("shop", regions=REGIONS, lease_s=2, topology="active-passive", failover="automatic")
     stock = app.table("stock", Item, key="id", mode="strong")
     items = app.table("items", Item, key="id")
+    bank = app.dependency("bank", breaker=Breaker(min_calls=2, window_calls=4, open_s=1), timeout_s=0.5)
+
+    @bank.call(idempotent=True, fallback=(doubt,))
+    async def known(id: str) -> bool:
+        return True
 
     @app.get("/items/{id}")
     async def read(id: str) -> Item:
@@ -235,7 +251,7 @@ def shop():
 
     @app.put("/items/{id}")
     async def put_item(id: str) -> Item:
-        item = Item(id, (await items.get(id, Item(id))).value + 1)
+        item = Item(id, (await items.get(id, Item(id))).value + await known(id))
         await items.put(item)
         return item
 

@@ -13,6 +13,7 @@ from proa.simulation.faults import KINDS, ROT, SKEW_SHARE, Scene
 from proa.simulation.profiles import PROFILES, draw, kinds
 
 REGIONS = ("eu-west-1", "us-east-1", "ap-south-1")
+DEPENDENCIES = ("bank", "post")
 SEEDS = range(300)
 
 profiles = st.sampled_from(sorted(PROFILES))
@@ -22,7 +23,7 @@ draws = st.builds(
         regions,
         duration_s,
         count,
-        draw(profile, seed, regions, duration_s, count=count),
+        draw(profile, seed, regions, duration_s, count=count, dependencies=DEPENDENCIES),
     ),
     profiles,
     st.integers(0, 2**40),
@@ -43,7 +44,7 @@ def test_every_fault_is_over_within_the_run(drawn):
 def test_faults_name_nodes_that_exist_and_never_all_of_them(drawn):
     regions, _, _, faults = drawn
     for fault in faults:
-        assert set(fault.nodes) < {*regions, "witness", "edge"}
+        assert set(fault.nodes) < ({*regions, "witness", "edge"} if not KINDS[fault.kind].depends else {"bank", "post"})
         assert len(set(fault.nodes)) == len(fault.nodes)
 
 
@@ -96,20 +97,30 @@ def test_the_same_seed_gives_the_same_faults(profile, seed):
 
 @pytest.mark.parametrize("profile", sorted(PROFILES))
 def test_every_kind_of_a_profile_appears_within_300_seeds(profile):
-    drawn = Counter(fault.kind for seed in SEEDS for fault in draw(profile, seed, REGIONS, 20.0))
-    assert set(drawn) == set(kinds(profile))
+    drawn = Counter(
+        fault.kind for seed in SEEDS for fault in draw(profile, seed, REGIONS, 20.0, dependencies=DEPENDENCIES)
+    )
+    assert set(drawn) == set(kinds(profile, DEPENDENCIES))
     assert min(drawn.values()) >= 5
 
 
-def test_everything_is_every_kind_there_is_but_damage_behind_a_stores_back():
-    assert set(kinds("everything")) == set(KINDS) - {ROT}
-    assert ROT in kinds("rot")
+def test_everything_is_every_kind_there_is_but_what_has_a_profile_of_its_own():
+    of_dependencies = {kind for kind in KINDS if KINDS[kind].depends}
+    assert set(kinds("everything", DEPENDENCIES)) == set(KINDS) - {ROT} - of_dependencies
+    assert ROT in kinds("rot", ())
+    assert of_dependencies < set(kinds("dependency", DEPENDENCIES))
+
+
+def test_an_app_without_dependencies_meets_no_fault_of_any():
+    assert not any(KINDS[kind].depends for kind in kinds("dependency", ()))
+    drawn = {fault.kind for seed in SEEDS for fault in draw("dependency", seed, REGIONS, 20.0)}
+    assert drawn == set(kinds("dependency", ()))
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_two_regions_are_enough_for_every_kind(kind):
-    scene = Scene(("a", "b"), 6.0, 0.5)
+    scene = Scene(("a", "b"), 6.0, 0.5, DEPENDENCIES)
     for seed in range(50):
         nodes, for_s, _ = KINDS[kind].draw(Random(seed), scene)
-        assert set(nodes) < set(scene.nodes)
+        assert set(nodes) < {*scene.nodes, *DEPENDENCIES}
         assert 0 <= for_s <= scene.longest_s

@@ -1,5 +1,6 @@
 """A clock and entropy for tests that want to know what comes of them."""
 
+import asyncio
 import random
 
 
@@ -27,3 +28,16 @@ class SeededEntropy:
 
     def token(self, size=16):
         return self._rng.randbytes(size).hex()
+
+
+class LoopClock:
+    """The clock of the running loop, which in a simulated one jumps to whatever is due next."""
+
+    def now(self):
+        return self.monotonic()
+
+    def monotonic(self):
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds):
+        await asyncio.sleep(seconds)

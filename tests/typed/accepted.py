@@ -9,10 +9,16 @@ from pydantic import BaseModel
 from proa import (
     ApiKeys,
     App,
+    Breaker,
+    Budget,
+    Bulkhead,
+    Cache,
     Context,
     EffectKey,
     Header,
+    Hedge,
     Idempotency,
+    Limit,
     Objectives,
     Oidc,
     Page,
@@ -24,8 +30,11 @@ from proa import (
     append,
     assign,
     bounded,
+    cached,
     effect_key,
+    guard,
     merge,
+    purge,
     remove,
     roles,
     scopes,
@@ -184,6 +193,37 @@ async def leveled(id: str) -> list[Order | None]:
     page: Page[Reading] = await readings.query(id, level=bounded(1))
     assert left.left + len(page.rows)
     return [one, none, *await orders.get_many([id], level=bounded(1))]
+
+
+bank = app.dependency("bank", retry=Retry(attempts=3), breaker=Breaker(), limit=Limit(10), timeout_s=1)
+
+
+def unknown(currency: str) -> float:
+    return 1.0 * len(currency)
+
+
+@bank.call(idempotent=True, hedge=Hedge(after_s=0.1), fallback=(cached(60), unknown))
+async def rate_of(currency: str) -> float:
+    return 1.5 * len(currency)
+
+
+@bank.call
+def wire(amount: int) -> str:
+    return str(amount)
+
+
+@guard(retry=Retry(), budget=Budget(), bulkhead=Bulkhead(2), timeout_s=1)
+async def plain(amount: int) -> str:
+    return str(amount)
+
+
+@app.get("/rates/{currency}", cache=Cache(60, tags=("rates",)))
+async def rate(currency: str) -> float:
+    known: float = await rate_of(currency)
+    said: str = await plain(1)
+    assert wire(1) + said
+    purge(tag="rates")
+    return known
 
 
 @app.effect

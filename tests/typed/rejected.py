@@ -20,7 +20,14 @@ orders = app.table("orders", Order, key="id")
 sorted_orders = app.table("sorted", Order, key="id", sort="id")
 
 
+@app.dependency("bank", timeout_s=1).call(idempotent=True)
+async def rate_of(currency: str) -> float:
+    return 1.5 * len(currency)
+
+
 async def wrong() -> None:
+    await rate_of(1)  # expected: reportArgumentType
+    said: str = await rate_of("EUR")  # expected: reportAssignmentType
     await orders.put("x")  # expected: reportArgumentType
     await orders.put(Stock("a"))  # expected: reportArgumentType
     row: Stock = await orders.get("a")  # expected: reportAssignmentType
@@ -32,6 +39,7 @@ async def wrong() -> None:
     await orders.by("by_x").query("a", limit="x")  # expected: reportArgumentType
     await sorted_orders.get("a")  # expected: reportCallIssue
     await orders.get("a", level="strong")  # expected: reportArgumentType
+    _ = said
     _ = row.left  # expected: reportAttributeAccessIssue
 
 
@@ -56,3 +64,5 @@ app.table("more", Order, key="id", mode="weak")  # expected: reportArgumentType
 app.post("/x", idempotent="maybe")  # expected: reportArgumentType
 app.get("/y", idempotent=True)  # expected: reportCallIssue
 app.get("/z", auth="admin")  # expected: reportArgumentType
+app.post("/z", cache=None)  # expected: reportCallIssue
+app.dependency("post", timeout="1")  # expected: reportCallIssue

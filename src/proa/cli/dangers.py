@@ -7,7 +7,7 @@ that says where. `refused` must be changed before the app can be trusted; `warne
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -17,6 +17,7 @@ from proa.cli.laws import judged
 from proa.core.replicate.snapshot import joinable_from
 from proa.core.residency import holders, resident
 from proa.declare.classify import written_tables
+from proa.declare.dependencies import Call
 from proa.declare.handlers import Route
 
 Verdict = Literal["refused", "warned"]
@@ -156,6 +157,33 @@ def _torn_handler(setting: Setting) -> Iterator[str]:
         written = written_tables(route.on_duplicate) if route.on_duplicate else ()
         if strong := sorted(table.name for table in written if table.mode == "strong"):
             yield f"on_duplicate of {route.scope} writes strong tables: {', '.join(strong)}"
+
+
+# Dependencies.
+
+
+def _calls(setting: Setting) -> Iterator[Call[..., Any]]:
+    return (call for dependency in setting.app.dependencies.values() for call in dependency.calls.values())
+
+
+def _repeated(setting: Setting) -> Iterator[str]:
+    for call in _calls(setting):
+        retry = call.policies.retry
+        if retry and retry.attempts > 1 and not call.idempotent:
+            name = f"{call.dependency.name}.{call.name}"
+            yield f"{name} is made up to {retry.attempts} times, and not said to be idempotent"
+
+
+def _doubled(setting: Setting) -> Iterator[str]:
+    for call in _calls(setting):
+        if call.policies.hedge and not call.idempotent:
+            yield f"{call.dependency.name}.{call.name} is hedged, and not said to be idempotent"
+
+
+def _unending(setting: Setting) -> Iterator[str]:
+    for dependency in setting.app.dependencies.values():
+        if dependency.calls and dependency.policies.timeout is None:
+            yield f"{dependency.name} has no timeout_s: its calls last until the unit's deadline"
 
 
 # What handlers do.
@@ -341,6 +369,30 @@ RULES = (
         "is known belongs to whoever sends it",
         "leave auth out, or demand scopes; where it is meant, let the firewall or a throttle stand before it",
         _open,
+    ),
+    Rule(
+        "PROA-K018",
+        "warned",
+        "A call that is made again",
+        "an attempt that failed may have had its effect all the same, and the next one has it once more",
+        "say idempotent=True where the other side tells repeats apart, or declare such calls without retry",
+        _repeated,
+    ),
+    Rule(
+        "PROA-K019",
+        "refused",
+        "A call that is made twice at once",
+        "a hedge makes a second attempt while the first goes on, and both may have their effect",
+        "say idempotent=True if the call only reads or the other side tells repeats apart, or leave the hedge out",
+        _doubled,
+    ),
+    Rule(
+        "PROA-K020",
+        "warned",
+        "A call that nothing ends",
+        "where the dependency does not answer, each call holds its unit, and its place in a bulkhead, to the end",
+        "declare timeout_s for the dependency, well below that of the routes that call it",
+        _unending,
     ),
 )
 """Every rule, by code."""

@@ -52,7 +52,7 @@ def run(
         json: print the report as JSON.
     """
     found = _judged(app)
-    tally = Tally(found.name, options, kinds(options.profile))
+    tally = Tally(found.name, options, kinds(options.profile, tuple(found.dependencies)))
     cases = options.cases(app, lambda seed: _faults(found, options, seed))
     with Narrator() as narrator:
         accounts = run_batch(app, tally, cases, run_case, out, narrator)
@@ -82,6 +82,7 @@ def _faults(app: App, options: SimOptions, seed: int) -> tuple[Fault, ...]:
         options.duration_s,
         count=options.faults,
         clock_bound_ms=app.clock_bound_ms,
+        dependencies=tuple(app.dependencies),
     )
 
 

@@ -40,6 +40,7 @@ def functions(handler: Callable[..., Any]) -> Iterator[FunctionType]:
     pending: list[Any] = [handler]
     while pending:
         function = pending.pop()
+        pending += getattr(function, "also_names", ())
         function = getattr(function, "__wrapped__", function)
         if isinstance(function, FunctionType) and id(function) not in seen:
             seen.add(id(function))

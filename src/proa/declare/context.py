@@ -14,6 +14,7 @@ from proa.errors import NoUnit
 from proa.ports import Position, Span
 
 if TYPE_CHECKING:
+    from proa.core.policy.breaker import Forced
     from proa.declare.levels import Level
 
 
@@ -70,6 +71,15 @@ class Context(Protocol):
         ...
 
 
+class Calling(Protocol):
+    """The declared calls of dependencies, each behind its policies in one region."""
+
+    def __getitem__(self, call: Any, /) -> Callable[..., Any]: ...
+    def force(self, dependency: str, state: Forced | None) -> None:
+        """Hold a dependency's breaker in a state, or let it judge again (None)."""
+        ...
+
+
 class UnitOfWork(Context, Protocol):
     """What tables and queues ask of the present unit. `table` is a `proa.declare.tables.BaseTable`."""
 
@@ -83,6 +93,16 @@ class UnitOfWork(Context, Protocol):
 
     async def standing(self, table: Any, key: str) -> list[str]:
         """Those parts of a table, of which this region may hold some only, in which a row stands under `key`."""
+        ...
+
+    @property
+    def calls(self) -> Calling:
+        """How dependencies are called from this region."""
+        ...
+
+    def remaining_s(self) -> float: ...
+    def degrade(self, mark: str) -> None:
+        """Note on the unit's answer that a fallback had its part in it."""
         ...
 
     def write(self, table: Any, write: Write) -> None: ...
@@ -133,4 +153,4 @@ def current_unit() -> UnitOfWork:
     try:
         return CURRENT.get()
     except LookupError:
-        raise NoUnit("tables and queues can be used inside a handler only") from None
+        raise NoUnit("tables, queues and dependencies can be used inside a handler only") from None

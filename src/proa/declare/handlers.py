@@ -19,6 +19,7 @@ from proa.declare.tables import BaseTable
 from proa.errors import DeclarationError, ProaError
 
 if TYPE_CHECKING:
+    from proa.core.policy.cache import Cache
     from proa.core.policy.slots import Concurrency, Priority
     from proa.core.policy.throttle import Throttle
     from proa.declare.duplicates import OnDuplicate
@@ -63,6 +64,7 @@ class Route(msgspec.Struct):
     auth: Auth = ANYBODY_KNOWN
     keys: Idempotency = DEFAULT_KEYS
     documented: bool = True
+    cache: Cache | None = None
     _class: UnitClass | None = None
     _needs_role: bool | None = None
     _acknowledge: Acknowledge | None = None
@@ -163,6 +165,12 @@ class ReadOptions(TypedDict, total=False):
     auth: Auth
 
 
+class GetOptions(ReadOptions, total=False):
+    """Options of a GET route. `cache` lets a region keep its answers for a while: they must be the same for all."""
+
+    cache: Cache | None
+
+
 class RouteOptions(ReadOptions, total=False):
     """Options of a writing route.
 
@@ -185,7 +193,7 @@ def route(
     method: str,
     path: str,
     handler: Callable[..., Any],
-    options: ReadOptions | RouteOptions,
+    options: GetOptions | RouteOptions,
     acknowledge: Acknowledge = "region",
     getters: dict[str, Getter] | None = None,
 ) -> Route:
@@ -224,6 +232,7 @@ def route(
         errors=tuple(options.get("errors", ())),
         auth=auth,
         keys=asked if isinstance(asked, Idempotency) else DEFAULT_KEYS,
+        cache=options.get("cache"),
     )
 
 
@@ -260,7 +269,7 @@ def _idempotent(asked: Idempotent | Idempotency) -> Idempotent:
     return asked
 
 
-def _on_duplicate(scope: str, options: ReadOptions | RouteOptions) -> Callable[..., Any] | None:
+def _on_duplicate(scope: str, options: GetOptions | RouteOptions) -> Callable[..., Any] | None:
     if (handler := options.get("on_duplicate")) is None:
         return None
     from proa.declare.duplicates import check_handler  # few routes have one

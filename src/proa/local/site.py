@@ -32,6 +32,7 @@ class TcpSite:
         self.outside = HttpOutside()
         self.secrets = FileSecrets(Path(os.environ.get(SECRETS_DIR) or Path(config.state_dir) / "secrets"))
         self.data_dir = Path(config.nodes[name].data_dir)
+        self.dependencies = None
         self._config = config
 
     @asynccontextmanager

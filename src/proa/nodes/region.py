@@ -38,7 +38,17 @@ async def serve(site: Site) -> AsyncGenerator[Running]:
     """Serve the app as the region at `site`; yields once clients and peers are answered."""
     store = GlobalClient(site.link, site.clock, site.rules.witness)
     async with site.blocking() as run_blocking:
-        ports = Ports(site.clock, site.entropy, site.link, store, site.hub, run_blocking, site.outside, site.secrets)
+        ports = Ports(
+            site.clock,
+            site.entropy,
+            site.link,
+            store,
+            site.hub,
+            run_blocking,
+            site.outside,
+            site.secrets,
+            site.dependencies,
+        )
         region = Region(site.app, site.name, site.data_dir, ports)
         shared = shared_parts(store, site.rules, site, waking=[ROLES, PLANS, NODES, INSYNC])
         life = life_of(site, "region")

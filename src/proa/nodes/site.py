@@ -15,7 +15,7 @@ from proa.control.parts import Parts, parts
 from proa.core.situation import Rules
 from proa.engines.sqlite.log import RunBlocking
 from proa.observe.hub import Hub
-from proa.ports import Clock, Entropy, GlobalStore, Link, Method, Outside, Secrets
+from proa.ports import Clock, Dependencies, Entropy, GlobalStore, Link, Method, Outside, Secrets
 from proa.runtime.gateway import Asgi
 from proa.runtime.region import Region
 
@@ -48,6 +48,8 @@ class Site(Ends, Protocol):
     def secrets(self) -> Secrets: ...
     @property
     def data_dir(self) -> Path: ...
+    @property
+    def dependencies(self) -> Dependencies | None: ...
 
     def blocking(self) -> AbstractAsyncContextManager[RunBlocking]:
         """What runs a store's blocking calls off the loop."""

@@ -16,6 +16,7 @@ TEXT = ("content-type", "text/plain; charset=utf-8")
 OCTETS = ("content-type", "application/octet-stream")
 PROBLEM = ("content-type", "application/problem+json")
 RETRY_AFTER_S = "1"
+DEGRADED_HEADER = "proa-degraded"
 
 
 def answer_of(result: Any, status: int) -> Answer:
@@ -42,6 +43,11 @@ def _body(body: Any) -> tuple[tuple[str, str] | None, bytes]:
             return TEXT, body.encode()
         case _:
             return JSON, to_json(body)
+
+
+def marked(answer: Answer, degraded: tuple[str, ...]) -> Answer:
+    """An answer that says which fallbacks had their part in it."""
+    return Answer(answer.status, [*answer.headers, (DEGRADED_HEADER, ", ".join(degraded))], answer.body)
 
 
 def problem(error: ProaError, unit: str) -> Answer:

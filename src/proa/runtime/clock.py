@@ -6,6 +6,12 @@ import asyncio
 import random
 import secrets
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextvars import copy_context
+from functools import partial
+from threading import Thread
+from typing import Any
 
 # Linux's CLOCK_BOOTTIME and macOS's CLOCK_MONOTONIC run through suspend; a lease must not stand still with its holder.
 _MONOTONIC = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -17,11 +23,26 @@ class SystemClock:
     def now(self) -> float:
         return time.time()
 
-    def monotonic(self) -> float:
-        return time.clock_gettime(_MONOTONIC)
+    monotonic = staticmethod(partial(time.clock_gettime, _MONOTONIC))  # asked so often that a frame would be felt
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    def block(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def cut(self, seconds: float, work: Callable[[], Any]) -> Any:
+        """Python cannot end a thread: what is cut goes on in one of its own, and nobody waits for it."""
+        done: Future[Any] = Future()
+
+        def run() -> None:
+            try:
+                done.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
+                done.set_exception(error)
+
+        Thread(target=copy_context().run, args=(run,), daemon=True).start()
+        return done.result(seconds)
 
 
 class SystemEntropy:

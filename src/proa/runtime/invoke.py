@@ -22,7 +22,7 @@ from proa.core.dedupe import Outcome, decide, fingerprint, key_in, owned, valid_
 from proa.core.home import Place
 from proa.core.queue import OUTBOX
 from proa.core.roles import ROLES, ROLES_KEY, Assignment
-from proa.declare.context import CURRENT
+from proa.declare.context import CURRENT, Calling
 from proa.declare.handlers import Route
 from proa.declare.http import Answer, Request
 from proa.errors import (
@@ -58,7 +58,7 @@ from proa.ports import (
     Result,
     Telemetry,
 )
-from proa.runtime.answers import answer_of, problem, replay
+from proa.runtime.answers import answer_of, marked, problem, replay
 from proa.runtime.authority import Authority
 from proa.runtime.eager import within
 from proa.runtime.events import HandlerRaised, UnitConfirmed, UnitFinished
@@ -151,6 +151,7 @@ class Invoker:
         self.levels = levels
         self.sessions = levels.sessions
         self.resolve: Resolve = nobody_else
+        self.calls: Calling | None = None
         self.confirmations: Confirming | None = None
         self.secrets: Keeper | None = None
         self.outbound: Outbound | None = None
@@ -408,6 +409,7 @@ class Invoker:
             principal=call.request.principal,
             secrets=self.secrets,
             outbound=self.outbound,
+            calls=self.calls,
             effects=self.effects,
             first=call.unit,
         )
@@ -438,7 +440,8 @@ class Invoker:
         finally:
             CURRENT.reset(token)
         answer = answer_of(result, call.route.status)
-        return answer, answer.status < 500
+        told = marked(answer, unit.degraded) if unit.degraded else answer
+        return told, answer.status < 500
 
     async def _in_thread(self, handler: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         run = copy_context().run

@@ -37,8 +37,12 @@ def measured_events(metrics: Registry) -> Subscriber:
     tells[UnitFinished] = _units(metrics)
 
     def on_event(event: msgspec.Struct) -> None:
-        if tell := tells.get(event.__class__):
+        kind = event.__class__
+        if tell := tells.get(kind):
             tell(event)
+        elif counter := getattr(kind, "counted", ""):
+            names: tuple[str, ...] = getattr(kind, "labels", ())
+            metrics.count(counter, *((name, str(getattr(event, name))) for name in names))
 
     return on_event
 

@@ -7,9 +7,9 @@ plane drives it through `ports.RegionControl`; which process it runs in is someb
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -27,7 +27,7 @@ from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
 from proa.errors import CutBelowFloor, StoreFull
 from proa.observe.hub import Hub
 from proa.observe.metrics import Registry
-from proa.ports import Clock, Entropy, GlobalStore, HealthReport, Link, Method, Outside, Secrets
+from proa.ports import Clock, Dependencies, Entropy, GlobalStore, HealthReport, Link, Method, Outside, Secrets
 from proa.runtime.admission import Admission, Maker
 from proa.runtime.authority import Authority
 from proa.runtime.compactor import Compactor, Keep
@@ -50,7 +50,9 @@ from proa.runtime.unit import Frame, Unit
 
 if TYPE_CHECKING:
     from proa.declare.mount import Lifespan
+    from proa.runtime.cached import RouteCache
     from proa.runtime.confirm import Confirmations
+    from proa.runtime.dependencies import Calls
     from proa.runtime.duplicates import DuplicateHandlers
     from proa.runtime.effects import Effects
     from proa.runtime.errands import Ends
@@ -69,6 +71,7 @@ CATCH_UP_S = 30.0
 CONTACT_S = 2.0
 START_WAIT_S = 1.0
 SET_ASIDE_RETRY_S = 0.1
+NO_TASK: asyncio.Task[None] | None = None
 STORE_FILE = "region.db"
 
 
@@ -93,6 +96,14 @@ class Ports(msgspec.Struct, frozen=True):
     run_blocking: RunBlocking
     outside: Outside = Nowhere()
     secrets: Secrets = Nowhere()
+    dependencies: Dependencies | None = None
+
+
+class Beside(Protocol):
+    """A part of a region that works by itself, from its start to its end."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
 
 
 class Region:
@@ -145,6 +156,9 @@ class Region:
         self.router = Router(app.routes)
         self.secrets = self.invoker.secrets = self._secrets()
         self.authenticator = self._authenticator()
+        self.calls = self._calls()
+        self.cache = self._route_cache()
+        self._invoke = self.cache.invoke if self.cache else self.invoker.invoke
         self.gateway = self._front_door()
         self._hear_of_news()
         self.duplicates = self._duplicate_handlers()
@@ -160,9 +174,7 @@ class Region:
         self.register: Register | None = None
         self.serving = False
         self.spoilt = ""
-        self._new_life: asyncio.Task[None] | None = None
-        self._coming_up: asyncio.Task[None] | None = None
-        self._compacting: asyncio.Task[None] | None = None
+        self._new_life = self._coming_up = self._compacting = NO_TASK
         ports.hub.subscribe(measured_events(self.metrics))
         register_gauges(self)
 
@@ -185,6 +197,18 @@ class Region:
         """The parts of tables that only some regions may hold."""
         return [name for name in self.app.kept() if resident(name)]
 
+    def _calls(self) -> Calls | None:
+        """How the app's dependencies are called from here, where it has any."""
+        if not self.app.dependencies:
+            return None
+        from proa.runtime.dependencies import Calls, register_gauges  # an app without any never needs it
+
+        clock, entropy, hub = self._ports.clock, self._ports.entropy, self._ports.hub
+        made = self.invoker.calls = Calls(self.app.dependencies, clock, entropy, hub.emit, self._ports.dependencies)
+        made.share(self.name, self.app.regions, self.store, self.authority, hub)
+        register_gauges(self.metrics, made.standings)
+        return made
+
     def _confirmations(self) -> Confirmations | None:
         """Who waits for other regions, where any route or effect does."""
         if all(one.acknowledge == "region" for one in (*self.app.routes, *self.app.effects.values())):
@@ -202,6 +226,16 @@ class Region:
         identity = self.store.identity
         return self.store.origin, identity.nonce if identity else ""
 
+    def _route_cache(self) -> RouteCache | None:
+        """What keeps answers of routes, where any route lets it."""
+        if not any(route.cache for route in self.app.routes):
+            return None
+        from proa.runtime.cached import Peers, RouteCache  # an app without such routes never needs it
+
+        peers = [region for region in self.app.regions if region != self.name]
+        known = Peers(peers, self._ports.link, self.cursors, self.catch_up)
+        return RouteCache(self.invoker.invoke, known, self._ports.clock, self._ports.hub)
+
     def _front_door(self) -> Gateway:
         pages = {
             "live": lambda: json_page({"status": "pass"}),
@@ -212,7 +246,7 @@ class Region:
         admission = Admission(
             self.router,
             self.app.routes,
-            self.invoker.invoke,
+            self._invoke,
             self._makers(),
             self._ports.hub,
             serving=lambda: self.serving and not self.spoilt,
@@ -347,6 +381,7 @@ class Region:
             outbound=invoker.outbound,
             effects=invoker.effects,
             sagas=self.sagas,
+            calls=invoker.calls,
         )
         return Unit(self.name, route, stores, self._ports.clock, self._ports.entropy, known)
 
@@ -362,28 +397,25 @@ class Region:
         """
         if self.events:
             await self.events.verify()
-            self.events.start()
         for lifespan in self._lifespans:
             await lifespan.start()
         self.replicator.start()
         self.monitor.start()
-        if self.duplicates:
-            self.duplicates.start()
-        if self.streams:
-            self.streams.start()
-        if self.messages:
-            self.messages.start()
-        if self.scheduler:
-            self.scheduler.start()
+        for part in self._beside():
+            part.start()
         loop = asyncio.get_running_loop()
         if joinable(self.app.regions, self._parts()):
             self._compacting = loop.create_task(self.compactor.run())
         self._coming_up = loop.create_task(self._come_up())
         self.repairer.start()
-        for beside in (self.authenticator, self.secrets):
-            if beside:
-                beside.start()
         await asyncio.wait([self._coming_up], timeout=START_WAIT_S)
+
+    def _beside(self) -> Iterator[Beside]:
+        """What works beside the requests, as far as the app declares anything for it."""
+        declared = (self.events, self.duplicates, self.streams, self.messages, self.scheduler)
+        for part in (*declared, self.calls, self.authenticator, self.secrets):
+            if part is not None:
+                yield part
 
     async def _come_up(self) -> None:
         """A region that was away, or lost its disk, would answer from the past: catch up first."""
@@ -415,21 +447,20 @@ class Region:
         self.replicator.stop()
         self.repairer.stop()
         self.monitor.stop()
-        for beside in (self.duplicates, self.streams, self.messages, self.scheduler, self.events):
-            if beside:
-                beside.stop()
+        for part in self._beside():
+            part.stop()
+        if self.cache:
+            self.cache.stop()
         for lifespan in self._lifespans:
             await lifespan.stop()
-        for known in (self.authenticator, self.secrets):
-            if known:
-                known.stop()
         await self.store.close()
 
     def methods(self) -> dict[str, Method]:
         """The link methods that this region serves."""
-        passed_on = self.forwarder.methods(self.router, self.invoker.invoke, lambda: self.serving)
+        passed_on = self.forwarder.methods(self.router, self._invoke, lambda: self.serving)
         messages = self.messages.methods() if self.messages else {}
-        return self.replicator.methods() | self.repairer.methods() | messages | passed_on
+        cached = self.cache.methods() if self.cache else {}
+        return self.replicator.methods() | self.repairer.methods() | messages | passed_on | cached
 
     # `ports.RegionControl`.
 

@@ -19,6 +19,7 @@ from proa.core.queue import OUTBOX, SEPARATOR, Envelope, Spot
 from proa.core.replicate.journal import Key, Row, Write
 from proa.core.replicate.resolve import dots_of
 from proa.core.residency import table_of
+from proa.declare.context import Calling
 from proa.declare.handlers import DeclaredUnit, Route
 from proa.declare.tables import BaseTable
 from proa.errors import MixedHome, MixedUnit, NotHome, NotResident, NoUnit, ReadOnlyUnit, UnitMisclassified
@@ -70,8 +71,8 @@ class Frame(msgspec.Struct, frozen=True):
     """What a unit knows of the invocation around it. `deadline` is on the region's monotonic clock.
 
     `levels` says what rows are read through where a level is asked for, or a `session` looks on. `again`: an earlier
-    run of the handler lost a race. `authority` says for which homes the region may act. `first` is the unit of the
-    first run where this is a later one, `ground` the place for which an errand acts.
+    run of the handler lost a race. `authority` says for which homes the region may act, `calls` how dependencies are
+    called. `first` is the unit of the first run where this is a later one, `ground` the place for which an errand acts.
     """
 
     unit: str
@@ -86,6 +87,7 @@ class Frame(msgspec.Struct, frozen=True):
     principal: Principal | None = None
     secrets: Keeper | None = None
     outbound: Outbound | None = None
+    calls: Calling | None = None
     effects: Effects | None = None
     sagas: Sagas | None = None
     first: str = ""
@@ -96,7 +98,8 @@ class Unit:
     """One run of a handler. Created anew for each attempt, so that a re-run sees fresh reads.
 
     `fenced_rows` says whether it wrote rows that only the active region, or their home, may write; `places` are those
-    whose home it claims to run in, `elsewhere` the one where it does not. `sent` are its messages.
+    whose home it claims to run in, `elsewhere` the one where it does not. `sent` are its messages. `degraded` names the
+    fallbacks that had their part in its answer.
     """
 
     __slots__ = (
@@ -105,6 +108,7 @@ class Unit:
         "_calls",
         "_clock",
         "_deadline",
+        "_dependencies",
         "_effects",
         "_entropy",
         "_first",
@@ -118,6 +122,7 @@ class Unit:
         "_rows",
         "_secrets",
         "_snapshots",
+        "degraded",
         "elsewhere",
         "fenced_rows",
         "ground",
@@ -168,6 +173,8 @@ class Unit:
         self._calls: dict[str, int] | None = None
         self.sent: Sequence[tuple[Queue[Any], Spot]] = ()
         self._noted: tuple[Event[Any], ...] = ()
+        self._dependencies = frame.calls
+        self.degraded: tuple[str, ...] = ()
         self._snapshots: set[Key] = set()
         self._authority = frame.authority
         self._rows: dict[Key, Row | None] = {}
@@ -194,6 +201,16 @@ class Unit:
         return {"traceparent": self.trace, DEADLINE_HEADER: str(int(self.remaining_s() * 1000))}
 
     # `declare.context.UnitOfWork`.
+
+    @property
+    def calls(self) -> Calling:
+        if self._dependencies is None:
+            raise NoUnit("the app of this unit declares no dependencies")
+        return self._dependencies
+
+    def degrade(self, mark: str) -> None:
+        if mark not in self.degraded:
+            self.degraded = (*self.degraded, mark)
 
     async def get(self, table: BaseTable[Any], key: str, level: Level | None = None) -> bytes | None:
         if table.residency:

@@ -12,7 +12,7 @@ import msgspec
 
 from proa.simulation.history import Violation
 
-ProfileName = Literal["outage", "partition", "clock", "disk", "rot", "everything"]
+ProfileName = Literal["outage", "partition", "clock", "disk", "rot", "dependency", "everything"]
 
 
 class Fault(msgspec.Struct, frozen=True):

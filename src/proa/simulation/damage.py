@@ -8,6 +8,7 @@ from itertools import product
 
 from proa.runtime.region import STORE_FILE
 from proa.simulation import archive
+from proa.simulation.dependencies import SimDependency
 from proa.simulation.disk import Disk, When
 from proa.simulation.machines import ARCHIVED_S, Machines
 from proa.simulation.process import Trap
@@ -76,6 +77,14 @@ class Damage(Machines):
         """Let a region refuse this share of requests before their handlers run."""
         self.nodes[name].throttled = share
 
+    # What the app depends on.
+
+    def dependency(self, name: str) -> SimDependency:
+        """A dependency of the app, to be broken, and healed, and to say what answers in its stead."""
+        if name not in self._dependencies:
+            raise KeyError(f"the app declares no dependency {name!r}; it has {', '.join(self._dependencies) or 'none'}")
+        return self._dependencies[name]
+
     # Clocks and disks.
 
     def drift(self, name: str, rate: float) -> None:
@@ -133,6 +142,8 @@ class Damage(Machines):
         if name is None:
             self.network.loss = self.network.duplicate = self.network.reorder = 0.0
             self.stale = False
+            for dependency in self._dependencies.values():
+                dependency.heal()
 
 
 _LIVING = "SELECT tbl, key FROM rows WHERE value IS NOT NULL ORDER BY tbl, key"

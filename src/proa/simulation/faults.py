@@ -49,6 +49,7 @@ class Scene(msgspec.Struct, frozen=True):
     regions: tuple[str, ...]
     longest_s: float
     clock_bound_s: float
+    dependencies: tuple[str, ...] = ()
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -64,13 +65,15 @@ class Kind(msgspec.Struct, frozen=True):
     """One kind of fault: what happens, and how an instance is drawn.
 
     `counts`: it has its effect at once. The others are counted by whoever is hit: the network, a disk, a port.
-    `destroys`: data is lost for good, so that one run may meet only one of these.
+    `destroys`: data is lost for good, so that one run may meet only one of these. `depends`: it is for apps that
+    declare dependencies.
     """
 
     happen: Callable[[Hands, Fault], Coroutine[Any, Any, None]]
     draw: Callable[[Random, Scene], Target]
     counts: bool = False
     destroys: bool = False
+    depends: bool = False
 
 
 class Injector:
@@ -199,6 +202,20 @@ class Hands:
     def full_disk(self, node: str) -> AbstractContextManager[None]:
         """Its disk has no room."""
         return self._hold(("full", node), 1.0, lambda on: setattr(self.world.disk(node), "full", bool(on)))
+
+    # What the app depends on.
+
+    def dependency_failing(self, name: str, share: float) -> AbstractContextManager[None]:
+        """A share of its calls fails."""
+        return self._hold(("failing", name), share, lambda share: self.world.dependency(name).fail(share))
+
+    def dependency_slow(self, name: str, seconds: float) -> AbstractContextManager[None]:
+        """Its calls take longer."""
+        return self._hold(("late", name), seconds, lambda seconds: self.world.dependency(name).slow(seconds))
+
+    def dependency_gone(self, name: str) -> AbstractContextManager[None]:
+        """Its calls never end."""
+        return self._hold(("gone", name), 1.0, lambda on: self.world.dependency(name).gone(on=bool(on)))
 
     @contextmanager
     def _hold(self, what: tuple[str, ...], amount: float, put: Callable[[float], object]) -> Generator[None]:
@@ -438,6 +455,24 @@ async def old_disk(hands: Hands, fault: Fault) -> None:
         await asyncio.sleep(RESTART_S)
 
 
+async def dependency_failing(hands: Hands, fault: Fault) -> None:
+    """A share of the calls of a dependency fails."""
+    with hands.dependency_failing(fault.nodes[0], fault.amount):
+        await asyncio.sleep(fault.for_s)
+
+
+async def dependency_slow(hands: Hands, fault: Fault) -> None:
+    """All calls of a dependency take longer."""
+    with hands.dependency_slow(fault.nodes[0], fault.amount):
+        await asyncio.sleep(fault.for_s)
+
+
+async def dependency_gone(hands: Hands, fault: Fault) -> None:
+    """No call of a dependency ends."""
+    with hands.dependency_gone(fault.nodes[0]):
+        await asyncio.sleep(fault.for_s)
+
+
 async def rot(hands: Hands, fault: Fault) -> None:
     """A row is spoilt on the region's disk, and after a while the region compares its rows with another one's."""
     node, other = fault.nodes
@@ -586,6 +621,15 @@ def _group(rng: Random, scene: Scene) -> Target:
     return tuple(rng.sample(candidates, size)), _long(rng, scene.longest_s), float(rng.randrange(1000))
 
 
+def on_dependency(low: float = 0.0, high: float = 0.0) -> Callable[[Random, Scene], Target]:
+    """Some dependency of the app, with an amount between the two."""
+
+    def draw(rng: Random, scene: Scene) -> Target:
+        return (rng.choice(scene.dependencies),), _long(rng, scene.longest_s), rng.uniform(low, high)
+
+    return draw
+
+
 def _neighbours(rng: Random, scene: Scene) -> Target:
     """Two regions, where there are as many, and the share of the time after which the second is cut off, too."""
     first = _region(rng, scene)
@@ -639,6 +683,11 @@ KINDS: dict[str, Kind] = {
     "crash inside fsync": Kind(crash("inside"), _crash),
     "crash after fsync": Kind(crash("after"), _crash),
     ROT: Kind(rot, _rot),
+    # What the app depends on.
+    "dependency failing": Kind(dependency_failing, on_dependency(0.2, 1.0), depends=True),
+    "dependency slow": Kind(dependency_slow, on_dependency(0.1, 3.0), depends=True),
+    "dependency gone": Kind(dependency_gone, on_dependency(), depends=True),
+    # What is lost for good.
     "lost disk": Kind(lost_disk, on_region(), counts=True, destroys=True),
     "old disk": Kind(old_disk, _outlasting, counts=True, destroys=True),
 }

@@ -31,6 +31,7 @@ from proa.runtime.region import STORE_FILE, Region
 from proa.simulation import archive
 from proa.simulation.archive import Archive
 from proa.simulation.case import Moment
+from proa.simulation.dependencies import SimDependencies, SimDependency
 from proa.simulation.disk import Disk
 from proa.simulation.history import Violation
 from proa.simulation.host import Host, Outside, Serve
@@ -87,6 +88,9 @@ class Machines:
         self.stale = False
         """Whether the edge's agent takes no new assignment."""
         self.story_began_s = 0.0
+        self._dependencies = {
+            name: SimDependency(self.stream(f"dependency {name}"), self.fired) for name in app.dependencies
+        }
         self._rtt_s = rtt_ms / 1000
         self._began_s = 0.0
         self._trace: list[float | str | int] = []  # flat: a world is full of arrivals, and the collector walks tuples
@@ -233,7 +237,8 @@ class Machines:
         self.loop.after(RESTART_S, lambda: self.start(host.name) if host.wanted else None)
 
     def _site_of(self, host: Host, life: Life) -> SimSite:
-        site = SimSite(self.app, self.rules, life, host.disk, self.network, self.http)
+        reach = SimDependencies(life, self._dependencies)
+        site = SimSite(self.app, self.rules, life, host.disk, self.network, self.http, reach)
         site.outside = SimOutside(life, self.network, OUTSIDE, self.documents)
         site.secrets = SimSecrets(site.outside)
         if host.name in self.app.regions and self.app.journal_retention_s < ARCHIVED_S:

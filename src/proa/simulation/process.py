@@ -97,6 +97,18 @@ class Life:
         self.port()
         await self._loop.rest(seconds)
 
+    def block(self, seconds: float) -> None:
+        """There are no threads here: who blocks one holds up the whole process."""
+        self.port()
+        self.stall(seconds)
+
+    def cut(self, seconds: float, work: Callable[[], Any]) -> Any:
+        began = self.monotonic()
+        answer = work()
+        if self.monotonic() - began > seconds:
+            raise TimeoutError
+        return answer
+
     def random(self) -> float:
         return self._rng.random()
 

@@ -82,23 +82,32 @@ ROTTEN = {
     "slow disk": 2,
     "crash after fsync": 2,
 }
-EVERYTHING = {
-    kind: max(each.get(kind, 0) for each in (OUTAGE, PARTITION, CLOCK, DISK)) for kind in KINDS if kind != ROT
+DEPENDENCY = {
+    "dependency failing": 4,
+    "dependency slow": 4,
+    "dependency gone": 4,
+    "kill": 1,
+    "pause": 1,
+    "partition one": 1,
+    "delay": 1,
 }
+FOUR = (OUTAGE, PARTITION, CLOCK, DISK)
+EVERYTHING = {kind: max(each.get(kind, 0) for each in FOUR) for kind in KINDS if any(kind in each for each in FOUR)}
 PROFILES: Mapping[ProfileName, Mapping[str, int]] = {
     "outage": OUTAGE,
     "partition": PARTITION,
     "clock": CLOCK,
     "disk": DISK,
     "rot": ROTTEN,
+    "dependency": DEPENDENCY,
     "everything": EVERYTHING,
 }
 """The weight of each kind of a profile; more for what strikes at a single instant, since few requests meet it."""
 
 
-def kinds(profile: ProfileName) -> tuple[str, ...]:
-    """The kinds of faults of a profile."""
-    return tuple(PROFILES[profile])
+def kinds(profile: ProfileName, dependencies: Sequence[str]) -> tuple[str, ...]:
+    """The kinds of faults of a profile, for an app with these dependencies."""
+    return tuple(kind for kind in PROFILES[profile] if dependencies or not KINDS[kind].depends)
 
 
 def draw(
@@ -109,14 +118,16 @@ def draw(
     *,
     count: int = COUNT,
     clock_bound_ms: float = CLOCK_BOUND_MS,
+    dependencies: Sequence[str] = (),
 ) -> tuple[Fault, ...]:
     """The faults of a seed, in the order in which they begin."""
     longest_s = duration_s * min(LONGEST_SHARE, LOST_SHARE / max(count, 1))
-    scene = Scene(tuple(regions), longest_s, clock_bound_ms / 1000)
+    scene = Scene(tuple(regions), longest_s, clock_bound_ms / 1000, tuple(dependencies))
+    weights = {kind: PROFILES[profile][kind] for kind in kinds(profile, dependencies)}
     faults: list[Fault] = []
     for number in range(count):
         rng = Random(f"{seed}/fault {number}")  # noqa: S311 - to be repeated, never a secret
-        faults.append(_fault(rng, _allowed(PROFILES[profile], faults), scene, duration_s))
+        faults.append(_fault(rng, _allowed(weights, faults), scene, duration_s))
     return tuple(sorted(faults, key=lambda fault: fault.at_s))
 
 

@@ -52,7 +52,7 @@ PATIENCE_S = 20.0
 def run_case(app: App, case: Case, *, timeline: bool = False) -> Run:
     """Run one case in a world of its own."""
     if case.faults is None:
-        faults = draw(case.profile, case.seed, app.regions, case.duration_s)
+        faults = draw(case.profile, case.seed, app.regions, case.duration_s, dependencies=tuple(app.dependencies))
         case = msgspec.structs.replace(case, faults=faults)
     order = Random(f"{case.seed}/order") if case.order == "seeded" else None  # noqa: S311 - to be repeated
     return run(_Scenario(app, case, timeline=timeline).play(), order)

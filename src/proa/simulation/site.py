@@ -13,7 +13,7 @@ from proa.core.situation import Rules
 from proa.declare.http import Request
 from proa.engines.sqlite.log import RunBlocking
 from proa.observe.hub import Hub
-from proa.ports import Method, Outside, Secrets
+from proa.ports import Dependencies, Method, Outside, Secrets
 from proa.runtime.gateway import Asgi, Gateway
 from proa.runtime.region import Nowhere
 from proa.simulation.client import Reply
@@ -26,10 +26,13 @@ from proa.simulation.process import Life
 class SimSite:
     """What one life of a node is given."""
 
-    def __init__(self, app: App, rules: Rules, life: Life, disk: Disk, network: Network, http: Http) -> None:
+    def __init__(
+        self, app: App, rules: Rules, life: Life, disk: Disk, network: Network, http: Http, dependencies: Dependencies
+    ) -> None:
         self.name, self.app, self.rules = life.name, app, rules
         self.clock = self.entropy = life
         self.hub = Hub()
+        self.dependencies = dependencies
         self.link = life.link = SimLink(network, life)
         self.outside: Outside = Nowhere()
         self.secrets: Secrets = Nowhere()

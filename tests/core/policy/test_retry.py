@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proa.core.policy.retry import Retry, retry_after_s
+from proa.core.policy.failures import retry_after_s
+from proa.core.policy.retry import Retry
 from proa.errors import DeclarationError, TooManyRequests
 
 SHARES = st.floats(0, 1, exclude_max=True)

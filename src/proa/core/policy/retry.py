@@ -14,11 +14,13 @@ from typing import Literal
 
 import msgspec
 
-from proa.errors import DeclarationError
+from proa.core.policy.budget import Purse
+from proa.core.policy.failures import Failures, matches, retry_after_s
+from proa.errors import CallRefused, DeclarationError
 
 Jitter = Literal["full", "equal", "none"]
-Failures = tuple[type[BaseException], ...] | Callable[[BaseException], bool]
-"""Which failures are meant: their classes, or a function that says."""
+Stop = Literal["cannot be cured", "refused", "attempts", "time", "deadline", "budget"]
+"""Why no further attempt is made."""
 
 
 class Retry(msgspec.Struct, frozen=True):
@@ -85,20 +87,26 @@ class Retry(msgspec.Struct, frozen=True):
         return matches(self.retry_on, error)
 
 
-def matches(failures: Failures, error: BaseException) -> bool:
-    """Whether `error` is one of those failures."""
-    return isinstance(error, failures) if isinstance(failures, tuple) else failures(error)
+class Failure(msgspec.Struct, frozen=True):
+    """An attempt failed: which one (from 1), of what, how long after the first one began, how much time is left."""
+
+    attempt: int
+    error: BaseException
+    spent_s: float = 0.0
+    left_s: float = float("inf")
 
 
-def retry_after_s(error: BaseException) -> float | None:
-    """How long the other side asked to be left alone, where a failure says so.
-
-    It does so as an attribute `retry_after_s`, or with a header `Retry-After` in its `headers`, in seconds.
-    """
-    asked = getattr(error, "retry_after_s", None)
-    if asked is None and (headers := getattr(error, "headers", None)):
-        asked = headers.get("retry-after") or headers.get("Retry-After")
-    try:
-        return max(0.0, float(asked)) if asked is not None else None
-    except (TypeError, ValueError):  # a date: whose clock would it be measured with?
-        return None
+def next_try(retry: Retry, purse: Purse | None, failure: Failure, rng: Callable[[], float]) -> float | Stop:
+    """The seconds to wait before the next attempt, which is then paid for; or why there is none."""
+    if isinstance(failure.error, CallRefused):
+        return "refused"
+    if not retry.cures(failure.error):
+        return "cannot be cured"
+    wait_s = retry.delay(failure.attempt, rng, retry_after_s(failure.error))
+    if wait_s is None:
+        return "attempts"
+    if retry.timeout_s is not None and failure.spent_s + wait_s > retry.timeout_s:
+        return "time"
+    if wait_s >= failure.left_s:
+        return "deadline"
+    return wait_s if purse is None or purse.spend() else "budget"

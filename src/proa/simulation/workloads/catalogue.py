@@ -14,7 +14,7 @@ from proa.app import App
 from proa.chaos import workload
 from proa.simulation.checkers import causality, control, convergence, fencing, handled, indexes
 from proa.simulation.history import Final, Operation, Violation
-from proa.simulation.workloads import messaging, scheduled, standard
+from proa.simulation.workloads import dependent, messaging, scheduled, standard
 from proa.simulation.workloads.append import Lists
 from proa.simulation.workloads.authored import Authored
 from proa.simulation.workloads.bank import Bank
@@ -150,5 +150,6 @@ _OF: Sequence[tuple[App, Callable[[], list[Workload]]]] = (
     (messaging.active_passive, lambda: _letters(messaging.active_passive)),
     (scheduled.scheduled, lambda: [Ticks()]),
     (errands, lambda: [Trips(), Calls()]),
+    (dependent.app, lambda: [dependent.Transfers()]),
 )
 """The workloads of each standard app."""

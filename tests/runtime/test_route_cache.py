@@ -1,0 +1,239 @@
+"""The cache of routes: kept answers, shared runs, stale ones where that is better than none, and purges everywhere."""
+
+import asyncio
+
+import msgspec
+import pytest
+
+from proa import App, Cache, cached, purge
+from proa.errors import NoUnit
+from proa.simulation import World, simulated
+
+REGIONS = ["eu-west-1", "us-east-1"]
+
+
+class Rate(msgspec.Struct, frozen=True):
+    currency: str
+    value: float
+
+
+def shop(**options):
+    app = App("shop", regions=REGIONS)
+    rates = app.table("rates", Rate, key="currency")
+    bank = app.dependency("bank", timeout_s=0.5)
+    options = {"max_age_s": 10, "swr_s": 5, "stale_if_error_s": 60, "tags": ("rates",), **options}
+
+    @bank.call(idempotent=True)
+    async def told(currency: str) -> float:
+        return 1.0
+
+    @app.get("/rates/{currency}", cache=Cache(**options))
+    async def rate(currency: str) -> Rate:
+        return Rate(currency, (await rates.get(currency, Rate(currency, 0))).value + await told(currency))
+
+    @app.put("/rates/{currency}")
+    async def put(currency: str, body: Rate) -> None:
+        await rates.put(body)
+        purge(path=f"/rates/{currency}")
+
+    @app.post("/publish")
+    async def publish() -> None:
+        purge(tag="rates")
+
+    @app.post("/failing")
+    async def failing() -> None:
+        purge(tag="rates")
+        raise ValueError
+
+    return app
+
+
+async def seen(door, path="/rates/EUR", **headers):
+    """How the cache answered, and the value."""
+    reply = await door.get(path, headers=headers)
+    assert reply.status == 200, reply.body
+    return reply.headers.get("proa-cache"), msgspec.json.decode(reply.body)["value"]
+
+
+@simulated
+async def test_an_answer_is_kept_for_its_age():
+    async with World(shop()) as world:
+        door = world["eu-west-1"]
+        assert await seen(door) == ("miss", 1.0)
+        await asyncio.sleep(9)
+        reply = await door.get("/rates/EUR")
+        assert (reply.headers["age"], reply.headers["proa-cache"]) == ("9", "hit")
+        assert reply.headers["cache-control"] == "max-age=10, stale-while-revalidate=5, stale-if-error=60"
+        assert world.dependency("bank").calls == 1
+
+
+@simulated
+async def test_a_stale_answer_is_given_while_a_new_one_is_fetched():
+    async with World(shop()) as world:
+        door = world["eu-west-1"]
+        await seen(door)
+        world.dependency("bank").answers(told=lambda _: 2.0)
+        await asyncio.sleep(11)
+        assert [await seen(door), await seen(door)] == [("stale", 1.0), ("stale", 1.0)]
+        await asyncio.sleep(0.1)
+        assert (await seen(door), world.dependency("bank").calls) == (("hit", 2.0), 2)
+
+
+@simulated
+async def test_a_stale_answer_is_better_than_none_and_says_so():
+    async with World(shop()) as world:
+        door = world["eu-west-1"]
+        await seen(door)
+        world.dependency("bank").fail()
+        await asyncio.sleep(20)
+        reply = await door.get("/rates/EUR")
+        assert (reply.status, reply.headers["proa-cache"], reply.headers["proa-degraded"]) == (200, "stale", "cache")
+        await asyncio.sleep(60)
+        assert (await door.get("/rates/EUR")).status == 503
+
+
+@simulated
+async def test_callers_who_want_the_same_share_one_run():
+    async with World(shop()) as world:
+        door = world["eu-west-1"]
+        replies = await asyncio.gather(*(seen(door) for _ in range(5)))
+        assert (replies, world.dependency("bank").calls) == ([("miss", 1.0)] * 5, 1)
+
+
+@simulated
+async def test_paths_and_queries_are_kept_apart():
+    async with World(shop()) as world:
+        door = world["eu-west-1"]
+        await seen(door)
+        assert await seen(door, "/rates/USD") == ("miss", 1.0)
+
+
+@simulated
+async def test_who_brings_credentials_passes_the_cache_by():
+    async with World(shop()) as world:
+        door = world["eu-west-1"]
+        await seen(door)
+        assert await seen(door, authorization="Bearer a") == (None, 1.0)
+        assert world.dependency("bank").calls == 2
+
+
+@simulated
+async def test_a_header_that_is_named_keeps_answers_apart():
+    async with World(shop(vary=("authorization",))) as world:
+        door = world["eu-west-1"]
+        ways = [await seen(door, authorization=who) for who in ("a", "b", "a")]
+        assert [way for way, _ in ways] == ["miss", "miss", "hit"]
+
+
+@simulated
+async def test_a_write_purges_what_it_made_old_in_every_region():
+    async with World(shop()) as world:
+        doors = [world[region] for region in REGIONS]
+        for door in doors:
+            await seen(door)
+        await doors[0].put("/rates/EUR", {"currency": "EUR", "value": 4.0})
+        await asyncio.sleep(1)
+        assert [await seen(door) for door in doors] == [("miss", 5.0), ("miss", 5.0)]
+
+
+@simulated
+async def test_a_region_that_had_not_yet_what_was_written_purges_once_more():
+    """The purge comes before the row: what is fetched in between must not stay."""
+    async with World(shop()) as world:
+        here, there = (world[region] for region in REGIONS)
+        await seen(there)
+        world.partition("us-east-1", "eu-west-1", one_way=True)  # it hears of the purge, but cannot ask for the row
+        await asyncio.sleep(2)
+        await here.put("/rates/EUR", {"currency": "EUR", "value": 4.0})
+        await asyncio.sleep(1)
+        assert [await seen(there), await seen(there)] == [("miss", 1.0), ("hit", 1.0)]
+        world.mend("us-east-1", "eu-west-1")
+        await asyncio.sleep(2)
+        assert await seen(there) == ("miss", 5.0)
+
+
+@simulated
+async def test_a_tag_purges_all_that_carry_it():
+    async with World(shop()) as world:
+        door = world["eu-west-1"]
+        await seen(door)
+        await seen(door, "/rates/USD")
+        await door.post("/publish")
+        assert [await seen(door), await seen(door, "/rates/USD")] == [("miss", 1.0)] * 2
+
+
+@simulated
+async def test_what_is_being_fetched_when_it_is_purged_is_not_kept():
+    async with World(shop()) as world:
+        door = world["eu-west-1"]
+        world.dependency("bank").slow(0.3)
+        fetching = asyncio.ensure_future(seen(door))
+        await asyncio.sleep(0.1)
+        await door.post("/publish")
+        assert [await fetching, await seen(door), await seen(door)] == [("miss", 1.0), ("miss", 1.0), ("hit", 1.0)]
+
+
+@simulated
+async def test_a_unit_that_failed_purges_nothing():
+    async with World(shop()) as world:
+        door = world["eu-west-1"]
+        await seen(door)
+        assert (await door.post("/failing")).status == 500
+        assert await seen(door) == ("hit", 1.0)
+
+
+@simulated
+async def test_a_degraded_answer_is_not_kept():
+    app = App("shop", regions=REGIONS)
+    bank = app.dependency("bank")
+
+    def unknown(currency: str) -> float:
+        return 0.0
+
+    @bank.call(idempotent=True, fallback=(cached(0.1), unknown))
+    async def told(currency: str) -> float:
+        return 1.0
+
+    @app.get("/rates/{currency}", cache=Cache(10))
+    async def rate(currency: str) -> Rate:
+        return Rate(currency, await told(currency))
+
+    async with World(app) as world:
+        world.dependency("bank").fail()
+        reply = await world["eu-west-1"].get("/rates/EUR")
+        assert reply.headers["proa-degraded"] == "bank=unknown"
+        world.dependency("bank").heal()
+        assert await seen(world["eu-west-1"]) == ("miss", 1.0)
+
+
+@simulated
+async def test_a_request_that_is_handed_on_to_a_rows_home_purges_too():
+    class Stay(msgspec.Struct, frozen=True):
+        id: str
+        region: str
+        note: str
+
+    app = App("inn", regions=REGIONS)
+    stays = app.table("stays", Stay, key="id", home="region")
+
+    @app.get("/notes/{id}", cache=Cache(60))
+    async def note(id: str) -> str:
+        return (await stays.get(id)).note
+
+    @app.put("/stays/{id}")
+    async def put(id: str, body: Stay) -> None:
+        await stays.put(body)
+        purge(path=f"/notes/{id}")
+
+    async with World(app) as world:
+        doors = [world[region] for region in REGIONS]
+        for note in ("old", "new"):
+            reply = await doors[1].put("/stays/a", {"id": "a", "region": REGIONS[0], "note": note}, key=note)
+            assert (reply.status, reply.headers["proa-home"]) == (204, REGIONS[0])
+            await asyncio.sleep(1)
+            assert [(await door.get("/notes/a")).body for door in doors] == [f'"{note}"'.encode()] * 2
+
+
+def test_purging_is_for_handlers_of_requests():
+    with pytest.raises(NoUnit):
+        purge(tag="rates")
