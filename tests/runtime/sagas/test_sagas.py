@@ -16,6 +16,7 @@ from proa.declare.sagas import Saga
 from proa.errors import SagaCancelled, SignalTimedOut, StepFailed, StoreFull
 from proa.runtime.events import SagaEnded, SagaStuck
 from proa.runtime.sagas import journey
+from proa.runtime.sagas.desk import SagasDesk
 from support.inproc import system
 
 REGIONS = ["eu", "us"]
@@ -442,5 +443,38 @@ def test_a_saga_with_too_many_steps_is_stuck(tmp_path, monkeypatch):
             await start(s)
             assert "3 steps at most" in (await until(lambda: stuck(s))).said
             assert shop.told.calls == ["one"] * 3
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_saga_that_is_cancelled_after_its_last_step_undoes_it(tmp_path, raises):
+    shop = Shop()
+    one, commits = shop.step("one"), []
+
+    @shop.app.saga()
+    async def travel(saga: Saga, order: Order) -> None:
+        await saga.step(one, order, undo=shop.undo("one"))
+        if raises:
+            raise ValueError(order.id)
+
+    async def main():
+        shop.saga = travel
+        async with running(shop, tmp_path) as s:
+            commit = s["eu"].store.commit
+
+            async def failing(batch):
+                commits.extend(write for write in batch.writes if write.table == SAGAS)
+                if len(commits) == 3:  # the undo was registered, the step done: now the end
+                    raise StoreFull("no room")
+                return await commit(batch)
+
+            s["eu"].store.commit = failing
+            await start(s)
+            await until(lambda: len(commits) == 3)
+            await SagasDesk(s["eu"].sagas, s.app.regions).cancel("travel", "eu:1")
+            end = await until(lambda: ended(s))
+            assert (end.status, end.error) == ("failed", "ValueError" if raises else "PROA-G002")
+            assert shop.told.calls == ["one", "unone"]
 
     asyncio.run(main())

@@ -122,8 +122,10 @@ class Sagas:
         else:
             if journey.stopped:
                 await self._suspended(course, journey)
-            elif journey.asked < len(course.entries):
-                left = course.entries[journey.asked]
+            elif left := _not_asked_for(course, journey):
+                if left.kind == "cancelled":  # just before the end
+                    await self._fail(course, journey, SagaCancelled(journey.id, left.error, left.said))
+                    return
                 said = f"step {journey.asked} is recorded as {left.kind} {left.name}, the code has the end there"
                 await self._stuck(course, SagaMismatch(said))
             else:
@@ -148,7 +150,8 @@ class Sagas:
 
     async def _fail(self, course: Course, journey: Journey, error: Exception) -> None:
         """Undo what was done, the last first, one after the other."""
-        if journey.asked < len(course.entries):
+        left = _not_asked_for(course, journey)
+        if left and left.kind != "cancelled":
             said = f"the code raised {said_of(error)} before step {journey.asked}, which the journal has"
             await self._stuck(course, SagaMismatch(said))
             return
@@ -200,6 +203,11 @@ class Sagas:
         await course.commit(ended, course.entries, writes, expires_at=now + course.saga.kept_s)
         took_s = now - record.started_at
         self.ends.telemetry.emit(SagaEnded(record.name, record.id, record.status, ended.error, round(took_s, 3)))
+
+
+def _not_asked_for(course: Course, journey: Journey) -> Entry | None:
+    """The first entry of the journal that a function which has ended did not come to."""
+    return course.entries.get(journey.asked)
 
 
 async def _cancel(course: Course) -> None:

@@ -36,6 +36,8 @@ ARRIVED_S = 5
 LOOKS = 3
 """So often in a row nothing must be left before it is believed."""
 NOTHING = Tally("")
+TOLD_WITHIN_S = {"waits": 1.0, "cancelled": 3.0}
+"""How long after its start a trip is told to go on, or cancelled: mostly while it waits."""
 
 
 class Errands(Workload):
@@ -104,7 +106,7 @@ class Trips(Errands):
         trip = {"id": f"{home}:{self._begun}" if home else f"trip-{self._begun}", "kind": kind}
         await self._ask(client, "start", "/trips", trip)
         if kind in ("waits", "cancelled"):
-            await asyncio.sleep(rng.random())
+            await asyncio.sleep(rng.random() * TOLD_WITHIN_S[kind])
             action = "go" if kind == "waits" else "cancel"
             await self._ask(client, action, f"/trips/{action}", trip)
 
