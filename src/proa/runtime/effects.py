@@ -177,6 +177,8 @@ class Effects:
         self, desk: Desk, key: str, version: int, mine: Claim, effect: Effect[Any, Any], unit: Unit
     ) -> bool:
         """Make the claim durable, in a second region too where the effect wants that; False where a race was lost."""
+        if unit.request:
+            unit.request.recallable = False  # its client may leave: what is called is called
         by_peer = effect.acknowledge == "peer" and not desk.globally
         if by_peer and self.confirmations:
             self.confirmations.require(unit.holders)

@@ -407,6 +407,7 @@ class Invoker:
             call.session,
             again=call.attempts > 1,
             principal=call.request.principal,
+            request=call.request,
             secrets=self.secrets,
             outbound=self.outbound,
             calls=self.calls,

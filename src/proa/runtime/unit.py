@@ -29,6 +29,7 @@ from proa.runtime.authority import Authority
 if TYPE_CHECKING:
     from proa.declare.effects import Effect
     from proa.declare.events import Event
+    from proa.declare.http import Request
     from proa.declare.levels import Level
     from proa.declare.queues import Queue
     from proa.runtime.effects import Effects
@@ -72,7 +73,8 @@ class Frame(msgspec.Struct, frozen=True):
 
     `levels` says what rows are read through where a level is asked for, or a `session` looks on. `again`: an earlier
     run of the handler lost a race. `authority` says for which homes the region may act, `calls` how dependencies are
-    called. `first` is the unit of the first run where this is a later one, `ground` the place for which an errand acts.
+    called. `first` is the unit of the first run where this is a later one, `ground` the place for which an errand acts,
+    `request` that of a client who may leave before it is answered.
     """
 
     unit: str
@@ -92,6 +94,7 @@ class Frame(msgspec.Struct, frozen=True):
     sagas: Sagas | None = None
     first: str = ""
     ground: Place | None = None
+    request: Request | None = None
 
 
 class Unit:
@@ -131,6 +134,7 @@ class Unit:
         "places",
         "principal",
         "region",
+        "request",
         "route",
         "sagas",
         "sent",
@@ -159,6 +163,7 @@ class Unit:
         self.trace = frame.trace
         self.idempotency_key = frame.key
         self.headers = frame.headers
+        self.request = frame.request
         self.principal = frame.principal
         self._deadline = frame.deadline
         self._levels = frame.levels
