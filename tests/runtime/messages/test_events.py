@@ -237,7 +237,7 @@ def test_events_of_a_time_are_replayed_to_one_subscription_under_their_ids(tmp_p
         for number in range(4):
             await s.request("eu", "POST", "/orders", Order(str(number)))
         await s.request("us", "POST", "/stock", Order("4"), key="k")
-        await until(lambda: len(told.of("sums")) == 5 and len(told.of("mail")) == 5)
+        await until(lambda: [len(told.of(name)) for name in ("sums", "mail", "caches")] == [5, 5, 10])
         await quiet(s)
         ids = sorted(event.id for event in told.of("sums"))
         told.got.clear()
