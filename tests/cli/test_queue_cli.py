@@ -1,0 +1,126 @@
+"""`proa queue` and `proa dlq`: what they ask, what they print, and what their exit codes say."""
+
+import json
+
+import pytest
+
+from proa.cli import dlq
+from proa.cli.output import FAILED, OK
+from proa.cli.queue import listed as queues
+from proa.cli.queue import pause
+from proa.errors import UsageError
+
+FIGURES = {
+    "queue": "orders", "home": "eu", "depth": 12, "out": 3, "age_s": 4.5, "paused": "", "allowed": 10,
+    "concurrency": 10, "slowed": False, "per_s": 7.25,
+}  # fmt: skip
+LETTER = {
+    "message": "m1", "queue": "orders", "region": "eu", "died_at": 1_800_000_000.0, "error": "KeyError",
+    "said": "KeyError: 'a'\nmore", "fingerprint": "0badcafe", "attempts": 5,
+}  # fmt: skip
+
+
+class Regions:
+    """Some regions' answers, in place of a running system; who is not among them does not answer."""
+
+    def __init__(self, answers, *, as_json=False, deaf=()):
+        self.json = as_json
+        self._answers = answers
+        self._deaf = deaf
+        self.asked = []
+
+    def system(self, _, part):
+        assert part == "queues"
+        return self
+
+    def regions(self, _):
+        return ("eu", "us")
+
+    def ask_all(self, path):
+        return {name: self._answers[path] for name in self.regions("") if name not in self._deaf}
+
+    def ask_first(self, method, path, body=None):
+        return self.ask("eu", method, path, body)
+
+    def ask(self, region, method, path, body=None):
+        self.asked.append((region, method, path, body))
+        if region in self._deaf:
+            raise ConnectionRefusedError("refused")
+        return self._answers[path]
+
+
+@pytest.mark.parametrize(
+    ("more", "state"),
+    [
+        ({}, "ok"),
+        ({"paused": "provider gone"}, "paused: provider gone"),
+        ({"slowed": True}, "slowed: the store is behind"),
+    ],
+)
+def test_each_queue_is_shown_with_who_hands_it_out(capsys, more, state):
+    assert queues("app", common=Regions({"": {"queues": [FIGURES | more]}})) == OK
+    line = capsys.readouterr().out.splitlines()[1]
+    assert line.split() == ["orders", "eu", "eu", "12", "3", "4.5", "7.2", "10", "of", "10", *state.split()]
+
+
+def test_a_region_that_does_not_answer_may_have_more(capsys):
+    assert queues("app", common=Regions({"": {"queues": [FIGURES]}}, as_json=True, deaf=["us"])) == FAILED
+    assert [one["region"] for one in json.loads(capsys.readouterr().out)["queues"]] == ["eu"]
+
+
+def test_one_region_is_told_to_pause_and_all_learn_it(capsys):
+    regions = Regions({"orders/pause": {"queue": "orders", "state": "paused"}})
+    assert pause("app", "orders", why="provider gone", common=regions) == OK
+    assert regions.asked == [("eu", "POST", "orders/pause", {"why": "provider gone"})]
+    assert "queue orders is paused" in capsys.readouterr().err
+
+
+def test_letters_are_listed_with_the_filter_that_was_given(capsys):
+    regions = Regions({"orders/dead": {"letters": [LETTER], "next": "there"}})
+    which = dlq.Filter(code="KeyError", field=["id=7", "at.b=c=d"])
+    assert dlq.listed("app", "orders", limit=1, which=which, common=regions) == OK
+    said = capsys.readouterr()
+    assert said.out.splitlines()[1].split()[:6] == ["2027-01-15T08:00:00Z", "eu", "m1", "5", "KeyError", "0badcafe"]
+    assert "--start 'there'" in said.err
+    ((_, _, _, asked),) = regions.asked
+    assert (asked["code"], asked["fields"], asked["limit"]) == ("KeyError", {"id": "7", "at.b": "c=d"}, 1)
+
+
+def test_a_redrive_is_done_by_every_region_and_awaited(capsys):
+    job = {"id": "j", "moved": 5, "state": "done", "why": ""}
+    regions = Regions({"orders/dead/redrive": {"id": "j"}, "orders/dead/jobs": {"jobs": [job]}})
+    assert dlq.redrive("app", "orders", rate=9.0, common=regions) == OK
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[1:]] == [
+        ["eu", "5", "done"],
+        ["us", "5", "done"],
+    ]
+
+
+def test_a_redrive_that_some_region_did_not_finish_fails(capsys):
+    job = {"id": "j", "moved": 5, "state": "failed", "why": "StoreFull: no room"}
+    regions = Regions({"orders/dead/redrive": {"id": "j"}, "orders/dead/jobs": {"jobs": [job]}}, deaf=["us"])
+    assert dlq.redrive("app", "orders", common=regions) == FAILED
+    assert "us does not answer (refused); what it acts for stays as it is" in capsys.readouterr().err
+
+
+def test_a_dry_run_counts_and_changes_nothing(capsys):
+    regions = Regions({"orders/dead/purge": {"queue": "orders", "letters": 3}}, as_json=True)
+    assert dlq.purge("app", "orders", dry_run=True, common=regions) == OK
+    assert json.loads(capsys.readouterr().out) == {"regions": {"eu": {"letters": 3}, "us": {"letters": 3}}}
+    assert all(body["dry"] for *_, body in regions.asked)
+
+
+def test_a_purge_of_everything_must_be_meant():
+    with pytest.raises(UsageError, match="say which, or --everything"):
+        dlq.purge("app", "orders", common=Regions({}))
+
+
+def test_an_edit_goes_to_the_region_that_acts_for_the_letter(capsys):
+    answers = {"orders/dead/m1": LETTER, "": {"queues": [FIGURES]}}
+    regions = Regions(answers)
+    assert dlq.edit("app", "orders", "m1", '{"id": "b"}', why="typo", common=regions) == OK
+    assert regions.asked[-1] == ("eu", "PUT", "orders/dead/m1", {"body": {"id": "b"}, "why": "typo"})
+    with pytest.raises(UsageError, match="not JSON"):
+        dlq.edit("app", "orders", "m1", "{", common=regions)
+    with pytest.raises(UsageError, match="not name=value"):
+        dlq.Filter(field=["id"]).asked()
