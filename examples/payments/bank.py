@@ -21,6 +21,8 @@ from contextlib import asynccontextmanager, suppress
 import msgspec
 from aiohttp import ClientSession, web
 
+from proa import NotFound
+
 PORT = 8790
 URL = os.environ.get("PAYMENTS_BANK", f"http://127.0.0.1:{PORT}")
 RATES = {"EUR": 1_000_000, "USD": 920_000, "GBP": 1_170_000}
@@ -36,6 +38,8 @@ class Rate(msgspec.Struct, frozen=True):
 async def ask(currency: str) -> Rate:
     """What the bank says a currency is worth."""
     async with ClientSession() as session, session.get(f"{URL}/rates/{currency}") as answer:
+        if answer.status == web.HTTPNotFound.status_code:
+            raise NotFound(f"the bank knows no currency {currency}")
         answer.raise_for_status()
         return msgspec.json.decode(await answer.read(), type=Rate)
 

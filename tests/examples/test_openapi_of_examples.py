@@ -15,6 +15,7 @@ import msgspec
 import pytest
 import requests
 import schemathesis
+from aiohttp import web
 from hypothesis import HealthCheck, Phase, given, settings
 from idp import IdentityProvider
 from schemathesis.checks import not_a_server_error
@@ -84,6 +85,12 @@ async def nothing(_ask):
 
 
 async def open_account(ask):
+    import bank
+
+    runner = web.AppRunner(bank.http())
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    bank.URL = f"http://127.0.0.1:{runner.addresses[0][1]}"
     answer = await ask("PUT", "/accounts/ada", {"currency": "EUR", "limit": 10**12})
     assert answer.status == 200
     spent = {"account": "ada", "amount": 1, "currency": "EUR"}

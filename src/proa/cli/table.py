@@ -341,7 +341,8 @@ def _compare(app: str, name: str, between: tuple[str, str] | None, common: Commo
 
 def _parts(app: str, name: str) -> list[str]:
     """The parts of one table, or of all that regions keep themselves."""
-    known = declared(app).kept()
+    found_in = declared(app)
+    known = [part for part in found_in.kept() if table_of(part) in found_in.tables]
     found = [part for part in known if table_of(part) == name] if name else known
     if not found:
         tables = ", ".join(dict.fromkeys(map(table_of, known)))
