@@ -39,6 +39,7 @@ BENCHMARKS = (
     "catch_up",
     "repair",
     "journal",
+    "queues",
     "schedules",
     "large_tables",
     "growing_tables",
