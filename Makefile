@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.bench-installed
 SEEDS ?= 120
+FEW ?= 24
 MINUTES ?= 10
 
 .PHONY: demo test simulate bench soak lint types format lock clean
@@ -16,10 +17,14 @@ test: $(STAMP) ## All tests
 	$(BIN)/python -m pytest
 
 simulate: $(STAMP) ## Hundreds of simulated outages of every profile on the standard apps; SEEDS=2000 for more
-	@for app in standard:active_active standard:active_passive errands:errands; do for profile in outage partition clock disk everything; do \
+	@for app in standard:active_active standard:active_passive; do for profile in outage partition clock disk everything; do \
 	  $(BIN)/proa sim run proa.simulation.workloads.$$app --profile $$profile --seeds $(SEEDS) || exit; \
 	done; done
-	@$(BIN)/proa sim run proa.simulation.workloads.dependent:app --profile dependency --seeds $(SEEDS)
+	@for app in messaging:active_active messaging:active_passive scheduled:scheduled errands:errands; do \
+	  for profile in outage partition clock disk everything; do \
+	    $(BIN)/proa sim run proa.simulation.workloads.$$app --profile $$profile --seeds $(FEW) || exit; \
+	done; done
+	@$(BIN)/proa sim run proa.simulation.workloads.dependent:app --profile dependency --seeds $(FEW)
 
 bench: $(BENCH_STAMP) ## Figures beside their peers, into benchmarks/results.json
 	$(BIN)/python benchmarks/run.py

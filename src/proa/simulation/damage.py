@@ -105,6 +105,13 @@ class Damage(Machines):
         if (origin := self._origin(self.nodes[name])) is not None:
             self.lost_at[origin] = self.network.pulled_s.get(name, self._began_s) - self._began_s
 
+    def replace_disk(self, name: str) -> None:
+        """Put an empty disk into a region; it starts again."""
+        self.give_up(name)
+        self.lose(name)
+        self.disk(name).lose()
+        self.heal(name)
+
     def rot(self, name: str, nth: int) -> bool:
         """Spoil the bytes of a row of an app's table on the region's disk, the `nth` (modulo how many there are).
 
