@@ -8,7 +8,7 @@ ELSEWHERE = {
     "make test": "this run",
     "make bench": "takes minutes",
     "make simulate": "takes minutes",
-    "proa drill examples/registration --lose eu-west-1 --how kill --rate 100 --lease-s 1": "an end-to-end test drills it",
+    "proa drill examples/registration --lose eu-west-1 --how kill --rate 100 --lease-s 1": "drilled in tests/e2e",
 }
 
 
