@@ -406,7 +406,8 @@ class World(Damage):
         """An origin of which some stream was not told everything."""
         names = [stream for table in self.app.tables.values() for stream in table.streams]
         told = {(one.stream, one.origin): one for found in running if found.streams for one in found.streams.status()}
-        for stream, origin in product(names, running[0].cursors()):
+        origins = [origin for origin, seq in running[0].cursors().items() if seq]
+        for stream, origin in product(names, origins):
             one = told.get((stream, origin))
             if one is None or one.lag or one.walking or one.failing:
                 return f"stream {stream} was not told everything of {origin}: {one}"
