@@ -68,4 +68,5 @@ def test_what_is_not_run_here_is_named_with_its_reason():
 
 def test_the_makefile_has_the_targets_that_the_documents_name():
     makefile = (pages.ROOT / "Makefile").read_text()
-    assert [command for command in ELSEWHERE if f"\n{command.removeprefix('make ')}:" not in makefile] == []
+    made = [command.removeprefix("make ") for command in ELSEWHERE if command.startswith("make ")]
+    assert [target for target in made if f"\n{target}:" not in makefile] == []
