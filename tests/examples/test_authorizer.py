@@ -52,7 +52,7 @@ async def opened(s, subject="ada", scopes=("orders:read",), key="k1"):
     return body(answer)
 
 
-GATEWAY = IDP.issue("gateway", ["authorize:ask"])
+GATEWAY = IDP.issue("gateway", ["authorize:ask"], lifetime_s=86_400)  # made at import, so it outlives a whole run
 
 
 async def asked(s, session, action="GET", resource="orders/7", region=EU):

@@ -114,7 +114,7 @@ PAYMENTS = {
 GAMES = {"/sessions/{id}": {"id": "s1"}, "/plays/{id}": {}, "/players/{player}/status": {"player": "ada"}}
 PROVIDER = IdentityProvider()
 JWKS = {"http://127.0.0.1:8790/.well-known/jwks.json": msgspec.json.encode(PROVIDER.jwks())}
-TOKEN = "Bearer " + PROVIDER.issue("ada", ["authorize:ask", "sessions:revoke"])
+TOKEN = "Bearer " + PROVIDER.issue("ada", ["authorize:ask", "sessions:revoke"], lifetime_s=86_400)
 AUTHORIZER = {"/sessions/{id}": {}, "/revocations": {"subject": ""}}
 
 
