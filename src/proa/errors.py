@@ -35,6 +35,16 @@ class ProaError(Exception):
             BY_CODE[cls.code] = cls
 
 
+def of_code(code: str, detail: str, unknown: type[ProaError] | None = None) -> ProaError:
+    """The error that another process or a store told of; `unknown` (Unavailable) where there is no such code."""
+    return BY_CODE.get(code, unknown or Unavailable)(detail)
+
+
+def code_of(error: BaseException) -> str:
+    """What an error is called: its code, or its class where it is none of Proa's."""
+    return error.code if isinstance(error, ProaError) else type(error).__name__
+
+
 # Declarations (D): wrong before anything runs.
 
 

@@ -21,7 +21,7 @@ from proa.chaos.wire import Answer, HttpClient
 from proa.chaos.workload import Request
 from proa.core.plan import Finding, Loss
 from proa.core.replicate.journal import Commit
-from proa.errors import BY_CODE, ProaError, Unavailable
+from proa.errors import ProaError, of_code
 
 CONTROL = "/_proa/control"
 TIMEOUT_S = 3.0
@@ -169,7 +169,7 @@ def error_of(answer: Answer) -> ProaError:
         problem = msgspec.json.decode(answer.body, type=Problem)
     except msgspec.DecodeError:
         problem = Problem(detail=answer.error or f"HTTP {answer.status}")
-    return BY_CODE.get(problem.code, Unavailable)(problem.detail)
+    return of_code(problem.code, problem.detail)
 
 
 def somebody(regions: Sequence[str], lost: str) -> str:

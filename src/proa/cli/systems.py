@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from proa.core.roles import NODES
-from proa.errors import BY_CODE, NotRunning, ProaError, Unavailable, UsageError
+from proa.errors import NotRunning, ProaError, Unavailable, UsageError, of_code
 from proa.local.lock import held
 from proa.ports import GlobalStore
 from proa.runtime.clock import SystemClock, SystemEntropy
@@ -135,4 +135,4 @@ def _error(status: int, content: bytes) -> ProaError:
         problem = msgspec.json.decode(content, type=Problem)
     except msgspec.DecodeError:
         problem = Problem(detail=f"HTTP {status}: {content[:200].decode(errors='replace')}")
-    return BY_CODE.get(problem.code, Unavailable)(problem.detail)
+    return of_code(problem.code, problem.detail)

@@ -35,6 +35,7 @@ SHARES = 64
 HISTORY_MAX = 20
 """How many failed attempts a message remembers; of more it keeps the first one and the latest."""
 SAID_MAX = 300
+"""So much of what an error says is remembered."""
 
 
 SETTINGS = ":queues"
@@ -125,6 +126,11 @@ def milliseconds(at: float) -> int:
 
 
 # What becomes of a message whose handler failed.
+
+
+def said_of(error: BaseException) -> str:
+    """What is remembered of a failure: its class and its message, as far as they fit."""
+    return f"{type(error).__name__}: {error}"[:SAID_MAX]
 
 
 class Again(msgspec.Struct, frozen=True):

@@ -11,7 +11,6 @@ later is parked with the mark.
 from __future__ import annotations
 
 import asyncio
-import traceback
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -23,10 +22,10 @@ from proa.core.replicate.journal import Write
 from proa.declare.context import CURRENT
 from proa.declare.duplicates import Duplicate, Finished
 from proa.declare.handlers import Route
-from proa.errors import DeadlineExceeded, ProaError, StoreCorrupt, StoreFull
+from proa.errors import DeadlineExceeded, StoreCorrupt, StoreFull, code_of
 from proa.ports import Clock, Committed, Conflict, Entropy, Fenced, RegionStore, Telemetry
 from proa.runtime.authority import Authority
-from proa.runtime.events import DuplicateHandled, DuplicateNotHandled
+from proa.runtime.events import DuplicateHandled, DuplicateNotHandled, traceback_of
 from proa.runtime.unit import Frame, Unit
 
 LOOK_EVERY_S = 1.0
@@ -176,9 +175,9 @@ class DuplicateHandlers:
         unit = pair.other.unit
         attempts = self._failing[unit].attempts + 1 if unit in self._failing else 1
         pause_s = min(BACKOFF_MAX_S, BACKOFF_S * 2**attempts) * (0.5 + self._entropy.random() / 2)
-        said = error.code if isinstance(error, ProaError) else type(error).__name__
+        said = code_of(error)
         self._failing[unit] = Failing(attempts, said, self._clock.monotonic() + pause_s)
-        told = "".join(traceback.format_exception(error))
+        told = traceback_of(error)
         self._telemetry.emit(DuplicateNotHandled(pair.other.scope, unit, attempts, said, round(pause_s, 3), told))
 
 

@@ -15,13 +15,12 @@ from msgspec.structs import replace
 
 from proa.core.effect import EFFECTS, PARKED, Claim, decide, key_of
 from proa.core.home import Place
-from proa.core.queue import SAID_MAX
+from proa.core.queue import SAID_MAX, said_of
 from proa.core.replicate.journal import Row, Write
 from proa.declare.context import CURRENT, NoUnitHere
 from proa.declare.effects import RESULT_BYTES_MAX, Effect
 from proa.declare.tables import BaseTable
 from proa.errors import (
-    BY_CODE,
     DeclarationError,
     EffectChanged,
     EffectInFlight,
@@ -29,10 +28,10 @@ from proa.errors import (
     NotDone,
     OutcomeUnknown,
     ReadOnlyUnit,
-    Unavailable,
+    of_code,
 )
 from proa.ports import Batch, Committed, Fenced, GlobalStore, RegionStore, Result
-from proa.runtime.errands import Ends
+from proa.runtime.errands import RACES_MAX, Ends
 from proa.runtime.events import EffectDone, EffectOvertaken, EffectParked
 
 if TYPE_CHECKING:
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
 
 KEPT_S = 30 * 24 * 3600.0
 """How long a result is kept; nobody repeats a unit that was left for longer."""
-RACES_MAX = 8
 BACKOFF_S = 0.005
 NAMELESS = ("BATCH", "STREAM")
 """Methods of units of which a later attempt may be made up otherwise, so that its effects have no name that stays."""
@@ -102,8 +100,7 @@ class Effects:
         work, ordinal = unit.work, unit.next_call(effect.name)
         key = key_of(effect.name, work, ordinal)
         for race in range(RACES_MAX):
-            if race:
-                await self.ends.clock.sleep(BACKOFF_S * 2**race * self.ends.entropy.random())
+            await self.ends.back_off(race, BACKOFF_S)
             claim, version = await desk.read(key)
             verdict = self._verdict(claim, effect, arguments)
             if verdict == "recorded" and claim:
@@ -191,7 +188,7 @@ class Effects:
             self._never_called.add(mine.owner)
             raise
         if isinstance(result, Fenced):
-            raise BY_CODE.get(result.code, Unavailable)(result.detail)
+            raise of_code(result.code, result.detail)
         return isinstance(result, Committed)
 
     def _still(self, mine: Claim, due_by: float) -> None:
@@ -210,7 +207,7 @@ class Effects:
             await self._settle(desk, key, mine, None)
             raise
         except Exception as error:
-            said = f"{type(error).__name__}: {error}"[:SAID_MAX]
+            said = said_of(error)
             if not effect.idempotent:
                 await self._park(desk, key, mine, said)
                 raise EffectUnknown(f"{effect.name} ({key}) raised {said}") from error
@@ -237,7 +234,7 @@ class Effects:
                 case Committed():
                     return True
                 case Fenced(code, detail):
-                    raise BY_CODE.get(code, Unavailable)(detail)
+                    raise of_code(code, detail)
                 case _:
                     continue
         raise OutcomeUnknown(f"{mine.name} ({key}) was called, and its result could not be recorded")

@@ -8,6 +8,7 @@ records there, under the errand's key, that it is finished; a repeat finds that.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,13 +19,16 @@ from proa.core.home import Place
 from proa.core.replicate.journal import Key, Write
 from proa.declare.context import CURRENT
 from proa.declare.handlers import Route
-from proa.errors import BY_CODE, Unavailable
+from proa.errors import DeadlineExceeded, of_code
 from proa.ports import Batch, Clock, Committed, Entropy, Fenced, Found, RegionStore, Result, Telemetry
 from proa.runtime.authority import Authority
 from proa.runtime.unit import Frame, Unit
 
 GLOBAL_OUTCOME_KEPT_S = 30 * 24 * 3600.0
 """How long the global store remembers that an errand is finished; nobody repeats one that was left for longer."""
+RACES_MAX = 8
+"""So often an errand is run whose commit others were faster than."""
+BACKOFF_S = 0.002
 NewUnit = Callable[[Route, Frame], Unit]
 
 
@@ -46,6 +50,11 @@ class Ends(msgspec.Struct, frozen=True):
         """Whether this region acts for a place at this moment."""
         return self.authority.may_write_home(place)
 
+    async def back_off(self, races: int, base_s: float = BACKOFF_S) -> None:
+        """Wait before the next try of a commit that lost so many races; not before the first one."""
+        if races:
+            await self.clock.sleep(base_s * 2**races * self.entropy.random())
+
     async def commit(
         self, place: Place, reads: Mapping[Key, int], writes: Sequence[Write], epoch: int | None = None
     ) -> Result:
@@ -62,7 +71,7 @@ class Ends(msgspec.Struct, frozen=True):
         """
         match await self.store.commit(Batch(self.unit_id(), {}, list(writes))):
             case Fenced(code, detail):
-                raise BY_CODE.get(code, Unavailable)(detail)
+                raise of_code(code, detail)
             case _:
                 return
 
@@ -81,11 +90,20 @@ class Errand:
         frame = Frame(ends.unit_id(), trace, key, deadline=deadline, authority=ends.authority, ground=place)
         self.unit = ends.new_unit(route, frame)
 
-    async def run(self, work: Callable[[], Awaitable[Any]]) -> Any:
-        """Run the author's code as this errand's unit."""
+    async def run(self, work: Callable[[], Awaitable[Any]], limit: asyncio.Timeout, overdue: str) -> Any:
+        """Run the author's code as this errand's unit, within a time.
+
+        Raises:
+            DeadlineExceeded: that was over, as `overdue` says. A TimeoutError of the code itself passes.
+        """
         token = CURRENT.set(self.unit)
         try:
-            return await work()
+            async with limit:
+                return await work()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise DeadlineExceeded(overdue) from None
         finally:
             CURRENT.reset(token)
 

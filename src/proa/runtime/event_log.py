@@ -19,7 +19,7 @@ from proa.core.queue import SEPARATOR, milliseconds
 from proa.core.replicate.journal import Row, Write
 from proa.declare.events import Event, Subscription
 from proa.declare.keys import NEXT
-from proa.errors import BY_CODE, Contended, EventIncompatible, NotFound, Unavailable, Unprocessable
+from proa.errors import Contended, EventIncompatible, NotFound, Unprocessable, of_code
 from proa.ports import Batch, Committed, Fenced, GlobalStore, Result, Span
 from proa.runtime.errands import Ends
 from proa.runtime.events import EventsReplayed
@@ -201,6 +201,6 @@ def _check(result: Result) -> None:
         case Committed():
             return
         case Fenced(code, detail):
-            raise BY_CODE.get(code, Unavailable)(detail)
+            raise of_code(code, detail)
         case _:
             raise Contended("another one goes on with this replay; ask again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import ClassVar
 
 import msgspec
@@ -43,6 +44,16 @@ class HandlerRaised(msgspec.Struct, frozen=True):
     unit: str
     trace: str
     traceback: str
+
+    @classmethod
+    def of(cls, error: BaseException, scope: str, unit: str, trace: str = "") -> HandlerRaised:
+        """What the log is told of an exception of the author's code."""
+        return cls(scope, unit, trace, traceback_of(error))
+
+
+def traceback_of(error: BaseException) -> str:
+    """An exception as logs have it."""
+    return "".join(traceback.format_exception(error))
 
 
 class RequestRefused(msgspec.Struct, frozen=True):

@@ -26,7 +26,6 @@ from proa.declare.context import CURRENT, Calling
 from proa.declare.handlers import Route
 from proa.declare.http import Answer, Request
 from proa.errors import (
-    BY_CODE,
     AnswerWithheld,
     BadRequest,
     Contended,
@@ -44,6 +43,7 @@ from proa.errors import (
     RegionFenced,
     ResponseTooLarge,
     Unavailable,
+    of_code,
 )
 from proa.ports import (
     Batch,
@@ -337,7 +337,7 @@ class Invoker:
             case Found(outcome):
                 return await self._found(call, outcome, batch.places)
             case Fenced(code, detail):
-                raise BY_CODE.get(code, Unavailable)(detail)
+                raise of_code(code, detail)
 
     async def _durable(self, call: Invocation, unit: Unit, commit: Committed, epoch: int) -> None:
         """What a session and a second region are to know of a commit before it is answered."""

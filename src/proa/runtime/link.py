@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import msgspec
 
-from proa.errors import BY_CODE, LinkDown, LinkRefused, LinkTimeout, ProaError
+from proa.errors import LinkDown, LinkRefused, LinkTimeout, ProaError, of_code
 from proa.ports import Entropy, Method
 from proa.runtime.config import Address
 
@@ -230,4 +230,4 @@ class LinkServer:
 def error_of(node: str, value: Any) -> ProaError:
     """The error that another node answered with, as (code, detail)."""
     code, detail = value
-    return BY_CODE.get(code, LinkRefused)(f"{detail} (from {node})")
+    return of_code(code, f"{detail} (from {node})", LinkRefused)

@@ -16,7 +16,7 @@ from proa.core.effect import EFFECTS, PARKED, SEPARATOR, Claim
 from proa.core.queue import LAST
 from proa.declare.codec import json_decoder
 from proa.declare.effects import Effect
-from proa.errors import BY_CODE, EffectInFlight, GlobalStoreUnreachable, NotFound, NotHome, Unavailable
+from proa.errors import EffectInFlight, GlobalStoreUnreachable, NotFound, NotHome, of_code
 from proa.ports import Committed, Fenced, Span
 from proa.runtime.effects import Desk, Effects, claim_of, decode_claim
 from proa.runtime.errands import Ends
@@ -131,6 +131,6 @@ class Parked:
                 gone = replace(claim, owner=owner, said="said not to be done", resolved_by=by)
                 return self._told(key, settled or gone, globally=desk.globally)
             case Fenced(code, detail):
-                raise BY_CODE.get(code, Unavailable)(detail)
+                raise of_code(code, detail)
             case _:
                 raise EffectInFlight(f"{key} was settled meanwhile")

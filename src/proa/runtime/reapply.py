@@ -15,7 +15,7 @@ from proa.core.replicate.lost import again
 from proa.core.replicate.records import Parked
 from proa.core.residency import resident, table_of
 from proa.declare.homes import place_of
-from proa.errors import BY_CODE, Contended, NotActive, NotHome, NotResident, OutcomeUnknown, SettlingRefused
+from proa.errors import Contended, NotActive, NotHome, NotResident, OutcomeUnknown, SettlingRefused, of_code
 from proa.ports import Batch, Clock, Committed, Fenced, Found, RegionStore
 from proa.runtime.records import Records, named, shown
 from proa.runtime.region import Region
@@ -69,7 +69,7 @@ class Reapply:
                 case Found(outcome):
                     return outcome.unit
                 case Fenced(code, detail):
-                    raise BY_CODE[code](detail)
+                    raise of_code(code, detail)
                 case _:
                     continue
         raise Contended(f"the rows of {named(parked.commit)} keep changing")

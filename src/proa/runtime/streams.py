@@ -10,7 +10,6 @@ is parked itself. What the journal has no longer is read from the base (`replay`
 from __future__ import annotations
 
 import asyncio
-import traceback
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
@@ -24,10 +23,10 @@ from proa.core.time import wall_of
 from proa.declare.context import CURRENT
 from proa.declare.handlers import Route
 from proa.declare.streams import Change, Stream
-from proa.errors import DeadlineExceeded, NotFound, ProaError, StoreCorrupt, Unavailable, Unprocessable
+from proa.errors import DeadlineExceeded, NotFound, ProaError, StoreCorrupt, Unavailable, Unprocessable, code_of
 from proa.ports import Clock, Committed, Conflict, Entropy, RegionStore, Result, Span, Telemetry
 from proa.runtime.authority import Authority
-from proa.runtime.events import StreamFailed, StreamGap
+from proa.runtime.events import StreamFailed, StreamGap, traceback_of
 from proa.runtime.replay import Position, Walk, beginning, decode_position, seq_of, walked
 from proa.runtime.unit import Frame, Unit
 
@@ -371,9 +370,9 @@ class Streams:
         now, before = self._clock.monotonic(), self._failing.get(name)
         attempts, since = (before.attempts + 1, before.since) if before else (1, now)
         pause_s = min(BACKOFF_MAX_S, BACKOFF_S * 2**attempts) * (0.5 + self._entropy.random() / 2)
-        said = error.code if isinstance(error, ProaError) else type(error).__name__
+        said = code_of(error)
         self._failing[name] = Failing(attempts, said, since, now + pause_s, alone)
-        told = "".join(traceback.format_exception(error))
+        told = traceback_of(error)
         self._telemetry.emit(StreamFailed(*name, attempts, said, round(pause_s, 3), told))
 
     # What people ask for.

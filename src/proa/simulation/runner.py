@@ -21,7 +21,7 @@ from typing import Protocol
 import msgspec
 
 from proa.app import App, load_app
-from proa.errors import BY_CODE, ProaError, SimulationFailed
+from proa.errors import ProaError, SimulationFailed, of_code
 from proa.simulation.case import Case, Run
 
 STUCK_S = 60.0
@@ -107,7 +107,7 @@ class Worker:
             self._process.join()
             raise SimulationFailed(f"{self._where()}: its process ended with {self._process.exitcode}") from None
         if isinstance(answer, Trouble):
-            raise BY_CODE.get(answer.code, SimulationFailed)(f"{self._where()}: {answer.detail}")
+            raise of_code(answer.code, f"{self._where()}: {answer.detail}", SimulationFailed)
         return answer
 
     def _where(self) -> str:

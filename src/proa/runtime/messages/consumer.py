@@ -8,7 +8,6 @@ durably before it runs, so that the attempt counts even if nobody is left to say
 from __future__ import annotations
 
 import asyncio
-import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +15,6 @@ import msgspec
 
 from proa.core.policy.retry import retry_after_s
 from proa.core.queue import (
-    SAID_MAX,
     Again,
     Attempt,
     Dead,
@@ -25,13 +23,13 @@ from proa.core.queue import (
     failed,
     milliseconds,
     prefix,
+    said_of,
     spot,
 )
 from proa.core.replicate.journal import Key, Row, Write
 from proa.declare.queues import Consumer, Message
 from proa.errors import (
     Contended,
-    DeadlineExceeded,
     EffectInFlight,
     EffectUnknown,
     MessageInterrupted,
@@ -39,15 +37,14 @@ from proa.errors import (
     ProaError,
     Rejected,
     Unavailable,
+    code_of,
 )
 from proa.ports import Committed, Conflict, Result
-from proa.runtime.errands import Ends, Errand
-from proa.runtime.events import ConsumerStopped, MessageDead, MessageFailed, MessageHandled, MessageMoved
+from proa.runtime.errands import RACES_MAX, Ends, Errand
+from proa.runtime.events import ConsumerStopped, HandlerRaised, MessageDead, MessageFailed, MessageHandled, MessageMoved
 from proa.runtime.messages.intake import UNFIT_S, Intake
 from proa.runtime.unit import Elsewhere
 
-RACES_MAX = 8
-BACKOFF_S = 0.002
 WAIT_S = 5.0
 """How long a message waits before it looks whether the outcome of an effect is known by now."""
 MOVES_MAX = 8
@@ -183,8 +180,7 @@ class Consuming:
 
     async def _run_once_committed(self, taken: Sequence[Taken]) -> None:
         for race in range(RACES_MAX):
-            if race:
-                await self._ends.clock.sleep(BACKOFF_S * 2**race * self._ends.entropy.random())
+            await self._ends.back_off(race)
             result = await self._run_once(taken)
             if isinstance(result, Conflict) and not self._is_own(result.key, taken):
                 continue
@@ -204,13 +200,7 @@ class Consuming:
         errand = Errand(self._ends, route, place, first.envelope.id, visibility_s, first.envelope.trace)
         timeout = asyncio.timeout(visibility_s)
         messages = [self._message(one, Limit(timeout, visibility_s)) for one in taken]
-        try:
-            async with timeout:
-                await errand.run(lambda: self._call(messages, errand))
-        except TimeoutError:
-            if not timeout.expired():
-                raise
-            raise DeadlineExceeded(f"no heartbeat for {visibility_s:g} s") from None
+        await errand.run(lambda: self._call(messages, errand), timeout, f"no heartbeat for {visibility_s:g} s")
         handled_at = self._ends.clock.monotonic()
         took_s = handled_at - began
         verdicts = [self._verdict(one, message, took_s) for one, message in zip(taken, messages, strict=True)]
@@ -243,9 +233,8 @@ class Consuming:
         return None if message.failure is None else self._failed(taken, message.failure, took_s)
 
     def _failed(self, taken: Taken, error: BaseException, took_s: float) -> Again | Dead:
-        code = error.code if isinstance(error, ProaError) else type(error).__name__
-        said = f"{type(error).__name__}: {error}"[:SAID_MAX]
-        attempt = Attempt(self._ends.clock.now(), self._ends.region, code, said, round(took_s, 6))
+        at, region = self._ends.clock.now(), self._ends.region
+        attempt = Attempt(at, region, code_of(error), said_of(error), round(took_s, 6))
         curable = not isinstance(error, Rejected | MessageUndecodable) and self._queue.retry.cures(error)
         rng, after_s = self._ends.entropy.random, retry_after_s(error)
         return failed(
@@ -287,7 +276,8 @@ class Consuming:
         verdict = self._failed(taken, error, took_s)
         if isinstance(await self._settle(taken, self._settled(taken, verdict)), Committed):
             if not isinstance(error, ProaError):
-                self._ends.telemetry.emit(handler_raised(self._consumer.route.scope, taken.envelope, error))
+                about = (self._consumer.route.scope, taken.envelope.unit, taken.envelope.trace)
+                self._ends.telemetry.emit(HandlerRaised.of(error, *about))
             self._told(taken, verdict, took_s)
         else:
             self._intake.put_back(taken.where.key)
@@ -322,10 +312,3 @@ class Consuming:
 def dead_key(where: Spot, at: float) -> str:
     """Where a message is kept that was given up: in the order in which they were."""
     return prefix(where.queue, where.home, f"{milliseconds(at):013d}") + where.id
-
-
-def handler_raised(scope: str, envelope: Envelope, error: BaseException) -> Any:
-    """What the log is told of an exception of the author's code."""
-    from proa.runtime.events import HandlerRaised
-
-    return HandlerRaised(scope, envelope.unit, envelope.trace, "".join(traceback.format_exception(error)))

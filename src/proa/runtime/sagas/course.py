@@ -16,7 +16,7 @@ from proa.core.replicate.journal import Key, Row, Write
 from proa.core.saga import SAGAS, SIGNALS, STEPS, Entry, Record, Wake, saga_key, step_key, step_of
 from proa.declare.queues import PRIORITY, Queue
 from proa.declare.sagas import DeclaredSaga
-from proa.errors import BY_CODE, Unavailable
+from proa.errors import Unavailable, of_code
 from proa.ports import Committed, Conflict, Fenced, Result, Span
 from proa.runtime.errands import Ends, Errand
 
@@ -117,7 +117,7 @@ class Course:
             case Committed():
                 await self._committed(record, changed)
             case Fenced(code, detail):
-                raise BY_CODE.get(code, Unavailable)(detail)
+                raise of_code(code, detail)
             case Conflict(key) if tuple(key) == self.key:
                 raise Unavailable(f"saga {record.name} {record.id} was carried on by another run")
             case _:

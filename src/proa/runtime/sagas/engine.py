@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from proa.core.effect import SEPARATOR
+from proa.core.queue import said_of
 from proa.core.replicate.journal import Write
 from proa.core.saga import SAGAS, SIGNALS, Entry, Record, Wake, cancelled, saga_key, signal_key
 from proa.declare.context import CURRENT, NoUnitHere
 from proa.declare.queues import Message
 from proa.declare.sagas import DeclaredSaga
-from proa.errors import SagaCancelled, SagaMismatch, SagaRefused
+from proa.errors import SagaCancelled, SagaMismatch, SagaRefused, code_of
 from proa.runtime.errands import Ends
 from proa.runtime.events import SagaEnded, SagaStuck
 from proa.runtime.sagas.course import Course, record_of, woken
-from proa.runtime.sagas.journey import Journey, Suspended, Undo, code_of, said_of, started
+from proa.runtime.sagas.journey import Journey, Suspended, Undo, started
 
 if TYPE_CHECKING:
     from proa.runtime.unit import Unit

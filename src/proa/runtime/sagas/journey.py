@@ -15,7 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from proa.core.policy.retry import Retry, retry_after_s
-from proa.core.queue import SAID_MAX
+from proa.core.queue import said_of
 from proa.core.replicate.journal import Write
 from proa.core.saga import SIGNALS, Entry, Kind, Parent, Record, Wake, child_id, mismatch, token
 from proa.declare.codec import RowCodec
@@ -25,7 +25,6 @@ from proa.errors import (
     Contended,
     DeadlineExceeded,
     MessageTooLarge,
-    ProaError,
     Rejected,
     SagaCancelled,
     SagaMismatch,
@@ -33,16 +32,15 @@ from proa.errors import (
     SignalTimedOut,
     StepFailed,
     Unavailable,
+    code_of,
 )
 from proa.ports import Committed
-from proa.runtime.errands import Errand
+from proa.runtime.errands import RACES_MAX, Errand
 from proa.runtime.events import SagaStepFailed
 from proa.runtime.sagas.course import STEPS_MAX, Course, woken
 from proa.runtime.unit import Elsewhere
 
 T = TypeVar("T")
-RACES_MAX = 8
-BACKOFF_S = 0.002
 FAILURES: dict[str, type[StepFailed]] = {kind.code: kind for kind in (SagaCancelled, SignalTimedOut)}
 """Which error stands for a failed entry; all others are a plain StepFailed."""
 Work = Callable[..., Awaitable[Any]]
@@ -271,8 +269,7 @@ class Journey:
         course = self._course
         try:
             for race in range(RACES_MAX):
-                if race:
-                    await course.ends.clock.sleep(BACKOFF_S * 2**race * course.ends.entropy.random())
+                await course.ends.back_off(race)
                 errand = Errand(
                     course.ends,
                     course.saga.route_of(task.work),
@@ -296,19 +293,14 @@ class Journey:
 
     async def _run(self, errand: Errand, task: Task) -> bytes:
         self._heartbeat(task.timeout_s + STEP_TIMEOUT_S)
-        timeout = asyncio.timeout(task.timeout_s)
+        limit, overdue = asyncio.timeout(task.timeout_s), f"{task.name} took longer than {task.timeout_s:g} s"
         try:
-            async with timeout:
-                value = codec_of(task.work).encode(await errand.run(lambda: task.work(*task.args)))
+            value = codec_of(task.work).encode(await errand.run(lambda: task.work(*task.args), limit, overdue))
         except Elsewhere as elsewhere:
             raise Unavailable(
                 f"{task.name} writes a row whose home is another region ({elsewhere.place.key}); "
                 "let it send a message to a queue whose consumer writes that row"
             ) from None
-        except TimeoutError:
-            if not timeout.expired():
-                raise
-            raise DeadlineExceeded(f"{task.name} took longer than {task.timeout_s:g} s") from None
         if len(value) > RESULT_BYTES_MAX:
             raise MessageTooLarge(f"{task.name} returned {len(value):,} bytes; at most {RESULT_BYTES_MAX:,} are kept")
         return value
@@ -331,16 +323,6 @@ class Journey:
         )
         await course.commit(record, writes=[course.wake(Wake(self.id, "go"), at)])
         self._stop()
-
-
-def code_of(error: BaseException) -> str:
-    """What an error is called: its code, or its class."""
-    return error.code if isinstance(error, ProaError) else type(error).__name__
-
-
-def said_of(error: BaseException) -> str:
-    """An error in a few words."""
-    return f"{type(error).__name__}: {error}"[:SAID_MAX]
 
 
 def started(

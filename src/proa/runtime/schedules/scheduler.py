@@ -21,10 +21,10 @@ from proa.core.schedule import Pass, Run, Wait, asked, born, paused, resumed
 from proa.declare.schedules import Schedule
 from proa.errors import Contended, NotFound, NotHome
 from proa.ports import Committed, Conflict
-from proa.runtime.errands import Ends
+from proa.runtime.errands import RACES_MAX, Ends
 from proa.runtime.events import SchedulesUnknown
 from proa.runtime.schedules.slot import Change, Rows, Slot
-from proa.runtime.schedules.ticking import AGAIN_S, RACES_MAX, Ticking
+from proa.runtime.schedules.ticking import AGAIN_S, Ticking
 
 IDLE_S = 5.0
 """The clock may be put forward: so often it is looked at again, whatever is due next."""

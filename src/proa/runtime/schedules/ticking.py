@@ -8,22 +8,19 @@ it: it is claimed durably before it runs, so that the attempt counts even if nob
 from __future__ import annotations
 
 import asyncio
-import traceback
 
 from proa.core.policy.retry import retry_after_s
-from proa.core.queue import SAID_MAX, milliseconds
+from proa.core.queue import milliseconds, said_of
 from proa.core.schedule import Pass, Run, claimed, dealt_with, fired, given_up
-from proa.errors import Contended, DeadlineExceeded, ProaError, Unavailable
+from proa.errors import Contended, ProaError, Unavailable
 from proa.ports import Committed, Conflict, Result
-from proa.runtime.errands import Ends, Errand
+from proa.runtime.errands import RACES_MAX, Ends, Errand
 from proa.runtime.events import HandlerRaised, TickFailed, TickFired, TickGivenUp, TicksSkipped
 from proa.runtime.schedules.slot import Change, Rows, Slot
 from proa.runtime.unit import Elsewhere
 
 AGAIN_S = 1.0
 """After so long a tick is looked at again that this region could not commit."""
-RACES_MAX = 8
-BACKOFF_S = 0.002
 
 
 class Ticking:
@@ -79,8 +76,7 @@ class Ticking:
     async def _fire(self, slot: Slot, run: Run) -> None:
         """Run the handler until a run commits, or it is somebody else's to do so."""
         for race in range(RACES_MAX):
-            if race:
-                await self._ends.clock.sleep(BACKOFF_S * 2**race * self._ends.entropy.random())
+            await self._ends.back_off(race)
             result = await self._fire_once(slot, run)
             own = isinstance(result, Conflict) and tuple(result.key) == slot.schedule.row(slot.region)
             if isinstance(result, Conflict) and not own:
@@ -95,14 +91,8 @@ class Ticking:
         one, began, tick = slot.schedule, self._ends.clock.monotonic(), slot.tick(run)
         standing, version = slot.standing, slot.version  # others may change the row while the handler runs
         errand = Errand(self._ends, one.route, slot.place, f"{slot.region}/{run.due_ms}", one.timeout_s)
-        timeout = asyncio.timeout(one.timeout_s)
-        try:
-            async with timeout:
-                await errand.run(lambda: one.call(tick, errand.unit))
-        except TimeoutError:
-            if not timeout.expired():
-                raise
-            raise DeadlineExceeded(f"it took longer than {one.timeout_s:g} s") from None
+        limit, overdue = asyncio.timeout(one.timeout_s), f"it took longer than {one.timeout_s:g} s"
+        await errand.run(lambda: one.call(tick, errand.unit), limit, overdue)
         done = slot.written(fired(standing, run, self._now_ms()))
         result = await errand.commit({one.row(slot.region): version}, [done])
         if isinstance(result, Committed):
@@ -116,12 +106,11 @@ class Ticking:
     async def _deal_with(self, slot: Slot, run: Run, error: BaseException) -> None:
         """Try a failed tick again, or give it up."""
         if not isinstance(error, ProaError):
-            told = "".join(traceback.format_exception(error))
-            self._ends.telemetry.emit(HandlerRaised(slot.schedule.route.scope, self._ends.unit_id(), "", told))
+            self._ends.telemetry.emit(HandlerRaised.of(error, slot.schedule.route.scope, self._ends.unit_id()))
         slot.attempts = slot.tick(run).attempt
         wait_s = self._again_in_s(slot, run, error)
         if wait_s is None:
-            await self._give_up(slot, run, said(error))
+            await self._give_up(slot, run, said_of(error))
         else:
             self._failed(slot, error, wait_s)
 
@@ -137,7 +126,7 @@ class Ticking:
         return None if is_late or is_overtaken else wait_s
 
     def _failed(self, slot: Slot, error: BaseException, wait_s: float) -> None:
-        slot.failing, slot.again_ms = said(error), self._now_ms() + int(wait_s * 1000)
+        slot.failing, slot.again_ms = said_of(error), self._now_ms() + int(wait_s * 1000)
         self._ends.telemetry.emit(TickFailed(*slot.name, slot.attempts, slot.failing, round(wait_s, 3)))
 
     async def _give_up(self, slot: Slot, run: Run, why: str) -> None:
@@ -152,8 +141,3 @@ class Ticking:
 
     def _now_ms(self) -> int:
         return milliseconds(self._ends.clock.now())
-
-
-def said(error: BaseException) -> str:
-    """What is remembered of a failure."""
-    return f"{type(error).__name__}: {error}"[:SAID_MAX]
