@@ -50,6 +50,12 @@ class Reason(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str = ""
 
 
+class Why(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The reason, for the audit log."""
+
+    why: str = ""
+
+
 class End(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The process whose end an operator swears to."""
 

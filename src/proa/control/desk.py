@@ -19,7 +19,7 @@ from proa.core.audit import timeline
 from proa.core.failover import Change, abort, best_target, opening, propose
 from proa.core.plan import Approval, Finding, Kind, Plan, digest, moved
 from proa.core.situation import Known, Situation
-from proa.errors import ApprovalRefused, Contended, NotFound, PlanRefused, Unavailable, Unprocessable, UnsafePlan
+from proa.errors import ApprovalRefused, Contended, NotFound, PlanRefused, Unprocessable, UnsafePlan
 from proa.ports import Committed
 
 RACES_MAX = 5
@@ -198,10 +198,7 @@ class Desk:
         return plan
 
     async def _fresh(self) -> tuple[Situation, float]:
-        await self._parts.view.poll(0)
-        if self._parts.view.stale:
-            raise Unavailable("the global store does not answer, so nothing can be decided now")
-        return self._parts.view.situation, self._parts.clock.monotonic()
+        return await self._parts.view.newest(), self._parts.clock.monotonic()
 
     async def _commit(self, s: Situation, change: Change, by: str) -> bool:
         result = await self._parts.store.commit(batch_of(s, change, by, self._parts.entropy.token()))

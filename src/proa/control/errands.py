@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from proa.control.api import Call
-from proa.control.settling import Settling
+from proa.control.noting import Noting
 from proa.errors import NotFound
 from proa.runtime.parked import Parked
 from proa.runtime.region import Region
@@ -61,9 +61,9 @@ class One(msgspec.Struct, frozen=True):
 class EffectsApi:
     """Answers the calls about the effects of one region."""
 
-    def __init__(self, region: Region, settling: Settling) -> None:
+    def __init__(self, region: Region, note: Noting) -> None:
         self._parked = Parked(region.app.effects, region.effects) if region.effects else None
-        self._settling = settling
+        self._note = note
 
     async def __call__(self, call: Call) -> Any:
         match call.method, call.path[1:]:
@@ -85,16 +85,16 @@ class EffectsApi:
     async def _resolve(self, by: str, said: Said) -> Any:
         await self._known.shown(said.key)
         became = "done" if said.done else "not done"
-        await self._settling.note(by, "effect to be resolved", {"key": said.key, "became": became, "why": said.why})
+        await self._note(by, "effect to be resolved", {"key": said.key, "became": became, "why": said.why})
         return await self._known.resolve(said.key, by, bytes(said.result) if said.done else None)
 
 
 class SagasApi:
     """Answers the calls about the sagas of one region."""
 
-    def __init__(self, region: Region, settling: Settling) -> None:
+    def __init__(self, region: Region, note: Noting) -> None:
         self._desk = SagasDesk(region.sagas, region.app.regions) if region.sagas else None
-        self._settling = settling
+        self._note = note
 
     async def __call__(self, call: Call) -> Any:
         match call.method, call.path[1:]:
@@ -119,7 +119,7 @@ class SagasApi:
     async def _act(self, act: str, by: str, one: One) -> Any:
         desk = self._known
         await desk.shown(one.saga, one.id)
-        await self._settling.note(by, f"saga to {act}", _detail(one))
+        await self._note(by, f"saga to {act}", _detail(one))
         match act:
             case "retry":
                 return await desk.retry(one.saga, one.id, one.step)

@@ -12,19 +12,13 @@ from typing import Any
 
 import msgspec
 
-from proa.control.api import Call
-from proa.control.settling import Settling
+from proa.control.api import Call, Why
+from proa.control.noting import Noting
 from proa.errors import NotFound, Unprocessable
 from proa.runtime.messages.dead import DeadLetters, Wanted
 from proa.runtime.messages.dispatcher import Dispatcher
 from proa.runtime.messages.figures import figures
 from proa.runtime.region import Region
-
-
-class Why(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The reason, for the audit log."""
-
-    why: str = ""
 
 
 class Meant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,9 +57,9 @@ class Edited(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class QueuesApi:
     """Answers the calls about the queues of one region."""
 
-    def __init__(self, region: Region, settling: Settling) -> None:
+    def __init__(self, region: Region, note: Noting) -> None:
         self._region = region
-        self._settling = settling
+        self._note = note
 
     async def __call__(self, call: Call) -> Any:
         match call.method, call.path[1:]:
@@ -103,7 +97,7 @@ class QueuesApi:
     async def _pause(self, call: Call, queue: str, what: str) -> dict[str, str]:
         by, why = call.need("operator").name, call.read(Why).why
         messages = self._messages(queue)
-        await self._settling.note(by, f"queue to be {what}d", {"queue": queue, "why": why})
+        await self._note(by, f"queue to be {what}d", {"queue": queue, "why": why})
         await messages.pause(queue, (why or f"paused by {by}") if what == "pause" else "", by)
         return {"queue": queue, "state": f"{what}d"}
 
@@ -115,7 +109,7 @@ class QueuesApi:
             return {"queue": queue, "letters": await dead.count(meant.wanted(queue), mine=True)}
         by = call.need("operator").name
         detail = {name: str(value) for name, value in msgspec.to_builtins(meant).items() if value}
-        await self._settling.note(by, f"dead letters to {what}", {"queue": queue, **detail})
+        await self._note(by, f"dead letters to {what}", {"queue": queue, **detail})
         if what == "purge":
             return dead.purge(meant.wanted(queue), rate=meant.rate)
         return dead.redrive(meant.wanted(queue), to=meant.to, rate=meant.rate)
@@ -124,9 +118,7 @@ class QueuesApi:
         by, edited = call.need("operator").name, call.read(Edited)
         dead = self._dead(queue)
         await dead.one(queue, message)
-        await self._settling.note(
-            by, "dead letter to be edited", {"queue": queue, "message": message, "why": edited.why}
-        )
+        await self._note(by, "dead letter to be edited", {"queue": queue, "message": message, "why": edited.why})
         return await dead.edit(queue, message, bytes(edited.body))
 
     def _dead(self, queue: str) -> DeadLetters:

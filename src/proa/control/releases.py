@@ -21,7 +21,7 @@ from proa.core.insync import InSync, Release
 from proa.core.replicate.journal import Key
 from proa.core.roles import INSYNC, RELEASES
 from proa.core.situation import Situation
-from proa.errors import ApprovalRefused, Contended, NotFound, PlanRefused, Unavailable, UnsafePlan
+from proa.errors import ApprovalRefused, Contended, NotFound, PlanRefused, UnsafePlan
 from proa.ports import Batch, Committed
 
 RACES_MAX = 5
@@ -53,7 +53,7 @@ class Releases:
 
     async def every(self) -> dict[str, Any]:
         """Each region's set, its members that are gone, and what was asked of it."""
-        s = await self._fresh()
+        s = await self._parts.view.newest()
         wishes = {region: await self._wish(region) for region in sorted(s.insync)}
         return {"sets": [_shown(s, region, wish) for region, (wish, _) in wishes.items()]}
 
@@ -65,7 +65,7 @@ class Releases:
             UnsafePlan: the loss was not accepted.
         """
         for _ in range(RACES_MAX):
-            s = await self._fresh()
+            s = await self._parts.view.newest()
             row, version = _releasable(s, region)
             if not wish.accept_loss:
                 lost = ", ".join(insync.gone(row, _lives(s)))
@@ -74,7 +74,7 @@ class Releases:
             _, at = await self._wish(region)
             batch = Batch(self._parts.entropy.token(), {(RELEASES, region): at}, [strong(RELEASES, region, release)])
             if await self._commit(s, batch, by, "release of an in-sync set asked for", _detail(region, release)):
-                return _shown(await self._fresh(), region, release)
+                return _shown(await self._parts.view.newest(), region, release)
         raise Contended("the request was not recorded: the control tables kept changing")
 
     async def approve(self, by: str, region: str) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class Releases:
             PlanRefused: it is not to be released any more.
         """
         for _ in range(RACES_MAX):
-            s = await self._fresh()
+            s = await self._parts.view.newest()
             release, at = await self._wish(region)
             if release is None:
                 raise NotFound(f"nobody has asked to release the set of {region}")
@@ -99,16 +99,10 @@ class Releases:
             writes = [strong(INSYNC, region, insync.released(row)), strong(RELEASES, region, None)]
             batch = Batch(self._parts.entropy.token(), reads, writes)
             if await self._commit(s, batch, by, "in-sync set released", _detail(region, release)):
-                return _shown(await self._fresh(), region, None)
+                return _shown(await self._parts.view.newest(), region, None)
         raise Contended("the approval was not recorded: the control tables kept changing")
 
     # Leaves.
-
-    async def _fresh(self) -> Situation:
-        await self._parts.view.poll(0)
-        if self._parts.view.stale:
-            raise Unavailable("the global store does not answer, so nothing can be decided now")
-        return self._parts.view.situation
 
     async def _wish(self, region: str) -> tuple[Release | None, int]:
         """What was asked of a region's set, and the version of that."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from proa.control.api import Call
-from proa.control.settling import Settling
+from proa.control.noting import Noting
 from proa.errors import NotFound
 from proa.runtime.event_log import Wanted
 from proa.runtime.region import Region
@@ -18,9 +18,9 @@ from proa.runtime.region import Region
 class ReplaysApi:
     """Replays the events that a region knows."""
 
-    def __init__(self, region: Region, settling: Settling) -> None:
+    def __init__(self, region: Region, note: Noting) -> None:
         self._region = region
-        self._settling = settling
+        self._note = note
 
     async def __call__(self, call: Call) -> Any:
         events = self._region.events
@@ -28,7 +28,7 @@ class ReplaysApi:
             case "POST", () if events:
                 by, wanted = call.need("operator").name, call.read(Wanted)
                 if not wanted.dry_run and not await events.begun(wanted):
-                    await self._settling.note(by, "events to be replayed", _detail(wanted))
+                    await self._note(by, "events to be replayed", _detail(wanted))
                 return await events.replay(wanted)
             case method, path:
                 raise NotFound(

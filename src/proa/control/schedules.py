@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
-from proa.control.api import Call
-from proa.control.settling import Settling
+from proa.control.api import Call, Why
+from proa.control.noting import Noting
 from proa.errors import NotFound
 from proa.runtime.region import Region
 
@@ -18,18 +16,12 @@ DONE = {"run": "schedule to be run now", "pause": "schedule to be paused", "resu
 """What may be done, as the audit log says it."""
 
 
-class Why(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The reason, for the audit log."""
-
-    why: str = ""
-
-
 class SchedulesApi:
     """Answers the calls about the schedules of one region."""
 
-    def __init__(self, region: Region, settling: Settling) -> None:
+    def __init__(self, region: Region, note: Noting) -> None:
         self._region = region
-        self._settling = settling
+        self._note = note
 
     async def __call__(self, call: Call) -> Any:
         scheduler = self._region.scheduler
@@ -41,7 +33,7 @@ class SchedulesApi:
                     raise NotFound(f"there is no schedule {name!r}; the app declares none")
                 scheduler.check(name)
                 by, why = call.need("operator").name, call.read(Why).why
-                await self._settling.note(by, DONE[what], {"schedule": name, "why": why})
+                await self._note(by, DONE[what], {"schedule": name, "why": why})
                 act = {"run": scheduler.run_now, "pause": scheduler.pause, "resume": scheduler.resume}[what]
                 return {"schedule": name, "of": await act(name)}
             case method, path:

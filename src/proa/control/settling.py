@@ -16,7 +16,7 @@ from proa.control.ledger import strong, with_entry
 from proa.control.parts import Parts
 from proa.core.failover import Change
 from proa.core.replicate.records import Parked
-from proa.errors import Contended, SettlingRefused, Unavailable
+from proa.errors import Contended, SettlingRefused
 from proa.ports import Batch, Committed
 from proa.runtime.reapply import Reapply
 from proa.runtime.records import named
@@ -94,38 +94,18 @@ class Settling:
             raise SettlingRefused(f"{wanted.dot} is being reapplied in {known.region}; ask there")
         return await self._put(wanted, "lost write to be reapplied")
 
-    async def note(self, by: str, action: str, detail: dict[str, str]) -> None:
-        """Tell the audit log of what is about to be done to this region's own tables.
-
-        Raises:
-            Unavailable: the global store does not answer.
-            Contended: others were faster, again and again.
-        """
-        parts = self._parts
-        for _ in range(RACES_MAX):
-            await parts.view.poll(0)
-            if parts.view.stale:
-                raise Unavailable("the global store does not answer, so nothing can be noted now")
-            entry = Change(action, detail=detail | {"region": self._me})
-            batch = with_entry(parts.view.situation, Batch(parts.entropy.token(), {}, []), by, entry)
-            if isinstance(await parts.store.commit(batch), Committed):
-                return
-        raise Contended(f"{action!r} was not noted: the control tables kept changing")
-
     async def _put(self, settled: Settled, action: str) -> Settled:
         """Write a decision and its audit entry in one transaction; the row rests on what is known of it."""
         parts = self._parts
         detail = {"dot": settled.dot, "why": settled.why} | ({"unit": settled.unit} if settled.unit else {})
         for _ in range(RACES_MAX):
-            await parts.view.poll(0)
-            if parts.view.stale:
-                raise Unavailable("the global store does not answer, so nothing can be decided now")
+            situation = await parts.view.newest()
             (row,) = await parts.store.read([(SETTLED, settled.dot)])
             if row and row.value and (known := _decode_settled(row.value)).done:
                 return known
             reads = {(SETTLED, settled.dot): row.version if row else 0}
             batch = Batch(parts.entropy.token(), reads, [strong(SETTLED, settled.dot, settled)])
-            entry = with_entry(parts.view.situation, batch, settled.by, Change(action, detail=detail))
+            entry = with_entry(situation, batch, settled.by, Change(action, detail=detail))
             if isinstance(await parts.store.commit(entry), Committed):
                 return settled
         raise Contended(f"the decision about {settled.dot} was not recorded: the control tables kept changing")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from proa.control.api import Call
+from proa.control.noting import Noting
 from proa.control.settling import Settled, Settling
 from proa.core.replicate.journal import Dot
 from proa.core.replicate.records import ConflictsWanted
@@ -62,10 +63,11 @@ class Comparison(msgspec.Struct, frozen=True):
 class TablesApi:
     """Answers the calls about the tables of one region."""
 
-    def __init__(self, region: Region, records: Records, settling: Settling) -> None:
+    def __init__(self, region: Region, records: Records, settling: Settling, note: Noting) -> None:
         self._region = region
         self._records = records
         self._settling = settling
+        self._note = note
 
     async def __call__(self, call: Call) -> Any:
         path = call.path[1:]
@@ -131,14 +133,14 @@ class TablesApi:
 
     async def _rebuild(self, by: str, asked: Anew) -> dict[str, Any]:
         streams = self._streams(asked.stream)
-        await self._settling.note(by, "stream to be rebuilt", {"stream": asked.stream, "why": asked.why})
+        await self._note(by, "stream to be rebuilt", {"stream": asked.stream, "why": asked.why})
         return {"regions": await streams.rebuild(asked.stream)}
 
     async def _skip(self, by: str, asked: Skip) -> dict[str, Any]:
         streams = self._streams(asked.stream)
         after = f"{asked.origin}:{asked.position} {asked.walking}".rstrip()
         detail = {"stream": asked.stream, "after": after, "why": asked.why}
-        await self._settling.note(by, "change of a stream to be skipped", detail)
+        await self._note(by, "change of a stream to be skipped", detail)
         return {"skipped": await streams.skip(asked.stream, asked.origin, asked.position, asked.walking)}
 
     def _streams(self, name: str) -> Streams:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from proa.control.events import ControlPlaneBack, ControlPlaneLost, VerdictChanged
 from proa.core.roles import CONTROL_PREFIX
 from proa.core.situation import Rules, Situation, fold
-from proa.errors import GlobalStoreUnreachable
+from proa.errors import GlobalStoreUnreachable, Unavailable
 from proa.ports import Changes, Clock, Entropy, GlobalStore, Telemetry
 
 BACKOFF_S = 0.2
@@ -69,6 +69,17 @@ class View:
         self._failures = 0
         if changes.rows:
             self._take(changes)
+
+    async def newest(self) -> Situation:
+        """The rows as they are now, for somebody who decides on them.
+
+        Raises:
+            Unavailable: the global store does not answer.
+        """
+        await self.poll(0)
+        if self.stale:
+            raise Unavailable("the global store does not answer, so nothing can be decided now")
+        return self.situation
 
     def _take(self, changes: Changes) -> None:
         before = self.situation

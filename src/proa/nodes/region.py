@@ -12,6 +12,7 @@ from proa.control.errands import EffectsApi, SagasApi
 from proa.control.incarnation import register
 from proa.control.insync import Keeper
 from proa.control.member import Life
+from proa.control.noting import Noting
 from proa.control.parity import Parity
 from proa.control.parts import Parts
 from proa.control.queues import QueuesApi
@@ -67,14 +68,15 @@ def parts_below(region: Region, shared: Parts) -> dict[str, Answers]:
     """The parts of the control API that a region answers for itself."""
     records = Records(region.app, region.name, region.store)
     settling = Settling(region.name, shared, Reapply(region, records, shared.clock))
+    note = Noting(region.name, shared)
     return {
         "insync": Releases(shared),
-        "tables": TablesApi(region, records, settling),
-        "queues": QueuesApi(region, settling),
-        "schedules": SchedulesApi(region, settling),
-        "replays": ReplaysApi(region, settling),
-        "effects": EffectsApi(region, settling),
-        "sagas": SagasApi(region, settling),
+        "tables": TablesApi(region, records, settling, note),
+        "queues": QueuesApi(region, note),
+        "schedules": SchedulesApi(region, note),
+        "replays": ReplaysApi(region, note),
+        "effects": EffectsApi(region, note),
+        "sagas": SagasApi(region, note),
     }
 
 
