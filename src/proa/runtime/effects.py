@@ -31,7 +31,7 @@ from proa.errors import (
     of_code,
 )
 from proa.ports import Batch, Committed, Fenced, GlobalStore, RegionStore, Result
-from proa.runtime.errands import RACES_MAX, Ends
+from proa.runtime.errands import RACES_MAX, Ends, raise_fenced
 from proa.runtime.events import EffectDone, EffectOvertaken, EffectParked
 
 if TYPE_CHECKING:
@@ -187,8 +187,7 @@ class Effects:
         except BaseException:
             self._never_called.add(mine.owner)
             raise
-        if isinstance(result, Fenced):
-            raise of_code(result.code, result.detail)
+        raise_fenced(result)
         return isinstance(result, Committed)
 
     def _still(self, mine: Claim, due_by: float) -> None:

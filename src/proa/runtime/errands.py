@@ -69,11 +69,13 @@ class Ends(msgspec.Struct, frozen=True):
         Raises:
             ProaError: the region may commit nothing at the moment.
         """
-        match await self.store.commit(Batch(self.unit_id(), {}, list(writes))):
-            case Fenced(code, detail):
-                raise of_code(code, detail)
-            case _:
-                return
+        raise_fenced(await self.store.commit(Batch(self.unit_id(), {}, list(writes))))
+
+
+def raise_fenced(result: Result) -> None:
+    """Raise the error that a fence answered with, if one did."""
+    if isinstance(result, Fenced):
+        raise of_code(result.code, result.detail)
 
 
 class Errand:

@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
-from test_sagas import QUICK, Order, Shop, ended, running, start, stuck, until
+from test_sagas import QUICK, Order, Shop, ended, everybody, running, start, stuck, until
 
 from proa.core.policy.retry import Retry
 from proa.declare.sagas import Saga
-from proa.errors import NotFound, SagaRefused
+from proa.errors import NotFound, NotHome, SagaRefused
 from proa.runtime.sagas.desk import SagasDesk
 
 ONCE = Retry(attempts=1)
@@ -71,6 +71,23 @@ def test_a_person_may_signal_a_saga(tmp_path):
         await waiting(s)
         await desk(s).signal("travel", "eu:1", "approved", {"id": "x", "qty": 2})
         assert (await until(lambda: ended(s))).status == "done"
+
+    run(tmp_path, scenario)
+
+
+def test_a_signal_that_could_not_be_kept_is_not_said_to_be_sent(tmp_path, monkeypatch):
+    async def scenario(s, shop):
+        await waiting(s)
+        found = SagasDesk._course
+
+        async def then_the_lease_ends(asked, name, id_):
+            course = await found(asked, name, id_)
+            s["eu"].assume(everybody(), 0.0)
+            return course
+
+        monkeypatch.setattr(SagasDesk, "_course", then_the_lease_ends)
+        with pytest.raises(NotHome):
+            await desk(s).signal("travel", "eu:1", "approved", {"id": "x"})
 
     run(tmp_path, scenario)
 

@@ -16,6 +16,7 @@ from proa.core.saga import SAGAS, Entry, Record, Wake, anew, cancelled, retry_fr
 from proa.declare.sagas import DeclaredSaga
 from proa.errors import NotFound, NotHome, SagaCancelled, SagaRefused, Unprocessable
 from proa.ports import Span
+from proa.runtime.errands import raise_fenced
 from proa.runtime.sagas.course import Course, decode_record, woken
 from proa.runtime.sagas.engine import Sagas
 
@@ -180,6 +181,7 @@ class SagasDesk:
 
         Raises:
             SagaRefused: it has ended.
+            NotHome: this region lost the right to act for it meanwhile; nothing was sent.
         """
         course = await self._course(name, id_)
         if course.record.ended:
@@ -188,7 +190,7 @@ class SagasDesk:
             raise Unprocessable(f"a signal's name is an identifier, not {signal!r}")
         wake = Wake(id_, "signal", msgspec.msgpack.encode(value), signal)
         write = woken(self._ends, course.saga.queue, course.record.home, wake)
-        await self._ends.commit(course.place, {}, [write])
+        raise_fenced(await self._ends.commit(course.place, {}, [write]))
         return _line(course.record)
 
     async def _go(self, course: Course, record: Record, writes: list[Write], entries: dict[int, Entry]) -> Line:
