@@ -8,6 +8,7 @@ import pytest
 from proa.cli import event
 from proa.cli.event import listed, replay
 from proa.cli.output import FAILED, OK
+from proa.cli.table import Asking
 from proa.errors import UsageError
 
 APP = """
@@ -27,7 +28,7 @@ async def caches(order: Order) -> None: ...
 """
 
 
-class Regions:
+class Regions(Asking):
     """A region that replays pages, in place of a running system; of some calls the answer is lost."""
 
     def __init__(self, pages, *, as_json=False, lost=()):

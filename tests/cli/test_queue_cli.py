@@ -8,6 +8,7 @@ from proa.cli import dlq
 from proa.cli.output import FAILED, OK
 from proa.cli.queue import listed as queues
 from proa.cli.queue import pause
+from proa.cli.table import Asking
 from proa.errors import UsageError
 
 FIGURES = {
@@ -20,7 +21,7 @@ LETTER = {
 }  # fmt: skip
 
 
-class Regions:
+class Regions(Asking):
     """Some regions' answers, in place of a running system; who is not among them does not answer."""
 
     def __init__(self, answers, *, as_json=False, deaf=()):

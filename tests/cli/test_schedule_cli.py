@@ -6,6 +6,7 @@ import pytest
 
 from proa.cli.output import FAILED, OK
 from proa.cli.schedule import listed, pause, resume, run
+from proa.cli.table import Asking
 
 
 def told(name, of="", **more):
@@ -14,7 +15,7 @@ def told(name, of="", **more):
     return {"schedule": name, "of": of, **times, **counts, **more}
 
 
-class Regions:
+class Regions(Asking):
     """Some regions' answers, in place of a running system; who is not among them does not answer."""
 
     def __init__(self, *, as_json=False, deaf=(), **lists):

@@ -12,7 +12,7 @@ def said(*forbidden, held=(ROWS,), lacking=()):
     return {"held": list(held), "forbidden": list(forbidden), "lacking": list(lacking)}
 
 
-class Asked:
+class Asked(table.Asking):
     """A system whose regions answer what a test wants."""
 
     def __init__(self, answers):
@@ -24,6 +24,9 @@ class Asked:
 
     def regions(self, _):
         return ("eu", "us")
+
+    def ask(self, *_):
+        raise AssertionError("all are asked at once")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from proa.cli.output import FAILED, OK
 from proa.cli.streams import rebuild, streams
+from proa.cli.table import Asking
 from proa.errors import UsageError
 
 
@@ -15,7 +16,7 @@ def told(origin, failing="", **more):
     return {**shown, "failing": failing, "attempts": attempts, "failing_s": failing_s, **more}
 
 
-class Regions:
+class Regions(Asking):
     """Some regions' answers, in place of a running system."""
 
     def __init__(self, *, as_json=False, **lists):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import http.client
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -15,7 +13,7 @@ from cyclopts import App as Cli
 from cyclopts import Parameter
 
 from proa.cli.output import FAILED, OK, note, print_json, print_table
-from proa.cli.table import NOBODY, System, Who, since_of
+from proa.cli.table import NOBODY, System, Who, moment, since_of
 from proa.errors import UsageError
 
 dlq = Cli(name="dlq", result_action="return_value", help_format="plaintext")
@@ -192,12 +190,7 @@ def _acting(system: System, queue: str, home: str) -> str:
 
 def _carry_out(system: System, queue: str, what: str, asked: Mapping[str, Any], common: Who) -> int:
     """Let every region do its share, and wait until all have."""
-    begun: dict[str, Any] = {}
-    for region in system.regions(""):
-        try:
-            begun[region] = system.ask(region, "POST", f"{queue}/dead/{what}", asked)
-        except (OSError, http.client.HTTPException) as error:
-            note(f"{region} does not answer ({error or type(error).__name__}); what it acts for stays as it is")
+    begun = system.ask_each("POST", f"{queue}/dead/{what}", asked, missing="; what it acts for stays as it is")
     if asked["dry"]:
         return _tell({region: {"letters": said["letters"]} for region, said in begun.items()}, common, "LETTERS")
     try:
@@ -243,6 +236,6 @@ def _tell(shares: Mapping[str, Mapping[str, Any]], common: Who, column: str) -> 
 
 
 def _line(one: Mapping[str, Any]) -> tuple[str, ...]:
-    died = datetime.fromtimestamp(one["died_at"], UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    died = moment(one["died_at"], "seconds")
     said = one["said"].splitlines()[0][:SAID_SHOWN] if one["said"] else ""
     return (died, one["region"], one["message"], str(one["attempts"]), one["error"], one["fingerprint"], said)

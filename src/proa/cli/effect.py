@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
 
@@ -38,7 +38,7 @@ def list_(app: str, *, all: bool = False, common: Who = NOBODY) -> int:
         head = ("KEY", "EFFECT", "STATE", "REGION", "SINCE", "ARGUMENTS", "WHY")
         print_table(head, [_line(one) for one in found])
     waits = any(one["state"] == "unknown" for one in found)
-    return FAILED if waits or len(answers) < len(system.regions("")) else OK
+    return OK if system.heard_all(answers) and not waits else FAILED
 
 
 @effect.command
@@ -92,14 +92,9 @@ def _asked(system: System, key: str) -> tuple[str, dict[str, Any]]:
     """An effect as the region tells it that may settle it, rather the one that called it."""
     found: list[tuple[bool, bool, str, dict[str, Any]]] = []
     for region in system.regions(""):
-        try:
-            one = system.ask(region, "GET", f"one?{urlencode({'key': key})}")
-        except (OSError, http.client.HTTPException) as error:
-            note(f"{region} does not answer ({error or type(error).__name__})")
-        except NotFound:
-            continue
-        else:
-            found.append((one["here"], one["region"] == region, region, one))
+        with suppress(NotFound):
+            if (one := system.heard(region, "GET", f"one?{urlencode({'key': key})}")) is not None:
+                found.append((one["here"], one["region"] == region, region, one))
     if not found:
         raise NotFound(f"no region that answers knows an effect {key}")
     *_, region, one = max(found, key=lambda each: each[:2])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import secrets
 import time
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from typing import Any
 
 from cyclopts import App as Cli
 
-from proa.cli.output import FAILED, OK, note, print_json, print_table
+from proa.cli.output import FAILED, OK, print_json, print_table
 from proa.cli.table import NOBODY, System, Who, since_of
 from proa.declare.events import Event, Subscription
 from proa.errors import UsageError
@@ -103,12 +102,10 @@ def _pages(system: System, region: str, wanted: dict[str, Any], rate: float) -> 
 def _page(system: System, region: str, wanted: Mapping[str, Any]) -> Any:
     """One page; asked for again where nobody knows whether it was sent, which sends it once."""
     for attempt in range(TRIES):
-        try:
-            return system.ask(region, "POST", "", wanted)
-        except (OSError, http.client.HTTPException) as error:
-            note(f"{region} does not answer ({error or type(error).__name__})")
-            if attempt + 1 < TRIES:
-                time.sleep(PAUSE_S)
+        if (said := system.heard(region, "POST", "", wanted)) is not None:
+            return said
+        if attempt + 1 < TRIES:
+            time.sleep(PAUSE_S)
     return None
 
 

@@ -33,7 +33,7 @@ def listed(app: str, name: str = "", *, common: Who = NOBODY) -> int:
     else:
         head = ("QUEUE", "OF", "HANDLED BY", "DEPTH", "OUT", "AGE S", "PER S", "RUNS AT MOST", "STATE")
         print_table(head, [_line(one) for one in shown])
-    return OK if len(answers) == len(system.regions("")) else FAILED
+    return OK if system.heard_all(answers) else FAILED
 
 
 @queue.command

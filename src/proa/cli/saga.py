@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import http.client
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
@@ -17,6 +16,7 @@ from proa.errors import NotFound, NotHome, Unavailable, UsageError
 
 saga = Cli(name="saga", result_action="return_value", help_format="plaintext")
 SHOWN = 60
+HEAD = ("SAGA", "ID", "STATUS", "STEPS", "WAITS FOR", "SINCE", "WHY")
 
 
 @saga.command(name="list")
@@ -43,9 +43,9 @@ def list_(
     if common.json:
         print_json({"sagas": found})
     else:
-        print_table(("SAGA", "ID", "STATUS", "STEPS", "WAITS FOR", "SINCE", "WHY"), [_line(one) for one in found])
+        print_table(HEAD, [_line(one) for one in found])
     stuck = any(one["status"] == "stuck" for one in found)
-    return FAILED if stuck or len(answers) < len(system.regions("")) else OK
+    return OK if system.heard_all(answers) and not stuck else FAILED
 
 
 @saga.command
@@ -60,11 +60,11 @@ def show(app: str, name: str, id: str, *, common: Who = NOBODY) -> int:
     """
     system = common.system(app, "sagas")
     query = urlencode({"saga": name, "id": id})
-    said = _at_home(system, lambda region: system.ask(region, "GET", f"one?{query}"))
+    said = _at_home(system, "GET", f"one?{query}")
     if common.json:
         print_json(said)
         return OK
-    print_table(("SAGA", "ID", "STATUS", "STEPS", "WAITS FOR", "SINCE", "WHY"), [_line(said["line"])])
+    print_table(HEAD, [_line(said["line"])])
     note(f"started with {_json(said['input'])}, version {said['line']['version']}, by unit {said['unit']}")
     print_table(("STEP", "KIND", "NAME", "STATE", "AT", "RESULT"), [_step(step) for step in said["steps"]])
     if said["signals"]:
@@ -139,23 +139,21 @@ def signal(
 
 
 def _act(app: str, act: str, body: Mapping[str, Any], common: Who) -> int:
-    system = common.system(app, "sagas")
-    said = _at_home(system, lambda region: system.ask(region, "POST", act, body))
+    said = _at_home(common.system(app, "sagas"), "POST", act, body)
     if common.json:
         print_json(said)
     else:
-        print_table(("SAGA", "ID", "STATUS", "STEPS", "WAITS FOR", "SINCE", "WHY"), [_line(said)])
+        print_table(HEAD, [_line(said)])
     return OK
 
 
-def _at_home(system: System, ask: Callable[[str], Any]) -> Any:
+def _at_home(system: System, method: str, path: str, body: Any = None) -> Any:
     """The answer of the region that acts for a saga's home."""
     last: Exception = Unavailable("no region answers")
     for region in system.regions(""):
         try:
-            return ask(region)
-        except (OSError, http.client.HTTPException) as error:
-            note(f"{region} does not answer ({error or type(error).__name__})")
+            if (said := system.heard(region, method, path, body)) is not None:
+                return said
         except (NotHome, NotFound) as error:
             last = error
     raise last

@@ -6,15 +6,13 @@ and acts where it is run.
 
 from __future__ import annotations
 
-import http.client
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from cyclopts import App as Cli
 
 from proa.cli.output import FAILED, OK, note, print_json, print_table
-from proa.cli.table import NOBODY, System, Who
+from proa.cli.table import NOBODY, System, Who, moment
 
 schedule = Cli(name="schedule", result_action="return_value", help_format="plaintext")
 
@@ -38,7 +36,7 @@ def listed(app: str, *, common: Who = NOBODY) -> int:
         head = ("SCHEDULE", "OF", "DUE", "RUN BY", "NEXT", "LAST", "FIRED", "FAILED", "SKIPPED", "STATE")
         print_table(head, [_line(one) for one in found])
     failing = any(one["failing"] for one in found)
-    return FAILED if failing or len(answers) < len(system.regions("")) else OK
+    return OK if system.heard_all(answers) and not failing else FAILED
 
 
 @schedule.command
@@ -82,13 +80,9 @@ def resume(app: str, name: str, *, why: str = "", common: Who = NOBODY) -> int:
 
 def _act(system: System, name: str, what: str, why: str, common: Who) -> int:
     """Ask every region that runs the schedule."""
-    done: dict[str, Sequence[str]] = {}
-    running = [one for one in _known(system.ask_all("")) if one["schedule"] == name]
-    for region in dict.fromkeys(one["region"] for one in running):
-        try:
-            done[region] = system.ask(region, "POST", f"{name}/{what}", {"why": why})["of"]
-        except (OSError, http.client.HTTPException) as error:
-            note(f"{region} does not answer ({error or type(error).__name__})")
+    running = dict.fromkeys(one["region"] for one in _known(system.ask_all("")) if one["schedule"] == name)
+    answers = {region: system.heard(region, "POST", f"{name}/{what}", {"why": why}) for region in running}
+    done: dict[str, Sequence[str]] = {region: said["of"] for region, said in answers.items() if said is not None}
     if common.json:
         print_json({"schedule": name, "done": done})
     else:
@@ -97,7 +91,7 @@ def _act(system: System, name: str, what: str, why: str, common: Who) -> int:
         )
     if not running:
         note(f"no region that answers runs a schedule {name!r}; `proa schedule list` shows those that are run")
-    return OK if done and len(done) == len({one["region"] for one in running}) else FAILED
+    return OK if done and len(done) == len(running) else FAILED
 
 
 def _known(answers: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -108,7 +102,7 @@ def _known(answers: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _line(one: Mapping[str, Any]) -> tuple[str, ...]:
     counts = (str(one["fired"]), str(one["failed"]), str(one["skipped"]))
-    times = (_time(one["next"]), _time(one["last"]))
+    times = tuple("-" if at is None else moment(at, "seconds") for at in (one["next"], one["last"]))
     return (one["schedule"], one["of"] or "-", one["timing"], one["region"], *times, *counts, _state(one))
 
 
@@ -118,7 +112,3 @@ def _state(one: Mapping[str, Any]) -> str:
     if one["paused"]:
         return "paused"
     return f"last one given up: {one['error']}" if one["error"] else "ok"
-
-
-def _time(at: float | None) -> str:
-    return "-" if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

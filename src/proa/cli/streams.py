@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,7 +34,7 @@ def streams(app: str, *, skip: str = "", origin: str = "", why: str = "", common
     else:
         _print(found)
     failing = any(one["failing"] for one in found)
-    return FAILED if failing or len(answers) < len(system.regions("")) else OK
+    return OK if system.heard_all(answers) and not failing else FAILED
 
 
 def _skip(system: System, stream: str, origin: str, why: str, common: Who) -> int:
@@ -66,12 +65,8 @@ def rebuild(app: str, stream: str, *, why: str = "", common: Who = NOBODY) -> in
         common: which system, and who asks.
     """
     system = common.system(app)
-    begun: dict[str, Sequence[str]] = {}
-    for region in system.regions(""):
-        try:
-            begun[region] = system.ask(region, "POST", "streams/rebuild", {"stream": stream, "why": why})["regions"]
-        except (OSError, http.client.HTTPException) as error:
-            note(f"{region} does not answer ({error or type(error).__name__})")
+    answers = system.ask_each("POST", "streams/rebuild", {"stream": stream, "why": why})
+    begun: dict[str, Sequence[str]] = {region: said["regions"] for region, said in answers.items()}
     left = sorted(set(system.regions("")) - {of for regions in begun.values() for of in regions})
     if common.json:
         print_json({"stream": stream, "begun": begun, "left": left})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -57,17 +58,24 @@ NOBODY = Common()
 Who = Annotated[Common, Parameter(name="*")]
 
 
-@dataclass(frozen=True)
-class System:
-    """A running system and the token to ask its regions with."""
+class Asking(ABC):
+    """The regions of a running system, and how they are asked: one, each, or the first that answers."""
 
-    config: ClusterConfig
-    token: str
-    part: str = "tables"
+    @abstractmethod
+    def regions(self, region: str) -> Sequence[str]:
+        """The region named, or all of them."""
 
+    @abstractmethod
     def ask(self, region: str, method: str, path: str, body: Any = None) -> Any:
         """Ask one region."""
-        return ask_region(self.config, region, method, f"/{self.part}/{path}".rstrip("/"), body, self.token)
+
+    def heard(self, region: str, method: str, path: str, body: Any = None, missing: str = "") -> Any:
+        """The answer of one region; None where it does not answer, which is said with what is `missing` then."""
+        try:
+            return self.ask(region, method, path, body)
+        except (OSError, http.client.HTTPException) as error:
+            note(f"{region} does not answer ({error or type(error).__name__}){missing}")
+            return None
 
     def ask_first(self, method: str, path: str, body: Any = None) -> Any:
         """The answer of the first region that gives one.
@@ -76,11 +84,20 @@ class System:
             Unavailable: no region answers.
         """
         for name in self.regions(""):
-            try:
-                return self.ask(name, method, path, body)
-            except (OSError, http.client.HTTPException) as error:
-                note(f"{name} does not answer ({error or type(error).__name__})")
+            if (said := self.heard(name, method, path, body)) is not None:
+                return said
         raise Unavailable("no region answers")
+
+    def ask_each(
+        self, method: str, path: str, body: Any = None, *, region: str = "", missing: str = ""
+    ) -> dict[str, Any]:
+        """The answers of the regions that answer, or of one, if any; see `heard` for the others."""
+        answers = {name: self.heard(name, method, path, body, missing) for name in self.regions(region)}
+        return {name: said for name, said in answers.items() if said is not None}
+
+    def heard_all(self, answers: Mapping[str, Any]) -> bool:
+        """Whether every region gave one of these answers."""
+        return len(answers) == len(self.regions(""))
 
     def ask_all(self, path: str, region: str = "") -> dict[str, Any]:
         """The answers of the regions that answer, or of one; the others are named on standard error.
@@ -88,18 +105,24 @@ class System:
         Raises:
             Unavailable: no region answers.
         """
-        answers: dict[str, Any] = {}
-        for name in self.regions(region):
-            try:
-                answers[name] = self.ask(name, "GET", path)
-            except (OSError, http.client.HTTPException) as error:
-                note(f"{name} does not answer ({error or type(error).__name__}); what it has is not shown")
+        answers = self.ask_each("GET", path, region=region, missing="; what it has is not shown")
         if not answers:
             raise Unavailable("no region answers")
         return answers
 
+
+@dataclass(frozen=True)
+class System(Asking):
+    """A running system and the token to ask its regions with."""
+
+    config: ClusterConfig
+    token: str
+    part: str = "tables"
+
+    def ask(self, region: str, method: str, path: str, body: Any = None) -> Any:
+        return ask_region(self.config, region, method, f"/{self.part}/{path}".rstrip("/"), body, self.token)
+
     def regions(self, region: str) -> Sequence[str]:
-        """The region named, or all of them."""
         known = self.config.regions()
         if region and region not in known:
             raise UsageError(f"there is no region {region!r}; there are {', '.join(known)}")
@@ -396,7 +419,7 @@ def residency(app: str, *, common: Who = NOBODY) -> int:
         _print_holdings(answers)
     if any(said["forbidden"] for said in answers.values()):
         return VIOLATED
-    return OK if len(answers) == len(system.regions("")) else FAILED
+    return OK if system.heard_all(answers) else FAILED
 
 
 def _print_holdings(answers: Mapping[str, Any]) -> None:
@@ -434,9 +457,9 @@ table.command(
 # Leaves.
 
 
-def moment(at: float) -> str:
+def moment(at: float, timespec: str = "milliseconds") -> str:
     """A time as people and programs read it, in UTC."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def _json(value: Any) -> str:
