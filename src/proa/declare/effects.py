@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, NewType, ParamSpec, TypedDict, TypeVar, cast, get_type_hints
 
+from proa.declare.bodies import verify_name
 from proa.declare.codec import RowCodec, to_json
 from proa.declare.context import current_unit
 from proa.errors import DeclarationError, EffectTooLarge
@@ -61,8 +62,7 @@ class Effect(Generic[P, R]):
         self.claim_s = options.get("claim_s", CLAIM_S)
         self.not_done = options.get("not_done", (ConnectionRefusedError,))
         self.acknowledge: Acknowledge = options.get("acknowledge", "region")
-        if not all(part.isidentifier() for part in self.name.split(".")):
-            raise DeclarationError(f"effect name {self.name!r} must be identifiers (letters, digits, _) and dots")
+        verify_name("effect", self.name)
         if not inspect.iscoroutinefunction(function):
             raise DeclarationError(f"effect {self.name}: it is an `async def`")
         if self.claim_s <= 0:

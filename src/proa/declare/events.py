@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import (
     TYPE_CHECKING,
     Any,
-    Generic,
     Literal,
     Protocol,
     TypedDict,
@@ -29,13 +28,13 @@ from proa.core.home import Place
 from proa.core.policy.retry import Retry
 from proa.core.queue import Envelope, Spot, band_of, milliseconds
 from proa.core.replicate.journal import Write
-from proa.core.residency import part
 from proa.core.roles import Topology
+from proa.declare.bodies import Bodies
 from proa.declare.codec import RowCodec, is_model, json_schema
 from proa.declare.context import current_unit
 from proa.declare.handlers import DeclaredUnit
-from proa.declare.queues import MESSAGE_BYTES_MAX, PRIORITY, ConsumerOptions, Message, Queue, QueueOptions, consumer
-from proa.errors import DeclarationError, MessageTooLarge
+from proa.declare.queues import PRIORITY, ConsumerOptions, Message, Queue, QueueOptions, consumer
+from proa.errors import DeclarationError
 
 if TYPE_CHECKING:
     from proa.declare.context import UnitOfWork
@@ -163,15 +162,14 @@ class Subscription(Queue[T]):
         return where, Envelope(id_ or logged.id, logged.body, at, logged.unit, logged.trace, about=logged.about)
 
 
-class Event(Generic[T]):
+class Event(Bodies[T]):
     """A declared event with a body of one type."""
 
+    what = "event"
+
     def __init__(self, app: Owner, name: str, kind: type[T], options: EventOptions) -> None:
-        if not all(part_.isidentifier() for part_ in name.split(".")):
-            raise DeclarationError(f"event name {name!r} must be identifiers (letters, digits, underscore) and dots")
+        super().__init__(name, kind, options.get("residency", ()))
         self._app = app
-        self.name = name
-        self.kind = kind
         self.version = options.get("version", 1)
         self.upgrade = options.get("upgrade")
         self.retention_s = options.get("retention_s", RETENTION_S)
@@ -180,10 +178,9 @@ class Event(Generic[T]):
                 f"event {name}: version must be 1 or more and retention_s 0 or more, "
                 f"got {self.version} and {self.retention_s:g}"
             )
-        self.residency = tuple(sorted(set(options.get("residency", ()))))
         if unknown := set(self.residency) - set(app.regions):
             raise DeclarationError(f"event {name}: residency names {', '.join(sorted(unknown))}, no region of the app")
-        self.table = part(EVENTS, self.residency) if self.residency else EVENTS
+        self.table = self.part_of(EVENTS)
         self._codec = EventCodec(kind, self.version, self.upgrade)
         self.subscriptions: dict[str, Subscription[Any]] = {}
 
@@ -264,26 +261,6 @@ class Event(Generic[T]):
         if subject:
             about["subject"] = subject
         return Logged(id_, data, now, unit.region, unit.unit, about, unit.trace)
-
-    def encoded(self, body: T) -> bytes:
-        """A body as stores keep it.
-
-        Raises:
-            MessageTooLarge: it is larger than they do.
-        """
-        if not isinstance(body, self.kind):
-            raise TypeError(f"event {self.name} takes {self.kind.__name__}, not {type(body).__name__}")
-        data = self._codec.encode(body)
-        if len(data) > MESSAGE_BYTES_MAX:
-            raise MessageTooLarge(
-                f"an event {self.name} has {len(data):,} bytes; at most {MESSAGE_BYTES_MAX:,} fit. "
-                "Keep what is large in a table, and tell its key"
-            )
-        return data
-
-    def decode(self, data: bytes) -> T:
-        """The body that stores keep as these bytes."""
-        return self._codec.decode(data)
 
 
 def _those_of(kind: Any, options: Mapping[str, Any]) -> Any:

@@ -27,11 +27,10 @@ from proa.core.queue import (
     band_of,
     milliseconds,
 )
-from proa.core.residency import part
-from proa.declare.codec import RowCodec
+from proa.declare.bodies import Bodies
 from proa.declare.context import Context, current_unit
 from proa.declare.handlers import DeclaredUnit, Route
-from proa.errors import DeclarationError, MessageTooLarge, Unprocessable
+from proa.errors import DeclarationError, Unprocessable
 from proa.ports import Schema
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 H = TypeVar("H", bound=Callable[..., Any])
-MESSAGE_BYTES_MAX = 256_000
 GROUP_LENGTH_MAX = 128
 DELAY_S_MAX = 366 * 24 * 3600.0
 PRIORITY = 5
@@ -195,16 +193,14 @@ class Consumer(msgspec.Struct):
         return self.route.handler
 
 
-class Queue(Generic[T]):
+class Queue(Bodies[T]):
     """A declared queue of messages of one type. `everywhere`: each region has messages of its own."""
 
+    what = "queue"
     everywhere = False
 
     def __init__(self, name: str, kind: type[T], options: QueueOptions) -> None:
-        if not all(part.isidentifier() for part in name.split(".")):
-            raise DeclarationError(f"queue name {name!r} must be identifiers (letters, digits, underscore) and dots")
-        self.name = name
-        self.kind = kind
+        super().__init__(name, kind, options.get("residency", ()))
         self.retry = options.get("retry", RETRY)
         self.groups = options.get("groups", False)
         self.depth_max = options.get("depth_max")
@@ -213,11 +209,7 @@ class Queue(Generic[T]):
         for bound in ("depth_max", "depth_alarm", "age_alarm_s"):
             if (value := getattr(self, bound)) is not None and value <= 0:
                 raise DeclarationError(f"queue {name}: {bound} must be positive, got {value}")
-        self.residency = tuple(sorted(set(options.get("residency", ()))))
-        self.table, self.dead_table = (
-            part(table, self.residency) if self.residency else table for table in (MESSAGES, DEAD)
-        )
-        self._codec = RowCodec(kind)
+        self.table, self.dead_table = self.part_of(MESSAGES), self.part_of(DEAD)
         self.declared: Consumer | None = None
 
     def place(self, home: str) -> Place:
@@ -269,26 +261,6 @@ class Queue(Generic[T]):
         where = Spot(self.name, home, band_of(priority, group or ""), milliseconds(now + delay_s), id_, group or "")
         unit.send(self, where, Envelope(id_, body, now, unit.unit, unit.trace, about=dict(about)))
         return id_
-
-    def encoded(self, body: T) -> bytes:
-        """A body as stores keep it.
-
-        Raises:
-            MessageTooLarge: it is larger than they do.
-        """
-        if not isinstance(body, self.kind):
-            raise TypeError(f"queue {self.name} takes {self.kind.__name__}, not {type(body).__name__}")
-        data = self._codec.encode(body)
-        if len(data) > MESSAGE_BYTES_MAX:
-            raise MessageTooLarge(
-                f"a message to {self.name} has {len(data):,} bytes; at most {MESSAGE_BYTES_MAX:,} fit. "
-                "Keep what is large in a table, and send its key"
-            )
-        return data
-
-    def decode(self, data: bytes) -> T:
-        """The body that stores keep as these bytes."""
-        return self._codec.decode(data)
 
     def _check(self, delay_s: float, priority: int, group: str | None) -> None:
         if not 0 <= delay_s <= DELAY_S_MAX:

@@ -16,6 +16,7 @@ from proa.core.home import Place
 from proa.core.policy.retry import Retry
 from proa.core.replicate.journal import Key
 from proa.core.schedule import TICKS, CatchUp, Every, Policy, Timing, key_of, offset_ms
+from proa.declare.bodies import verify_name
 from proa.declare.context import Context
 from proa.declare.handlers import DeclaredUnit, Route
 from proa.declare.queues import unit_route
@@ -89,8 +90,7 @@ class Schedule:
 
     def _verify(self) -> None:
         where = f"schedule {self.name}"
-        if not all(part.isidentifier() for part in self.name.split(".")):
-            raise DeclarationError(f"{where}: a name is identifiers (letters, digits, underscore) and dots")
+        verify_name("schedule", self.name)
         if self.once not in ("global", "region"):
             raise DeclarationError(f"{where}: once is `global` or `region`, not {self.once!r}")
         if self.policy.catch_up not in ("skip", "latest", "all"):
