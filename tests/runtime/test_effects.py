@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 import msgspec
+import pydantic
 import pytest
 
 from proa import App
@@ -210,6 +211,35 @@ def test_a_message_whose_effect_is_unknown_waits_without_an_attempt(tmp_path):
         assert not any("Failed" in type(event).__name__ or "Dead" in type(event).__name__ for event in s.events)
 
     run(tmp_path, scenario)
+
+
+def test_an_effect_takes_and_gives_models_of_pydantic(tmp_path):
+    class Bill(pydantic.BaseModel):
+        id: str
+        total: int = 1
+
+    app, calls = App("shop", regions=REGIONS), []
+
+    @app.effect
+    async def charge(bill: Bill) -> Bill:
+        calls.append(bill)
+        return bill.model_copy(update={"total": 7})
+
+    @app.post("/bills", idempotent=True)
+    async def pay(bill: Bill) -> Bill:
+        return await charge(bill)
+
+    async def main():
+        async with system(app, tmp_path) as s:
+            for region in s.regions.values():
+                region.assume(everybody(), region._ports.clock.monotonic() + 60)
+            answers = [await s.request("eu", "POST", "/bills", {"id": "a"}, key="k") for _ in range(2)]
+            assert [msgspec.json.decode(answer.body) for answer in answers] == [{"id": "a", "total": 7}] * 2
+            assert calls == [Bill(id="a")]
+            (told,) = await parked(s).listed(every=True)
+            assert (told.arguments, told.result) == ({"bill": {"id": "a", "total": 1}}, {"id": "a", "total": 7})
+
+    asyncio.run(main())
 
 
 # What people say.

@@ -7,6 +7,7 @@ model is known by its methods.
 from __future__ import annotations
 
 import dataclasses
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any, Generic, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
@@ -212,6 +213,14 @@ def _pydantic_decoder(kind: Any) -> Callable[[bytes], Any]:
 def to_json(value: Any) -> bytes:
     """A handler's result as a response body."""
     return _json_encoder(value.__class__)(value)
+
+
+def readable(decode: Callable[[bytes], Any], data: bytes) -> Any:
+    """Bytes of a store as people read them: what JSON has of their value; named as bytes where nothing reads them."""
+    try:
+        return msgspec.json.decode(to_json(decode(data)))
+    except Exception as error:  # noqa: BLE001 - torn bytes, another type by now, an author's own checks
+        return {"undecodable": b64encode(data).decode(), "why": f"{type(error).__name__}: {error}"}
 
 
 @cache

@@ -12,6 +12,8 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, NewType, ParamSpec, TypedDict, TypeVar, cast, get_type_hints
 
+import msgspec
+
 from proa.declare.bodies import verify_name
 from proa.declare.codec import RowCodec, to_json
 from proa.declare.context import current_unit
@@ -99,7 +101,7 @@ class Effect(Generic[P, R]):
         Raises:
             EffectTooLarge: they are larger than a claim may be.
         """
-        data = to_json(dict(given))
+        data = to_json({name: msgspec.Raw(to_json(value)) for name, value in given.items()})
         if len(data) > ARGUMENTS_BYTES_MAX:
             raise EffectTooLarge(
                 f"the arguments of {self.name} have {len(data):,} bytes; at most {ARGUMENTS_BYTES_MAX:,} fit. "

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from proa.core.effect import EFFECTS, PARKED, SEPARATOR, Claim
 from proa.core.queue import LAST
-from proa.declare.codec import json_decoder
+from proa.declare.codec import json_decoder, readable
 from proa.declare.effects import Effect
 from proa.errors import EffectInFlight, GlobalStoreUnreachable, NotFound, NotHome, of_code
 from proa.ports import Committed, Fenced, Span
@@ -90,7 +90,7 @@ class Parked:
             until=claim.until,
             attempts=claim.attempts,
             arguments=msgspec.json.decode(claim.arguments),
-            result=msgspec.to_builtins(effect.decode(claim.result)) if effect and claim.state == "done" else None,
+            result=readable(effect.decode, claim.result) if effect and claim.state == "done" else None,
             said=claim.said,
             resolved_by=claim.resolved_by,
             store="global" if globally else "regional",

@@ -5,7 +5,6 @@ The store keeps bytes and dots; the app knows what the bytes mean, and the journ
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import Any, cast
 
@@ -20,7 +19,7 @@ from proa.core.replicate.resolve import dots_of
 from proa.core.residency import table_of
 from proa.core.roles import Cut
 from proa.core.time import wall_of
-from proa.declare.codec import to_json
+from proa.declare.codec import readable
 from proa.declare.keys import SEPARATOR
 from proa.ports import RegionStore
 from proa.runtime.repairer import Found
@@ -156,10 +155,7 @@ class Records:
         """A row's bytes as the JSON that its table makes of them; named as bytes where no table can read them."""
         if value is None:
             return None
-        try:
-            return msgspec.json.decode(to_json(self._app.table_of(table).decode(value)))
-        except Exception as error:  # noqa: BLE001 - an undeclared table, torn bytes, an author's own checks
-            return {"undecodable": b64encode(value).decode(), "why": f"{type(error).__name__}: {error}"}
+        return readable(lambda data: self._app.table_of(table).decode(data), value)
 
     def difference(self, found: Found) -> Divergence:
         """A row that differs from a peer's, as people read it."""

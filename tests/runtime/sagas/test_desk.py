@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pydantic
 import pytest
 from test_sagas import QUICK, Order, Shop, ended, everybody, running, start, stuck, until
 
@@ -64,6 +65,31 @@ def test_a_saga_that_waits_is_listed_and_shown(tmp_path):
             await desk(s).shown("travel", "eu:2")
 
     run(tmp_path, scenario)
+
+
+def test_what_a_saga_was_given_and_came_to_is_shown_whatever_its_types_are(tmp_path):
+    class Trip(pydantic.BaseModel):
+        id: str
+        nights: int = 1
+
+    shop = Shop()
+
+    @shop.app.saga(name="travel")
+    async def travel(saga: Saga, trip: Trip) -> Trip:
+        return trip
+
+    @shop.app.post("/book")
+    async def book(trip: Trip) -> str:
+        return await travel.start(trip, id=trip.id)
+
+    async def main():
+        async with running(shop, tmp_path) as s:
+            await s.request("eu", "POST", "/book", {"id": "eu:1", "nights": 3})
+            await until(lambda: ended(s))
+            whole = await desk(s).shown("travel", "eu:1")
+            assert (whole.input, whole.result) == ({"id": "eu:1", "nights": 3}, {"id": "eu:1", "nights": 3})
+
+    asyncio.run(main())
 
 
 def test_a_person_may_signal_a_saga(tmp_path):

@@ -8,7 +8,6 @@ region can show all letters; only the one that acts for a letter's home changes 
 from __future__ import annotations
 
 import asyncio
-from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from math import inf
 from typing import Any
@@ -18,7 +17,7 @@ import msgspec
 from proa.bell import breathe
 from proa.core.queue import LAST, Attempt, Dead, Spot, milliseconds, prefix, spot
 from proa.core.replicate.journal import Row, Write
-from proa.declare.codec import json_decoder, to_json
+from proa.declare.codec import json_decoder, readable
 from proa.declare.queues import BY_ERROR, BY_MESSAGE, Queue
 from proa.errors import NotFound, Unavailable, Unprocessable
 from proa.ports import Committed, Span
@@ -291,10 +290,6 @@ def _again(queue: Queue[Any], dead: Dead, to: str, now: float) -> list[Write]:
 def letter(queue: Queue[Any], dead: Dead) -> Letter:
     """A letter as people read it; bytes that its type does not read are shown as such."""
     envelope, where = dead.envelope, spot(dead.key)
-    try:
-        body = msgspec.json.decode(to_json(queue.decode(envelope.body)))
-    except Exception as error:  # noqa: BLE001 - that may be why it died
-        body = {"undecodable": b64encode(envelope.body).decode(), "why": f"{type(error).__name__}: {error}"}
     return Letter(
         envelope.id,
         where.queue,
@@ -309,7 +304,7 @@ def letter(queue: Queue[Any], dead: Dead) -> Letter:
         envelope.sent_at,
         envelope.unit,
         envelope.trace,
-        body,
+        readable(queue.decode, envelope.body),
         envelope.history,
     )
 

@@ -10,9 +10,10 @@ from typing import Any, Literal
 import msgspec
 from msgspec.structs import replace
 
-from proa.core.queue import LAST, prefix
+from proa.core.queue import LAST, SEPARATOR, prefix
 from proa.core.replicate.journal import Write
 from proa.core.saga import SAGAS, Entry, Record, Wake, anew, cancelled, retry_from
+from proa.declare.codec import readable
 from proa.declare.sagas import DeclaredSaga
 from proa.errors import NotFound, NotHome, SagaCancelled, SagaRefused, Unprocessable
 from proa.ports import Span
@@ -112,14 +113,13 @@ class SagasDesk:
         """One saga with everything that is known of it."""
         course = await self._course(name, id_)
         record, saga = course.record, course.saga
-        result = saga.output.decode(record.result) if record.status == "done" else None
         return Whole(
             line=_line(record),
             unit=record.unit,
-            input=msgspec.to_builtins(saga.input.decode(record.input)),
-            result=msgspec.to_builtins(result),
+            input=readable(saga.input.decode, record.input),
+            result=readable(saga.output.decode, record.result) if record.status == "done" else None,
             steps=[_step(number, entry) for number, entry in sorted(course.entries.items())],
-            signals=[key.split("\x1f")[3] for key, _ in await course.signals()],
+            signals=[key.split(SEPARATOR)[3] for key, _ in await course.signals()],
         )
 
     async def _course(self, name: str, id_: str) -> Course:
