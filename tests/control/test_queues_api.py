@@ -7,8 +7,8 @@ from test_tables_api import Town
 from proa.control.audit import read_log
 from proa.declare.queues import Message
 from proa.errors import Rejected
-from support.inproc import system
-from support.messages import Order, dead, everybody, handled, send, shop, take, until
+from support.inproc import everybody, system, take, until
+from support.messages import Order, dead, handled, send, shop
 
 
 class Desk(Town):

@@ -6,7 +6,8 @@ import msgspec
 
 from proa.app import load_app
 from proa.runtime.events import MessageHandled
-from support.messages import play, until
+from support.inproc import until
+from support.messages import play
 
 REGISTRATION = Path(__file__).parents[2] / "examples" / "registration"
 

@@ -11,7 +11,7 @@ from proa.core.home import Place
 from proa.core.roles import Assignment, Cut
 from proa.errors import DeclarationError
 from proa.runtime.events import StreamFailed
-from support.inproc import system
+from support.inproc import everybody, system, until
 
 REGIONS = ["eu", "us"]
 
@@ -78,10 +78,6 @@ def run(folder, scenario, **options):
     asyncio.run(main())
 
 
-def everybody(epoch=1):
-    return Assignment(epoch, "active-active", dict.fromkeys(REGIONS, "active"))
-
-
 def take(region, assignment):
     """Roles as the control plane hands them out."""
     region.assume(assignment, region._ports.clock.monotonic() + 60)
@@ -94,12 +90,6 @@ async def write(s, region, number, prefix=""):
 
 async def total(s, region, of):
     return msgspec.json.decode((await s.request(region, "GET", f"/totals/{of}")).body, type=Total)
-
-
-async def until(true):
-    async with asyncio.timeout(10):
-        while not await true():
-            await asyncio.sleep(0.01)
 
 
 def test_each_region_tells_its_own_changes_once_and_in_order(tmp_path):

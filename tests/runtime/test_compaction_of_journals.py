@@ -12,7 +12,7 @@ from proa.core.roles import Assignment
 from proa.errors import DeclarationError, LinkRefused
 from proa.runtime.events import JournalCompacted, SnapshotBegun, SnapshotMerged
 from proa.runtime.joiner import LENT_S, Ask
-from support.inproc import system
+from support.inproc import system, until
 
 REGIONS = ["eu", "us", "ap"]
 ROLES = Assignment(1, "active-active", dict.fromkeys(REGIONS, "active"))
@@ -67,12 +67,6 @@ async def write(s, region, count, prefix=""):
 async def qty(s, region, key):
     answer = await s.request(region, "GET", f"/orders/{key}")
     return msgspec.json.decode(answer.body)["qty"] if answer.status == 200 else answer.status
-
-
-async def until(true):
-    async with asyncio.timeout(10):
-        while not true():
-            await asyncio.sleep(0.005)
 
 
 async def compacted(s, region, head):

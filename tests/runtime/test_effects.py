@@ -9,11 +9,10 @@ import pytest
 
 from proa import App
 from proa.core.effect import EFFECTS, PARKED
-from proa.core.roles import Assignment
 from proa.declare.effects import EffectKey, effect_key
 from proa.errors import EffectInFlight, NotDone, NotFound, StoreFull, Unprocessable
 from proa.runtime.parked import Parked
-from support.inproc import system
+from support.inproc import everybody, system, take, until
 
 REGIONS = ["eu", "us"]
 
@@ -96,20 +95,10 @@ def run(folder, scenario, **options):
     async def main():
         async with system(shop(bank, **options), folder) as running:
             for region in running.regions.values():
-                region.assume(everybody(), region._ports.clock.monotonic() + 60)
+                take(region, everybody())
             await scenario(running, bank)
 
     asyncio.run(main())
-
-
-def everybody(epoch=1):
-    return Assignment(epoch, "active-active", dict.fromkeys(REGIONS, "active"))
-
-
-async def until(true):
-    async with asyncio.timeout(10):
-        while not true():
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("path", ["/any", "/strong", "/home"])
@@ -232,7 +221,7 @@ def test_an_effect_takes_and_gives_models_of_pydantic(tmp_path):
     async def main():
         async with system(app, tmp_path) as s:
             for region in s.regions.values():
-                region.assume(everybody(), region._ports.clock.monotonic() + 60)
+                take(region, everybody())
             answers = [await s.request("eu", "POST", "/bills", {"id": "a"}, key="k") for _ in range(2)]
             assert [msgspec.json.decode(answer.body) for answer in answers] == [{"id": "a", "total": 7}] * 2
             assert calls == [Bill(id="a")]

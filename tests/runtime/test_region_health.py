@@ -12,7 +12,7 @@ from proa.observe.hub import Hub
 from proa.runtime.clock import SystemClock
 from proa.runtime.events import CheckFailed, CheckPassed
 from proa.runtime.health import HealthMonitor
-from support.inproc import system
+from support.inproc import system, until
 
 
 async def hangs():
@@ -26,12 +26,6 @@ async def raises():
 
 async def passes():
     return True
-
-
-async def until(condition):
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def monitored(scenario, *checks, facts=None):

@@ -11,7 +11,7 @@ from proa.core.roles import Assignment
 from proa.errors import NotFound, NotHome
 from proa.runtime.clock import SystemClock
 from proa.runtime.events import TickFailed, TickFired, TickGivenUp, TicksSkipped
-from support.inproc import System
+from support.inproc import System, until
 
 REGIONS = ["eu", "us"]
 
@@ -90,12 +90,6 @@ def rows(s, region):
 
 def of_kind(s, kind):
     return [event for event in s.events if isinstance(event, kind)]
-
-
-async def until(true):
-    async with asyncio.timeout(10):
-        while not true():
-            await asyncio.sleep(0.01)
 
 
 def test_a_tick_takes_effect_once_in_one_region(tmp_path):

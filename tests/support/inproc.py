@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from inspect import isawaitable
 
 import msgspec
 
 from proa.core.replicate.stamp import join
+from proa.core.roles import Assignment, Cut
 from proa.declare.http import Request
 from proa.engines.sqlite.global_store import SqliteGlobalStore
 from proa.engines.sqlite.region_store import Identity
@@ -18,6 +20,8 @@ from proa.runtime.clock import SystemClock
 from proa.runtime.global_client import GlobalClient, serve_global
 from proa.runtime.region import Ports, Region
 from support.ends import SeededEntropy
+
+REGIONS = ["eu", "us"]
 
 
 class LocalLinks:
@@ -152,3 +156,27 @@ async def system(app, folder, documents=None):
         yield running
     finally:
         await running.close()
+
+
+# Roles, and waiting.
+
+
+def everybody(epoch=1, lost=(), cuts=(), regions=REGIONS):
+    """Roles by which every region that is not lost is active."""
+    roles = {name: "down" if name in lost else "active" for name in regions}
+    return Assignment(epoch, "active-active", roles, cuts=tuple(Cut(*cut) for cut in cuts))
+
+
+def take(region, assignment):
+    """Roles as the control plane hands them out."""
+    region.assume(assignment, region.clock.monotonic() + 60)
+
+
+async def until(true, timeout_s=10.0):
+    """What a condition of the regions is, once it is true; it may have to be awaited."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            found = true()
+            if found := await found if isawaitable(found) else found:
+                return found
+            await asyncio.sleep(0.005)

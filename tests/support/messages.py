@@ -9,11 +9,9 @@ import msgspec
 
 from proa import App
 from proa.core.policy.retry import Retry
-from proa.core.roles import Assignment, Cut
 from proa.runtime.events import MessageDead, MessageHandled
-from support.inproc import system
+from support.inproc import REGIONS, everybody, system, take
 
-REGIONS = ["eu", "us"]
 SOON = Retry(attempts=3, base_s=0.01, cap_s=0.02)
 
 
@@ -29,17 +27,6 @@ class Total:
     count: int = 0
 
 
-def everybody(epoch=1, lost=(), cuts=(), regions=REGIONS):
-    """Roles by which every region that is not lost is active."""
-    roles = {name: "down" if name in lost else "active" for name in regions}
-    return Assignment(epoch, "active-active", roles, cuts=tuple(Cut(*cut) for cut in cuts))
-
-
-def take(region, assignment):
-    """Roles as the control plane hands them out."""
-    region.assume(assignment, region.clock.monotonic() + 60)
-
-
 def play(folder, app, story, *, idle=()):
     """Run a story on the app's regions; those that are `idle` get no role."""
 
@@ -51,13 +38,6 @@ def play(folder, app, story, *, idle=()):
             await story(running)
 
     asyncio.run(main())
-
-
-async def until(true, timeout_s=10.0):
-    """Wait for a condition of the regions."""
-    async with asyncio.timeout(timeout_s):
-        while not true():
-            await asyncio.sleep(0.005)
 
 
 def handled(s):

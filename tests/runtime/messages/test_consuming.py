@@ -13,7 +13,8 @@ from proa.declare.queues import Message
 from proa.errors import DeclarationError, Rejected, TryLater
 from proa.runtime.events import MessageFailed, MessagesAdopted
 from proa.runtime.messages import intake
-from support.messages import Order, Total, count, dead, everybody, handled, play, send, shop, take, until
+from support.inproc import everybody, take, until
+from support.messages import Order, Total, count, dead, handled, play, send, shop
 
 
 def counting(totals, told=None, fails=None):

@@ -8,7 +8,8 @@ from proa.declare.queues import Message
 from proa.errors import NotFound, Rejected, Unavailable, Unprocessable
 from proa.runtime.messages import dead as dead_module
 from proa.runtime.messages.dead import Wanted
-from support.messages import Order, Total, count, dead, handled, play, send, shop, until
+from support.inproc import until
+from support.messages import Order, Total, count, dead, handled, play, send, shop
 
 
 class Mood:

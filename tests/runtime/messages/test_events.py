@@ -13,7 +13,7 @@ from proa.declare.queues import Message
 from proa.errors import EventIncompatible, NotFound, Unprocessable
 from proa.runtime.event_log import SWEEP_S, Wanted
 from proa.runtime.events import MessageDead, MessageHandled
-from support.inproc import system
+from support.inproc import system, until
 
 REGIONS = ["eu", "us"]
 
@@ -111,12 +111,6 @@ def assume(s, epoch=1, regions=REGIONS):
     )
     for region in s.regions.values():
         region.assume(assignment, s.clock.monotonic() + 60)
-
-
-async def until(true):
-    async with asyncio.timeout(10):
-        while not true():
-            await asyncio.sleep(0.01)
 
 
 def waiting(s):

@@ -9,11 +9,10 @@ import msgspec
 from proa import App
 from proa.core.policy.retry import Retry
 from proa.core.queue import OUTBOX
-from proa.core.roles import Assignment
 from proa.ports import Span
 from proa.runtime.events import MessageDead, MessageHandled
 from proa.runtime.messages.relay import FETCHED
-from support.inproc import system
+from support.inproc import everybody, system, take, until
 
 REGIONS = ["eu", "us"]
 
@@ -69,24 +68,14 @@ def run(folder, scenario, **options):
     async def main():
         async with system(shop(told, **options), folder) as running:
             for region in running.regions.values():
-                region.assume(everybody(), region._ports.clock.monotonic() + 60)
+                take(region, everybody())
             await scenario(running, told)
 
     asyncio.run(main())
 
 
-def everybody(epoch=1):
-    return Assignment(epoch, "active-active", dict.fromkeys(REGIONS, "active"))
-
-
 async def total(s, region="eu"):
     return msgspec.json.decode((await s.request(region, "GET", "/totals/all")).body, type=Total).count
-
-
-async def until(true):
-    async with asyncio.timeout(10):
-        while not await true():
-            await asyncio.sleep(0.01)
 
 
 def test_a_sent_message_takes_effect_once(tmp_path):
@@ -162,7 +151,7 @@ def test_messages_of_a_global_unit_come_out_of_the_global_store_once(tmp_path):
         told = Told()
         async with system(shelf(told), tmp_path) as s:
             for region in s.regions.values():
-                region.assume(everybody(), region._ports.clock.monotonic() + 60)
+                take(region, everybody())
             for number in range(5):
                 for region in ("eu", "us"):
                     answer = await s.request(region, "POST", "/take", Order(str(number)), key=f"k{number}")

@@ -9,7 +9,6 @@ import pytest
 
 from proa import App
 from proa.core.policy.retry import Retry
-from proa.core.roles import Assignment
 from proa.core.saga import SAGAS, STEPS
 from proa.declare.effects import EffectKey, effect_key
 from proa.declare.sagas import Saga
@@ -17,7 +16,7 @@ from proa.errors import SagaCancelled, SignalTimedOut, StepFailed, StoreFull
 from proa.runtime.events import SagaEnded, SagaStuck
 from proa.runtime.sagas import journey
 from proa.runtime.sagas.desk import SagasDesk
-from support.inproc import system
+from support.inproc import everybody, system, take, until
 
 REGIONS = ["eu", "us"]
 QUICK = Retry(attempts=3, base_s=0.01)
@@ -91,23 +90,12 @@ class Shop:
         return work
 
 
-def everybody(epoch=1):
-    return Assignment(epoch, "active-active", dict.fromkeys(REGIONS, "active"))
-
-
 @asynccontextmanager
 async def running(shop, folder):
     async with system(shop.app, folder) as s:
         for region in s.regions.values():
-            region.assume(everybody(), region._ports.clock.monotonic() + 60)
+            take(region, everybody())
         yield s
-
-
-async def until(true):
-    async with asyncio.timeout(10):
-        while not (found := true()):
-            await asyncio.sleep(0.005)
-        return found
 
 
 def ended(s, id="eu:1"):
