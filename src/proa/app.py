@@ -22,6 +22,7 @@ from proa.ports import Schema
 
 if TYPE_CHECKING:
     from proa.declare.authentication import ApiKeys, Authentication, Oidc
+    from proa.declare.bodies import Bodies
     from proa.declare.dependencies import Dependency, DependencyOptions
     from proa.declare.effects import Effect, EffectOptions
     from proa.declare.events import Event, EventOptions
@@ -191,8 +192,6 @@ class App(FrontDoor):
         Where a second field is named as `sort`, rows with one key are told apart, and queried in order, by it. See
         `TableDeclaration` for the other options.
         """
-        if name in self.tables:
-            raise DeclarationError(f"table {name} is declared twice")
         mode, merge = options.get("mode"), options.get("merge")
         if mode == "active" and self.topology == "active-active":
             raise DeclarationError(
@@ -211,7 +210,7 @@ class App(FrontDoor):
         table = Table(name, kind, declared) if sort is None else SortedTable(name, kind, declared)
         if table.residency:
             table.residency.verify(self.regions, self.witness, strong=chosen == "strong")
-        self.tables[name] = table
+        _once(self.tables, "table", name, table)
         return table
 
     def table_of(self, name: str) -> BaseTable[Any]:
@@ -350,10 +349,7 @@ class App(FrontDoor):
         """
         from proa.declare.secrets import Secret  # few functions need one
 
-        if name in self.secrets:
-            raise DeclarationError(f"secret {name} is declared twice")
-        self.secrets[name] = Secret(name, refresh_s, stale_s)
-        return self.secrets[name]
+        return _once(self.secrets, "secret", name, Secret(name, refresh_s, stale_s))
 
     # Messages.
 
@@ -362,8 +358,7 @@ class App(FrontDoor):
         from proa.declare.queues import Queue  # an app without messages never needs it
 
         queue = Queue(name, kind, options)
-        if unknown := set(queue.residency) - set(self.regions):
-            raise DeclarationError(f"queue {name}: residency names {', '.join(sorted(unknown))}, no region of the app")
+        self._verify_residency(queue)
         self.add_queue(queue)
         return queue
 
@@ -377,27 +372,26 @@ class App(FrontDoor):
         @bank.call(idempotent=True, fallback=(cached(60),))
         async def rate(currency: str) -> float: ...
         """
-        if name in self.dependencies:
-            raise DeclarationError(f"dependency {name} is declared twice")
         from proa.declare.dependencies import Dependency  # an app without any never needs it
 
-        self.dependencies[name] = Dependency(name, options)
-        return self.dependencies[name]
+        return _once(self.dependencies, "dependency", name, Dependency(name, options))
 
     def add_queue(self, queue: Queue[Any]) -> None:
         """Take up a queue: one of the app's own, or that of a subscription."""
-        if queue.name in self.queues:
-            raise DeclarationError(f"queue {queue.name} is declared twice")
-        self.queues[queue.name] = queue
+        _once(self.queues, "queue", queue.name, queue)
 
     def event(self, name: str, kind: type[T], **options: Unpack[EventOptions]) -> Event[T]:
         """Declare an event with a body of `kind` (a dataclass, Struct or pydantic model). See `EventOptions`."""
         from proa.declare.events import Event  # as a queue's
 
-        if name in self.events:
-            raise DeclarationError(f"event {name} is declared twice")
-        self.events[name] = event = Event(self, name, kind, options)
-        return event
+        event = Event(self, name, kind, options)
+        self._verify_residency(event)
+        return _once(self.events, "event", name, event)
+
+    def _verify_residency(self, told: Bodies[Any]) -> None:
+        if unknown := set(told.residency) - set(self.regions):
+            named = ", ".join(sorted(unknown))
+            raise DeclarationError(f"{told.what} {told.name}: residency names {named}, no region of the app")
 
     # Schedules.
 
@@ -419,13 +413,11 @@ class App(FrontDoor):
 
         def declare(handler: H) -> H:
             schedule = Schedule(handler, timing, said, options, self.regions)
-            if schedule.name in self.schedules:
-                raise DeclarationError(f"schedule {schedule.name} is declared twice")
             if schedule.once == "region" and self.topology == "active-passive":
                 raise DeclarationError(
                     f"schedule {schedule.name}: once `region` needs topology active-active; a standby runs nothing"
                 )
-            self.schedules[schedule.name] = schedule
+            _once(self.schedules, "schedule", schedule.name, schedule)
             return handler
 
         return declare
@@ -436,9 +428,7 @@ class App(FrontDoor):
 
         def declare(function: Callable[[Saga, T], Awaitable[R]]) -> DeclaredSaga[T, R]:
             declared = DeclaredSaga(function, options, self.regions)
-            if declared.name in self.sagas:
-                raise DeclarationError(f"saga {declared.name} is declared twice")
-            self.sagas[declared.name] = declared
+            _once(self.sagas, "saga", declared.name, declared)
             self.add_queue(declared.queue)
             return declared
 
@@ -463,11 +453,8 @@ class App(FrontDoor):
 
         def declare(function: Callable[P, Awaitable[R]]) -> Effect[P, R]:
             declared = Effect(function, options)
-            if declared.name in self.effects:
-                raise DeclarationError(f"effect {declared.name} is declared twice")
             self._verify_acknowledge(f"effect {declared.name}", declared.acknowledge)
-            self.effects[declared.name] = declared
-            return declared
+            return _once(self.effects, "effect", declared.name, declared)
 
         return declare(function) if function else declare
 
@@ -478,16 +465,22 @@ class App(FrontDoor):
 
         def declare(check: C) -> C:
             name = getattr(check, "__name__", "check")
-            if name in self.checks:
-                raise DeclarationError(f"health check {name} is declared twice")
             checked: Check = check
-            self.checks[name] = HealthCheck(name, checked, every_s, fail_after, timeout_s)
+            _once(self.checks, "health check", name, HealthCheck(name, checked, every_s, fail_after, timeout_s))
             return check
 
         return declare
 
     def __repr__(self) -> str:
         return f"<App {self.name} in {', '.join(self.regions)} ({self.topology})>"
+
+
+def _once(known: dict[str, T], what: str, name: str, declared: T) -> T:
+    """Take up a declaration under its name."""
+    if name in known:
+        raise DeclarationError(f"{what} {name} is declared twice")
+    known[name] = declared
+    return declared
 
 
 def load_app(target: str) -> App:

@@ -178,8 +178,6 @@ class Event(Bodies[T]):
                 f"event {name}: version must be 1 or more and retention_s 0 or more, "
                 f"got {self.version} and {self.retention_s:g}"
             )
-        if unknown := set(self.residency) - set(app.regions):
-            raise DeclarationError(f"event {name}: residency names {', '.join(sorted(unknown))}, no region of the app")
         self.table = self.part_of(EVENTS)
         self._codec = EventCodec(kind, self.version, self.upgrade)
         self.subscriptions: dict[str, Subscription[Any]] = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -187,11 +188,11 @@ class Region:
 
     def _passage(self) -> Passage | None:
         """What watches over rows that only some regions may hold, where there are any."""
-        if not self._parts():
+        if not (parts := self._parts()):
             return None
         from proa.runtime.passage import Passage  # an app without such rows never needs it
 
-        return Passage(self.name, self.store, self._parts())
+        return Passage(self.name, self.store, parts)
 
     def _parts(self) -> list[str]:
         """The parts of tables that only some regions may hold."""
@@ -315,7 +316,7 @@ class Region:
         from proa.runtime.messages.dispatcher import Dispatcher
         from proa.runtime.messages.relay import Relay
 
-        ends = self._errand_ends()
+        ends = self._errand_ends
         relay = Relay(self.app.regions, ends, self._ports.global_store, self._ports.link, self.replicator.copied)
         return Dispatcher(self.app.queues.values(), self.app.regions, ends, relay)
 
@@ -324,21 +325,21 @@ class Region:
             return None
         from proa.runtime.schedules.scheduler import Scheduler
 
-        return Scheduler(self.app.schedules.values(), self._errand_ends())
+        return Scheduler(self.app.schedules.values(), self._errand_ends)
 
     def _event_log(self) -> EventLog | None:
         if not self.app.events:
             return None
         from proa.runtime.event_log import EventLog
 
-        return EventLog(self.app.events, self.app.regions, self._errand_ends(), self._ports.global_store)
+        return EventLog(self.app.events, self.app.regions, self._errand_ends, self._ports.global_store)
 
     def _effects(self) -> Effects | None:
         if not self.app.effects:
             return None
         from proa.runtime.effects import Effects
 
-        made = Effects(self._errand_ends(), self._ports.global_store, self.app.tables)
+        made = Effects(self._errand_ends, self._ports.global_store, self.app.tables)
         made.confirmations = self.confirmations
         return made
 
@@ -347,10 +348,12 @@ class Region:
             return None
         from proa.runtime.sagas.engine import Sagas
 
-        return Sagas(self.app.sagas, self._errand_ends())
+        return Sagas(self.app.sagas, self._errand_ends)
 
+    @cached_property
     def _errand_ends(self) -> Ends:
-        from proa.runtime.errands import Ends
+        """What the parts that run errands share."""
+        from proa.runtime.errands import Ends  # an app without any never needs it
 
         clock, entropy, hub, invoker = self._ports.clock, self._ports.entropy, self._ports.hub, self.invoker
         return Ends(
