@@ -1,4 +1,8 @@
-"""What happens in a region, as events for logs and metrics. `severity` says how loudly a log tells of it."""
+"""What happens in a region, as events for logs and metrics. `severity` says how loudly a log tells of it.
+
+`counted` is the counter that an event feeds where it is only counted, `labels` those of its facts that tell the
+counter's series apart.
+"""
 
 from __future__ import annotations
 
@@ -78,6 +82,8 @@ class ClientGone(msgspec.Struct, frozen=True):
     """A client broke its connection off, and what was being done for it was stopped."""
 
     severity: ClassVar[Severity] = "debug"
+    counted: ClassVar[str] = "proa_clients_gone_total"
+    labels: ClassVar[tuple[str, ...]] = ("route",)
     route: str
 
 
@@ -305,6 +311,8 @@ class MessageFailed(msgspec.Struct, frozen=True):
     """An attempt at a message failed with `error` (a code or an exception's name); it runs again in `again_in_s`."""
 
     severity: ClassVar[Severity] = "warning"
+    counted: ClassVar[str] = "proa_messages_failed_total"
+    labels: ClassVar[tuple[str, ...]] = ("queue", "error")
     queue: str
     message: str
     attempt: int
@@ -316,6 +324,8 @@ class MessageDead(msgspec.Struct, frozen=True):
     """A message was given up after so many attempts; `fingerprint` is alike for like errors."""
 
     severity: ClassVar[Severity] = "error"
+    counted: ClassVar[str] = "proa_messages_dead_total"
+    labels: ClassVar[tuple[str, ...]] = ("queue", "error")
     queue: str
     message: str
     attempts: int

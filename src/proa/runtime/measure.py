@@ -11,11 +11,8 @@ import msgspec
 from proa.observe.hub import Subscriber
 from proa.observe.metrics import Registry
 from proa.runtime.events import (
-    ClientGone,
     CommitsApplied,
     CommitsParked,
-    MessageDead,
-    MessageFailed,
     MessageHandled,
     MessagesAdopted,
     RequestRefused,
@@ -77,14 +74,6 @@ def _handled(metrics: Registry, event: MessageHandled) -> None:
     metrics.observe("proa_message_age_seconds", event.age_s, ("queue", event.queue))
 
 
-def _failed(metrics: Registry, event: MessageFailed) -> None:
-    metrics.count("proa_messages_failed_total", ("queue", event.queue), ("error", event.error))
-
-
-def _dead(metrics: Registry, event: MessageDead) -> None:
-    metrics.count("proa_messages_dead_total", ("queue", event.queue), ("error", event.error))
-
-
 def _adopted(metrics: Registry, event: MessagesAdopted) -> None:
     metrics.count("proa_messages_adopted_total", ("queue", event.queue), ("home", event.region), by=event.count)
 
@@ -117,10 +106,7 @@ def _matched(metrics: Registry, event: RuleMatched) -> None:
     metrics.count("proa_firewall_matches_total", ("rule", event.rule), ("action", action))
 
 
-def _gone(metrics: Registry, event: ClientGone) -> None:
-    metrics.count("proa_clients_gone_total", ("route", event.route))
-
-
+# Events that are only counted, each under its own labels, say so themselves (`counted`).
 _TELLS: Mapping[type, Callable[[Registry, Any], None]] = {
     CommitsApplied: _applied,
     UnitConfirmed: _confirmed,
@@ -129,9 +115,6 @@ _TELLS: Mapping[type, Callable[[Registry, Any], None]] = {
     RowsDiverged: _diverged,
     RequestRefused: _refused,
     RuleMatched: _matched,
-    ClientGone: _gone,
-    MessageDead: _dead,
-    MessageFailed: _failed,
     MessageHandled: _handled,
     MessagesAdopted: _adopted,
     TickFailed: _tick_failed,

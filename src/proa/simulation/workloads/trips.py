@@ -84,9 +84,9 @@ async def _attended(region: Region) -> int:
     parked = Parked(region.app.effects, region.effects)
     waits = [one for one in await parked.listed() if one.here]
     for one in waits:
-        about, done = one.arguments["id"], OUTSIDE.done(one.effect, one.arguments["id"])
+        done = OUTSIDE.done(one.effect, one.arguments["id"])
         with suppress(ProaError):  # another region was faster
-            await parked.resolve(one.key, "ada", b"%d" % done if OUTSIDE.done(one.effect, about) else None)
+            await parked.resolve(one.key, "ada", b"%d" % done if done else None)
     going = await SagasDesk(region.sagas, region.app.regions).listed("", "")
     waiting = sum(backlog.depth for intake in region.messages.intakes.values() for backlog in intake.homes.values())
     return len(waits) + len([one for one in going if one.status != "stuck"]) + waiting
