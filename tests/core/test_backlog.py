@@ -18,7 +18,7 @@ def waiting(*spots):
     made = Backlog(0.0)
     made.looked = True
     for one in spots:
-        made.arrived(one)
+        made.arrived(one.key, one.band)
     return made
 
 
@@ -37,7 +37,7 @@ def test_lower_priorities_go_first():
 def test_a_message_that_is_out_is_not_handed_out_again():
     made = waiting(where(1))
     key = made.take(1.0)
-    assert not made.arrived(where(1))
+    assert not made.arrived(where(1).key, where(1).band)
     assert (made.take(1.0), made.depth) == (None, 1)
     made.done(key)
     assert made.depth == 0
@@ -111,7 +111,7 @@ class Machine(RuleBasedStateMachine):
         self.number += 1
         one = where(self.number, due_ms, "g01" if group else "5", group)
         self.rows[one.key] = one
-        self.made.arrived(one)
+        self.made.arrived(one.key, one.band)
 
     @rule()
     def read_on(self):

@@ -11,7 +11,7 @@ import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from proa.core.queue import Spot, milliseconds, spot
+from proa.core.queue import milliseconds, spot
 
 WINDOW = 4000
 """About as many keys of a band are in memory; at most twice as many."""
@@ -129,10 +129,9 @@ class Backlog:
         """The rows of a band up to a new horizon."""
         self.window(band).extend((key for key in keys if key not in self._busy), horizon)
 
-    def arrived(self, where: Spot) -> bool:
-        """A row was written; whether it may be handed out from memory."""
-        key = where.key
-        return key not in self._busy and self.window(where.band).arrived(key)
+    def arrived(self, key: str, band: str) -> bool:
+        """A row of a band was written; whether it may be handed out from memory."""
+        return key not in self._busy and self.window(band).arrived(key)
 
     def take_some(self, most: int, now: float) -> list[str]:
         """Hand out the next messages that are due, at most so many."""

@@ -8,6 +8,7 @@ commit does not tell (a suffix set aside, a snapshot merged, a row mended) is fo
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -34,7 +35,7 @@ IDLE_S = 5.0
 LOOK_AGAIN_S = 60.0
 """How often rows are looked at again that no commit told of."""
 ALARMS_EVERY_S = 1.0
-_MARKS = (MESSAGES.encode(), SETTINGS.encode())
+_OF_QUEUES = re.compile(f"{MESSAGES}|{SETTINGS}".encode())
 
 
 class Written(msgspec.Struct, frozen=True, array_like=True):
@@ -127,7 +128,7 @@ class Dispatcher:
         return self._read
 
     def _heard(self, entry: bytes) -> None:
-        if not any(mark in entry for mark in _MARKS):
+        if not _OF_QUEUES.search(entry):
             head = _decode_head(entry)
             self._read[head.origin] = head.seq
             return
@@ -142,7 +143,7 @@ class Dispatcher:
         if table == MESSAGES and write.value is not None:
             where = spot(write.key)
             if intake := self.intakes.get(where.queue):
-                intake.arrived(where)
+                intake.arrived(write.key, where)
         elif table == SETTINGS:
             self._set(write.key, write.value)
         elif table == FETCHED and write.value is not None:

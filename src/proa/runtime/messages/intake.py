@@ -60,9 +60,14 @@ class Intake:
                 return keys
             await self._news(wait_s)
 
+    @property
+    def _hands_out(self) -> bool:
+        """Whether another run may begin; where none may, whoever changes that wakes those who wait."""
+        return not self.paused and self.runs < self.pace.allowed
+
     def _held_s(self) -> float | None:
         """How long to hand out nothing; None: until somebody wakes those who wait."""
-        if self.paused or self.runs >= self.pace.allowed:
+        if not self._hands_out:
             return None
         return max(self.pace.wait_s(self._ends.clock.monotonic()), self._brake() if self._brake else 0.0)
 
@@ -132,10 +137,10 @@ class Intake:
 
     # Knowing what waits.
 
-    def arrived(self, where: Spot) -> None:
-        """A message was written."""
+    def arrived(self, key: str, where: Spot) -> None:
+        """A message was written under a key, which says where it stands."""
         backlog = self._backlogs.get(where.home)
-        if backlog and backlog.arrived(where):
+        if backlog and backlog.arrived(key, where.band) and self._hands_out:
             self.wake()
 
     async def follow(self, homes: Collection[str], since: float) -> None:
