@@ -9,6 +9,10 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
+from proa.app import App
+from proa.chaos.account import Lag
+from proa.chaos.drill import Course, Scene, recover
+from proa.chaos.options import DrillOptions
 from proa.chaos.people import People, Person, ShownPlan, accepted_loss, error_of, somebody
 from proa.chaos.plans import following
 from proa.chaos.progress import ApprovalGiven, FailBackRequested, PlanStepped
@@ -21,6 +25,7 @@ from proa.engines.sqlite.global_store import SqliteGlobalStore
 from proa.errors import PlanRefused, Unavailable
 from proa.ports import Batch, Committed
 from proa.runtime.clock import SystemClock
+from support.ends import ManualClock
 
 REFUSED = Finding("loss", ok=False, detail="2 known")
 PLAN = {"id": "000001", "kind": "failover", "step": "gate", "digest": "abc", "awaiting": "approval"}
@@ -140,14 +145,14 @@ def test_people_look_where_somebody_answers():
 LOST = Plan("000001", "failover", "eu", "us", 1, "controller")
 
 
-def with_plans(tmp_path, act):
+def with_plans(tmp_path, act, clock=None):
     told = []
 
     async def main():
         with ThreadPoolExecutor(1) as threads:
             store = SqliteGlobalStore(
                 tmp_path / "global.db",
-                SystemClock(),
+                clock or SystemClock(),
                 lambda work: asyncio.get_running_loop().run_in_executor(threads, work),
             )
             try:
@@ -185,14 +190,31 @@ def test_a_plan_that_does_not_come_is_not_waited_for_for_ever(tmp_path):
 
 
 def test_a_timeline_is_measured_on_the_stamps_of_the_audit_entries(tmp_path):
+    clock = ManualClock()
+
     async def act(store, plans):
         for number, action in enumerate(("request", "approve", "catch_up"), 1):
             await put(store, AUDIT, f"{number:012d}", Entry(number, "", "eu", action, 1, "000001"))
-            await asyncio.sleep(0.05)
+            clock.time += 0.05
         await put(store, AUDIT, "000000000009", Entry(9, "", "eu", "approve", 1, "000002"))
         return await plans.timeline("000001")
 
-    phases, _ = with_plans(tmp_path, act)
+    phases, _ = with_plans(tmp_path, act, clock)
     assert [phase.phase for phase in phases] == ["decide", "fence"]
-    assert [phase.took_s for phase in phases] == pytest.approx([0.05, 0.05], abs=0.045)
+    assert [phase.took_s for phase in phases] == pytest.approx([0.05, 0.05], abs=0.001)
     assert phases[0].at_s + phases[0].took_s == pytest.approx(phases[1].at_s, abs=0.002)
+
+
+def test_a_drill_looks_at_the_plan_that_its_fault_led_to_not_at_one_that_was_over_before(tmp_path):
+    options = DrillOptions(lose="eu", failover="automatic")
+    app = App("shop", regions=["eu", "us", "ap"], topology="active-passive", active="eu")
+
+    async def act(store, plans):
+        await put(store, PLANS, "000001", msgspec.structs.replace(LOST, step="aborted"))
+        await plans.until(lambda plan: plan.step == "aborted", 5)
+        course = Course(0.0, {}, Lag(), plans.over())
+        await put(store, PLANS, "000002", msgspec.structs.replace(LOST, id="000002", step="done"))
+        await recover(Scene(None, app, None, options, plans, None, None), course)
+        return course.recovery, course.broken
+
+    assert with_plans(tmp_path, act)[0] == ("000002", [])

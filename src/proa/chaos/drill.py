@@ -33,6 +33,7 @@ from proa.chaos.records import Record
 from proa.chaos.system import System
 from proa.chaos.wire import HttpClient
 from proa.chaos.workload import Request, Workload, drill_file, load_workload
+from proa.core.plan import Plan
 from proa.core.replicate.stamp import Versions, region_of
 from proa.core.roles import ROLES, ROLES_KEY, Assignment
 from proa.errors import ProaError
@@ -70,11 +71,15 @@ class Scene(msgspec.Struct, frozen=True):
 
 
 class Course(msgspec.Struct):
-    """What happened when, by this machine's clock, and what was noted meanwhile."""
+    """What happened when, by this machine's clock, and what was noted meanwhile.
+
+    `earlier` are the plans that were over before the fault: what became of them says nothing about it.
+    """
 
     fault_at: float
     held_at_fault: Versions
     lag_ms: Lag
+    earlier: frozenset[str] = frozenset()
     approved_at: float | None = None
     until: float = float("inf")
     recovery: str | None = None
@@ -165,7 +170,7 @@ async def _under_load(scene: Scene, load: LoadProcess) -> Course:
     try:
         await asyncio.sleep(started + scene.options.fault_after_s - time.time())
         course = await _lose(scene)
-        await _recover(scene, course)
+        await recover(scene, course)
         if scene.options.fail_back:
             await _fail_back(scene, course)
             await load.stop()
@@ -183,12 +188,12 @@ async def _pass_on(load: LoadProcess, tell: Progress) -> None:
 async def _lose(scene: Scene) -> Course:
     """Note the lag, take the region away, and note at once how far the survivors' disks had got."""
     options = scene.options
-    lag = await _lag(scene)
+    lag, earlier = await _lag(scene), scene.plans.over()
     fault_at = time.time()
     await inject(scene.system, fault(options.how, options.lose))
     held = await asyncio.to_thread(_held, scene)
     scene.tell(FaultInjected(options.lose, options.how))
-    return Course(fault_at, held, lag)
+    return Course(fault_at, held, lag, earlier)
 
 
 def _held(scene: Scene) -> Versions:
@@ -210,7 +215,7 @@ async def _lag(scene: Scene) -> Lag:
     return Lag(max(lag.get("p50", 0.0) for lag in lags), max(lag.get("p99", 0.0) for lag in lags))
 
 
-async def _recover(scene: Scene, course: Course) -> None:
+async def recover(scene: Scene, course: Course) -> None:
     """Approve what waits for approval, and wait until the plan about the lost region is over."""
     options = scene.options
     if scene.fails_over and options.failover == "approval":
@@ -220,8 +225,12 @@ async def _recover(scene: Scene, course: Course) -> None:
         except TimeoutError:
             course.broken.append(f"no plan waited for approval within {RECOVER_WITHIN_S:g} s of the fault")
             return
-    over = await scene.plans.until(lambda plan: plan.lost == options.lose and not plan.open, RECOVER_WITHIN_S)
-    seen = over or scene.plans.find(lambda plan: plan.lost == options.lose)
+
+    def answers(plan: Plan) -> bool:
+        return plan.lost == options.lose and plan.id not in course.earlier
+
+    over = await scene.plans.until(lambda plan: answers(plan) and not plan.open, RECOVER_WITHIN_S)
+    seen = over or scene.plans.find(answers)
     course.recovery = seen.id if seen else None
     if scene.fails_over and (over is None or over.step != "done"):
         course.broken.append(f"the fail-over from {options.lose} ended at {seen.step if seen else 'no plan'}")

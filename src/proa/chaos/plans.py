@@ -69,6 +69,10 @@ class Plans:
         """The first plan that is `wanted`."""
         return next((plan for _, plan in sorted(self.known.items()) if wanted(plan)), None)
 
+    def over(self) -> frozenset[str]:
+        """The plans that came to an end, well or not."""
+        return frozenset(name for name, plan in self.known.items() if not plan.open)
+
     def handovers(self) -> int:
         """How often an active role went from one region to another."""
         return sum(1 for plan in self.known.values() if plan.kind in ("failover", "failback") and plan.new_epoch)
