@@ -7,14 +7,15 @@ BENCH_STAMP := $(VENV)/.bench-installed
 SEEDS ?= 120
 FEW ?= 24
 MINUTES ?= 10
+WORKERS ?= 2
 
 .PHONY: demo test simulate bench soak lint types format lock clean
 
 demo: $(STAMP) ## Lose a region under load, fail over, fail back, and print what it cost
 	$(BIN)/proa demo
 
-test: $(STAMP) ## All tests
-	$(BIN)/python -m pytest
+test: $(STAMP) ## All tests; WORKERS=1 for one after the other
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 simulate: $(STAMP) ## Hundreds of simulated outages of every profile on the standard apps; SEEDS=2000 for more
 	@for app in standard:active_active standard:active_passive; do for profile in outage partition clock disk everything; do \

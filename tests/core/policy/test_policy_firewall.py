@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from types import SimpleNamespace
 from urllib.parse import quote
 
@@ -63,9 +63,9 @@ LONG = [
 
 @pytest.mark.parametrize("text", LONG, ids=lambda text: text[:9])
 def test_no_text_makes_a_pattern_slow(text):
-    began = perf_counter()
+    began = process_time()
     found(text, "raw")
-    assert perf_counter() - began < 2
+    assert process_time() - began < 2
 
 
 JSON = st.recursive(
