@@ -45,7 +45,7 @@ class Log:
     def __init__(self, path: Path, writer: sqlite3.Connection, run_blocking: RunBlocking) -> None:
         self._writer = writer
         self._copier = connect(path)
-        self._file = f"{path}-wal"
+        self._file = path.with_name(f"{path.name}-wal")
         self._run_blocking = run_blocking
         self._counted = writer.total_changes
         self._state: Literal["growing", "copying", "copied"] = "growing"
@@ -71,7 +71,7 @@ class Log:
 
     def _due(self) -> bool:
         changes = self._writer.total_changes - self._counted
-        return changes >= CHANGES or (changes >= FEW and Path(self._file).stat().st_size > BYTES)
+        return changes >= CHANGES or (changes >= FEW and self._file.stat().st_size > BYTES)
 
     def _copy_ended(self) -> None:
         self._state = "copied"
