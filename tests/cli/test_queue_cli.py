@@ -5,7 +5,7 @@ import json
 import pytest
 
 from proa.cli import dlq
-from proa.cli.output import FAILED, OK
+from proa.cli.output import FAILED, INTERRUPTED, OK
 from proa.cli.queue import listed as queues
 from proa.cli.queue import pause
 from proa.cli.table import Asking
@@ -47,7 +47,8 @@ class Regions(Asking):
         self.asked.append((region, method, path, body))
         if region in self._deaf:
             raise ConnectionRefusedError("refused")
-        return self._answers[path]
+        answer = self._answers[path]
+        return answer(body) if callable(answer) else answer
 
 
 @pytest.mark.parametrize(
@@ -77,14 +78,45 @@ def test_one_region_is_told_to_pause_and_all_learn_it(capsys):
 
 
 def test_letters_are_listed_with_the_filter_that_was_given(capsys):
-    regions = Regions({"orders/dead": {"letters": [LETTER], "next": "there"}})
+    regions = Regions({"orders/dead": {"letters": [LETTER], "looked_at": 7, "next": "there"}})
     which = dlq.Filter(code="KeyError", field=["id=7", "at.b=c=d"])
     assert dlq.listed("app", "orders", limit=1, which=which, common=regions) == OK
     said = capsys.readouterr()
     assert said.out.splitlines()[1].split()[:6] == ["2027-01-15T08:00:00Z", "eu", "m1", "5", "KeyError", "0badcafe"]
-    assert "--start 'there'" in said.err
+    assert "--start there" in said.err
     ((_, _, _, asked),) = regions.asked
     assert (asked["code"], asked["fields"], asked["limit"]) == ("KeyError", {"id": "7", "at.b": "c=d"}, 1)
+
+
+PARTS = {
+    "": {"letters": [LETTER], "looked_at": 5000, "next": "b"},
+    "b": {"letters": [], "looked_at": 5000, "next": "c"},
+    "c": {"letters": [LETTER | {"message": "m2"}], "looked_at": 70, "next": ""},
+}  # fmt: skip
+
+
+def test_a_list_goes_on_until_it_has_enough_letters_or_there_are_no_more(capsys, monkeypatch):
+    monkeypatch.setattr(dlq, "SAY_EVERY_S", 0)
+    regions = Regions({"orders/dead": lambda body: PARTS[body["start"]]}, as_json=True)
+    assert dlq.listed("app", "orders", limit=20, common=regions) == OK
+    said = capsys.readouterr()
+    page = json.loads(said.out)
+    assert ([letter["message"] for letter in page["letters"]], page["next"]) == (["m1", "m2"], "")
+    assert [(body["start"], body["limit"]) for *_, body in regions.asked] == [("", 20), ("b", 19), ("c", 19)]
+    assert "10,000 looked through, 1 found" in said.err
+    assert dlq.listed("app", "orders", limit=1, common=regions) == OK
+    assert json.loads(capsys.readouterr().out)["next"] == "b"
+
+
+def test_a_list_that_is_interrupted_shows_what_it_found_and_where_to_go_on(capsys):
+    def asked(body):
+        if body["start"] == "c":
+            raise KeyboardInterrupt
+        return PARTS[body["start"]]
+
+    assert dlq.listed("app", "orders", common=Regions({"orders/dead": asked})) == INTERRUPTED
+    said = capsys.readouterr()
+    assert (said.out.splitlines()[1].split()[2], "--start c" in said.err) == ("m1", True)
 
 
 def test_a_redrive_is_done_by_every_region_and_awaited(capsys):
@@ -104,10 +136,16 @@ def test_a_redrive_that_some_region_did_not_finish_fails(capsys):
     assert "us does not answer (refused); what it acts for stays as it is" in capsys.readouterr().err
 
 
-def test_a_dry_run_counts_and_changes_nothing(capsys):
-    regions = Regions({"orders/dead/purge": {"queue": "orders", "letters": 3}}, as_json=True)
+def test_a_dry_run_counts_part_by_part_and_changes_nothing(capsys, monkeypatch):
+    def counted(body):
+        return {"letters": 3, "looked_at": 5000, "next": "" if body.get("start") == "b" else "b"}
+
+    monkeypatch.setattr(dlq, "SAY_EVERY_S", 0)
+    regions = Regions({"orders/dead/purge": counted}, as_json=True)
     assert dlq.purge("app", "orders", dry_run=True, common=regions) == OK
-    assert json.loads(capsys.readouterr().out) == {"regions": {"eu": {"letters": 3}, "us": {"letters": 3}}}
+    said = capsys.readouterr()
+    assert json.loads(said.out) == {"regions": {"eu": {"letters": 6}, "us": {"letters": 6}}}
+    assert "5,000 looked through, 3 counted in eu" in said.err
     assert all(body["dry"] for *_, body in regions.asked)
 
 

@@ -95,7 +95,7 @@ def test_letters_are_shown_edited_and_sent_back(tmp_path):
         assert (await desk.call("eu", "PUT", f"orders/dead/{message}", edited))[1]["body"] == {"id": "a", "qty": 7}
         mood.clear()
         _, counted = await desk.call("eu", "POST", "orders/dead/redrive", {"dry": True}, who="viewer")
-        assert counted == {"queue": "orders", "letters": 2}
+        assert counted == {"letters": 2, "looked_at": 2, "next": ""}
         _, job = await desk.call("eu", "POST", "orders/dead/redrive", {"why": "mended"})
         assert (await finished(desk, "eu", job["id"]))["moved"] == 2
         await until(lambda: len(handled(s)) == 2)

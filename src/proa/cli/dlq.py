@@ -12,12 +12,13 @@ import msgspec
 from cyclopts import App as Cli
 from cyclopts import Parameter
 
-from proa.cli.output import FAILED, OK, note, print_json, print_table
+from proa.cli.output import FAILED, INTERRUPTED, OK, note, print_json, print_table
 from proa.cli.table import NOBODY, System, Who, moment, since_of
 from proa.errors import UsageError
 
 dlq = Cli(name="dlq", result_action="return_value", help_format="plaintext")
 LOOK_EVERY_S = 0.2
+SAY_EVERY_S = 1.0
 SAID_SHOWN = 60
 
 
@@ -65,6 +66,9 @@ def listed(
 ) -> int:
     """Show letters, the latest first. Every region has them all, so the first that answers is asked.
 
+    A region looks through a bounded number at once, so it is asked again until there are enough. Ctrl-C shows what was
+    found so far.
+
     Args:
         app: a folder with `app.py`, a file, or `module:attribute`.
         queue: the queue in which they died.
@@ -73,17 +77,22 @@ def listed(
         which: letters of some kind only.
         common: which system, and who asks.
     """
-    asked = which.asked() | {"limit": limit, "start": start}
-    page = common.system(app, "queues").ask_first("POST", f"{queue}/dead", asked)
+    page: dict[str, Any] = {"letters": [], "next": start}
+    try:
+        _look(common.system(app, "queues"), f"{queue}/dead", which.asked(), limit, page)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    else:
+        code = OK
     if common.json:
         print_json(page)
-        return OK
+        return code
     print_table(
         ("DIED AT", "OF", "MESSAGE", "TRIED", "ERROR", "FINGERPRINT", "SAID"), [_line(one) for one in page["letters"]]
     )
     if page["next"]:
-        note(f"there may be more: --start {page['next']!r}")
-    return OK
+        note(f"there may be more: --start {page['next']}")
+    return code
 
 
 @dlq.command
@@ -179,6 +188,44 @@ def edit(app: str, queue: str, message: str, body: str = "-", *, why: str = "", 
     return OK
 
 
+def _look(system: System, path: str, asked: Mapping[str, Any], limit: int, page: dict[str, Any]) -> None:
+    """Look for letters from where a page ends, until it has so many or there are no more."""
+    progress = Progress()
+    while True:
+        part = system.ask_first("POST", path, {**asked, "limit": limit - len(page["letters"]), "start": page["next"]})
+        page["letters"] += part["letters"]
+        page["next"] = part["next"]
+        if not part["next"] or len(page["letters"]) >= limit:
+            return
+        progress.more(part["looked_at"], f"{len(page['letters']):,} found")
+
+
+def _counted(system: System, region: str, path: str, asked: Mapping[str, Any], part: Mapping[str, Any]) -> int:
+    """How many letters a region would move, of which it has told a part."""
+    letters = part["letters"]
+    progress = Progress()
+    while part["next"]:
+        progress.more(part["looked_at"], f"{letters:,} counted in {region}")
+        part = system.ask(region, "POST", path, {**asked, "start": part["next"]})
+        letters += part["letters"]
+    return letters
+
+
+class Progress:
+    """Says now and then how many letters were looked through."""
+
+    def __init__(self) -> None:
+        self._looked_at = 0
+        self._said_at = time.monotonic()
+
+    def more(self, looked_at: int, so_far: str) -> None:
+        """So many more were."""
+        self._looked_at += looked_at
+        if time.monotonic() >= self._said_at + SAY_EVERY_S:
+            note(f"{self._looked_at:,} looked through, {so_far}")
+            self._said_at = time.monotonic()
+
+
 def _acting(system: System, queue: str, home: str) -> str:
     """The region that acts for a home."""
     answers = system.ask_all("")
@@ -190,9 +237,11 @@ def _acting(system: System, queue: str, home: str) -> str:
 
 def _carry_out(system: System, queue: str, what: str, asked: Mapping[str, Any], common: Who) -> int:
     """Let every region do its share, and wait until all have."""
-    begun = system.ask_each("POST", f"{queue}/dead/{what}", asked, missing="; what it acts for stays as it is")
+    path = f"{queue}/dead/{what}"
+    begun = system.ask_each("POST", path, asked, missing="; what it acts for stays as it is")
     if asked["dry"]:
-        return _tell({region: {"letters": said["letters"]} for region, said in begun.items()}, common, "LETTERS")
+        letters = {region: {"letters": _counted(system, region, path, asked, part)} for region, part in begun.items()}
+        return _tell(letters, common, "LETTERS")
     try:
         jobs = _awaited(system, queue, {region: said["id"] for region, said in begun.items()})
     except KeyboardInterrupt:

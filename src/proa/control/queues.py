@@ -25,7 +25,7 @@ class Meant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which letters are meant, as `Wanted` has it; `start` is where an earlier page ended.
 
     `to` is the region they are sent to (their own unless given), `rate` how many a second at most; of a `dry` run only
-    their number is told.
+    their number is told: the part that was looked at, and where to go on with the `next` one.
     """
 
     error: str = ""
@@ -106,7 +106,7 @@ class QueuesApi:
         if meant.to and meant.to not in self._region.app.regions:
             raise Unprocessable(f"there is no region {meant.to!r}")
         if meant.dry:
-            return {"queue": queue, "letters": await dead.count(meant.wanted(queue), mine=True)}
+            return await dead.count(meant.wanted(queue), mine=True, start=meant.start)
         by = call.need("operator").name
         detail = {name: str(value) for name, value in msgspec.to_builtins(meant).items() if value}
         await self._note(by, f"dead letters to {what}", {"queue": queue, **detail})

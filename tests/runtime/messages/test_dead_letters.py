@@ -1,13 +1,14 @@
 """Dead letters: found by what is known of them, sent back once, edited, purged; by the region that acts for them."""
 
 import asyncio
+import itertools
 
 import pytest
 
 from proa.declare.queues import Message
 from proa.errors import NotFound, Rejected, Unavailable, Unprocessable
 from proa.runtime.messages import dead as dead_module
-from proa.runtime.messages.dead import Wanted
+from proa.runtime.messages.dead import Wanted, Where
 from support.inproc import until
 from support.messages import Order, Total, count, dead, handled, play, send, shop
 
@@ -124,6 +125,58 @@ def test_letters_come_page_by_page_the_latest_first(tmp_path, monkeypatch):
     letters_play(tmp_path, story)
 
 
+def test_letters_of_several_homes_come_in_the_order_in_which_they_died(tmp_path, monkeypatch):
+    monkeypatch.setattr(dead_module, "SLICE", 2)
+
+    async def story(s, _):
+        for number, one in enumerate("abcdefg"):
+            await died(s, "us" if number % 3 else "eu", one)
+            await s.settled()
+        assert ids(await letters(s).page(Wanted("orders"))) == list("gfedcba")
+        found, start = [], ""
+        while page := await letters(s).page(Wanted("orders"), limit=2, start=start):
+            found += ids(page)
+            if not (start := page.next):
+                break
+        assert found == list("gfedcba")
+        with pytest.raises(Unprocessable, match="'x', which is not where a page ended"):
+            await letters(s).page(Wanted("orders"), start="x")
+
+    letters_play(tmp_path, story)
+
+
+def test_of_letters_that_died_in_one_moment_each_is_before_or_behind_a_place():
+    keys = {
+        Where(died, id_, home): f"orders\x1f{home}\x1f{died}\x1f{id_}"
+        for died, id_, home in itertools.product(("0000000000001", "0000000000002"), "ab", ("eu", "us"))
+    }
+    places = sorted(keys, reverse=True)
+    for number, place in enumerate(places):
+        behind = [one for one in places if keys[one] < place.end("orders", one.home)]
+        assert (behind, Where.read(place.text)) == (places[number + 1 :], place)
+
+
+def test_of_letters_that_died_at_another_time_none_is_looked_at(tmp_path):
+    async def story(s, _):
+        for one in "abc":
+            await died(s, "eu", one)
+            await asyncio.sleep(0.002)
+        _, b, _ = reversed((await letters(s).page(Wanted("orders"))).letters)
+        looked = {
+            "at": Wanted("orders", since=b.died_at, until=b.died_at + 0.001),
+            "never": Wanted("orders", since=b.died_at + 3600),
+            "ever": Wanted("orders", since=-1e300, until=1e300),
+        }
+        pages = {name: await letters(s).page(wanted) for name, wanted in looked.items()}
+        assert {name: (ids(page), page.looked_at) for name, page in pages.items()} == {
+            "at": (["b"], 1),
+            "never": ([], 0),
+            "ever": (["c", "b", "a"], 3),
+        }
+
+    letters_play(tmp_path, story)
+
+
 def test_a_search_that_finds_little_goes_on_where_it_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(dead_module, "LOOKED_AT_MAX", 2)
 
@@ -132,8 +185,11 @@ def test_a_search_that_finds_little_goes_on_where_it_stopped(tmp_path, monkeypat
             await died(s, "eu", one)
         wanted = Wanted("orders", fields={"id": "a"})
         first = await letters(s).page(wanted)
-        assert ids(first) == []
+        assert (ids(first), first.looked_at) == ([], 2)
         assert ids(await letters(s).page(wanted, start=first.next)) == ["a"]
+        counted = await letters(s).count(Wanted("orders"))
+        rest = await letters(s).count(Wanted("orders"), start=counted.next)
+        assert (counted.letters, rest.letters, rest.next) == (2, 1, "")
 
     letters_play(tmp_path, story)
 
@@ -171,10 +227,8 @@ def test_only_the_region_that_acts_for_a_letter_moves_it_and_may_send_it_elsewhe
         await s.settled()
         mood.refuses = False
         assert (await done(letters(s, "eu").redrive(Wanted("orders")))).moved == 0
-        assert (
-            await letters(s, "eu").count(Wanted("orders")),
-            await letters(s, "eu").count(Wanted("orders"), mine=True),
-        ) == (1, 0)
+        counted = [(await letters(s, "eu").count(Wanted("orders"), mine=mine)).letters for mine in (False, True)]
+        assert counted == [1, 0]
         assert (await done(letters(s, "us").redrive(Wanted("orders"), to="eu"))).moved == 1
         await until(lambda: handled(s))
         assert s["us"].messages.intakes["orders"].handled.count == 0

@@ -3,6 +3,10 @@
 A letter goes back to the queue in which it died, as a message with its id, in the commit that takes it from here: so it
 is in one of the two and never in both. Its attempts count from none again, and it remembers those that it had. Every
 region can show all letters; only the one that acts for a letter's home changes anything about it.
+
+There may be a million of them, and whoever asks shall not stop the region: a page and a count look at a bounded number
+of letters, and say where to go on. What letters are found by at once is their error's fingerprint, their id, and when
+they died; by anything else they are looked through.
 """
 
 from __future__ import annotations
@@ -10,14 +14,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from math import inf
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import msgspec
 
 from proa.bell import breathe
-from proa.core.queue import LAST, Attempt, Dead, Spot, milliseconds, prefix, spot
+from proa.core.queue import LAST, SEPARATOR, Attempt, Dead, Spot, milliseconds, prefix, spot
 from proa.core.replicate.journal import Row, Write
 from proa.declare.codec import json_decoder, readable
+from proa.declare.keys import NEXT
 from proa.declare.queues import BY_ERROR, BY_MESSAGE, Queue
 from proa.errors import NotFound, Unavailable, Unprocessable
 from proa.ports import Committed, Span
@@ -26,12 +32,16 @@ from proa.runtime.events import DeadPurged, DeadRedriven
 
 PAGE_MAX = 1000
 SLICE = 500
-LOOKED_AT_MAX = 20_000
-"""So many letters are looked at for one page of those with certain fields; what is behind them is the next page's."""
+LOOKED_AT_MAX = 5_000
+"""So many letters are looked at for one page, or one count; what is behind them is the next one's."""
+DIED_AT_MAX = 9_999_999_999.0
+"""The latest time that keys have room for."""
 BATCH = 200
 """So many letters share a commit."""
 FULL_S = 0.5
 """How long sending back waits where the queue is full."""
+Found = tuple[Row, Dead]
+"""A letter as the store has it."""
 Become = Callable[[Dead], list[Write]]
 """What is written instead of a letter."""
 _decode = msgspec.msgpack.Decoder(Dead).decode
@@ -88,9 +98,18 @@ class Letter(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Some letters, the latest first; `next` is where to go on, empty where there are no more."""
+    """Some letters, the latest first, of so many `looked_at`; `next` is where to go on, empty where all were."""
 
     letters: list[Letter]
+    looked_at: int
+    next: str = ""
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """How many letters there are among so many `looked_at`; `next` is where to go on, empty where all were."""
+
+    letters: int
+    looked_at: int
     next: str = ""
 
 
@@ -103,6 +122,42 @@ class Job(msgspec.Struct):
     moved: int = 0
     state: str = "running"
     why: str = ""
+
+
+class Where(NamedTuple):
+    """Where a letter stands among those of all homes, which are in the order in which they died."""
+
+    died: str
+    id: str
+    home: str
+
+    @property
+    def text(self) -> str:
+        """The same for people to hand back."""
+        return f"{self.died}:{self.home}:{self.id}"
+
+    @classmethod
+    def of(cls, row: Row) -> Where:
+        """The place of a letter's row."""
+        _, home, died, id_ = row.key.split(SEPARATOR)
+        return cls(died, id_, home)
+
+    @classmethod
+    def read(cls, text: str) -> Where:
+        """The place that was handed back."""
+        try:
+            died, home, id_ = text.split(":", 2)
+        except ValueError:
+            raise Unprocessable(f"start is {text!r}, which is not where a page ended") from None
+        return cls(died, id_, home)
+
+    def end(self, queue: str, home: str) -> str:
+        """The key before which letters of some home are behind this place."""
+        return prefix(queue, home, self.died) + self.id + (NEXT if home < self.home else "")
+
+
+Head = tuple[Where, Found, AsyncIterator[Found]]
+"""The next letter of a stream, with its place before it and the rest behind it."""
 
 
 class DeadLetters:
@@ -123,55 +178,81 @@ class DeadLetters:
     # Looking.
 
     async def page(self, wanted: Wanted, *, limit: int = 100, start: str = "") -> Page:
-        """The latest letters that are meant, or those behind the place where an earlier page ended."""
+        """The latest letters that are meant, or those behind the place where an earlier page ended.
+
+        It may have fewer than `limit`, or none, and say where to go on all the same.
+        """
         if not 1 <= limit <= PAGE_MAX:
             raise Unprocessable(f"limit is {limit}; a page has 1 to {PAGE_MAX} letters")
         found: list[Letter] = []
         looked_at, queue = 0, self.queue(wanted.queue)
-        async for row, dead in self._letters(wanted, start, reverse=True):
+        async for row, dead in self._latest(wanted, await self._homes(wanted), start):
             looked_at += 1
             if wanted.fits(dead):
                 found.append(letter(queue, dead))
             if len(found) == limit or looked_at == LOOKED_AT_MAX:
-                return Page(found, row.key)
-        return Page(found)
+                return Page(found, looked_at, Where.of(row).text)
+        return Page(found, looked_at)
 
-    async def count(self, wanted: Wanted, *, mine: bool = False) -> int:
-        """How many letters are meant; only of homes that this region acts for where they are to be `mine`."""
-        number, queue = 0, self.queue(wanted.queue)
-        async for _, dead in self._letters(wanted):
-            number += wanted.fits(dead) and (not mine or self._ends.may(queue.place(spot(dead.key).home)))
-        return number
+    async def count(self, wanted: Wanted, *, mine: bool = False, start: str = "") -> Counted:
+        """How many letters are meant, from a place on; only of homes that this region acts for if they are `mine`."""
+        number, looked_at = 0, 0
+        async for row, dead in self._latest(wanted, await self._homes(wanted, mine=mine), start):
+            looked_at += 1
+            number += wanted.fits(dead)
+            if looked_at == LOOKED_AT_MAX:
+                return Counted(number, looked_at, Where.of(row).text)
+        return Counted(number, looked_at)
 
     async def one(self, queue: str, message: str) -> Letter:
         """One letter; NotFound where there is none."""
         return letter(self.queue(queue), (await self._find(queue, message))[1])
 
-    async def _find(self, queue: str, message: str) -> tuple[Row, Dead]:
-        async for row, dead in self._letters(Wanted(queue, message=message)):
-            return row, dead
+    async def _find(self, queue: str, message: str) -> Found:
+        wanted = Wanted(queue, message=message)
+        async for found in self._latest(wanted, await self._homes(wanted)):
+            return found
         raise NotFound(f"queue {queue} has no dead letter {message!r}")
 
-    async def _letters(
-        self, wanted: Wanted, start: str = "", *, reverse: bool = False
-    ) -> AsyncIterator[tuple[Row, Dead]]:
-        """The letters of a queue, as the index finds them that fits best, from a place on."""
-        table, first = self.queue(wanted.queue).dead_table, prefix(wanted.queue)
-        index, entry = (BY_MESSAGE, wanted.message) if wanted.message else (BY_ERROR, wanted.error)
-        if not entry:
-            index = ""
-        bounds = [first, first + LAST]
-        if start:
-            bounds[1 if reverse else 0] = start if reverse else start + LAST
-        while True:
-            span = Span(table, (entry, bounds[0]), (entry, bounds[1]), SLICE, index=index, reverse=reverse)
-            rows = await self._ends.store.query(span)
+    def _latest(self, wanted: Wanted, homes: Sequence[str], start: str = "") -> AsyncIterator[Found]:
+        """The letters of some homes that may be meant, the latest first; those behind a place if it is given."""
+        place = Where.read(start) if start else None
+        ends = {home: place.end(wanted.queue, home) if place else "" for home in homes}
+        return _merged([self._of_home(wanted, home, ends[home], reverse=True) for home in homes])
+
+    async def _homes(self, wanted: Wanted, *, mine: bool = False) -> list[str]:
+        """The homes of the letters that may be meant; only those that this region acts for if they are `mine`."""
+        homes: list[str] = []
+        start, end = prefix(wanted.queue), prefix(wanted.queue) + LAST
+        while rows := await self._slice(wanted, start, end, 1, reverse=True):  # what was sent back leaves gaps in front
+            homes.append(Where.of(rows[0]).home)
+            end = prefix(wanted.queue, homes[-1])
+        queue = self.queue(wanted.queue)
+        return [
+            home for home in homes if wanted.region in ("", home) and (not mine or self._ends.may(queue.place(home)))
+        ]
+
+    async def _of_home(
+        self, wanted: Wanted, home: str, end: str = "", *, reverse: bool = False
+    ) -> AsyncIterator[Found]:
+        """The letters of one home that may be meant, those before the key `end` if it is given."""
+        first = prefix(wanted.queue, home)
+        start, last = first + _moment(wanted.since), first + _moment(wanted.until) + LAST
+        end = min(end or last, last)
+        while rows := await self._slice(wanted, start, end, SLICE, reverse=reverse):
             for row in rows:
                 yield row, _decode(row.value or b"")
             if len(rows) < SLICE:
                 return
-            bounds[1 if reverse else 0] = rows[-1].key if reverse else rows[-1].key + LAST
+            start, end = (start, rows[-1].key) if reverse else (rows[-1].key + NEXT, end)
             await breathe()
+
+    async def _slice(self, wanted: Wanted, start: str, end: str, limit: int, *, reverse: bool = False) -> list[Row]:
+        """Letters between two keys, as the index finds them that fits best."""
+        index, entry = (BY_MESSAGE, wanted.message) if wanted.message else (BY_ERROR, wanted.error)
+        table = self.queue(wanted.queue).dead_table
+        span = Span(table, (entry, start), (entry, end), limit, index=index if entry else "", reverse=reverse)
+        return await self._ends.store.query(span)
 
     # Changing.
 
@@ -244,27 +325,21 @@ class DeadLetters:
         event = DeadRedriven if job.what == "redrive" else DeadPurged
         self._ends.telemetry.emit(event(job.queue, job.moved, job.state))
 
-    async def _batches(self, wanted: Wanted, size: int) -> AsyncIterator[list[tuple[Row, Dead]]]:
-        """The letters that are meant and for whose home this region acts, of one home at a time."""
-        batch: list[tuple[Row, Dead]] = []
+    async def _batches(self, wanted: Wanted, size: int) -> AsyncIterator[list[Found]]:
+        """The letters that are meant, those of one home at a time, for as long as this region acts for it."""
         queue = self._queues[wanted.queue]
-        async for row, dead in self._letters(wanted):
-            home = spot(dead.key).home
-            if not wanted.fits(dead) or not self._ends.may(queue.place(home)):
-                continue
-            if batch and (len(batch) == size or spot(batch[0][1].key).home != home):
+        for home in await self._homes(wanted, mine=True):
+            async for batch in _grouped(self._of_home(wanted, home), wanted.fits, size):
+                if not self._ends.may(queue.place(home)):
+                    break
                 yield batch
-                batch = []
-            batch.append((row, dead))
-        if batch:
-            yield batch
 
     async def _room(self, job: Job, queue: Queue[Any], home: str) -> None:
         """Wait while the queue is full."""
         while job.what == "redrive" and queue.depth_max and self._depth(queue.name, home) >= queue.depth_max:
             await self._ends.clock.sleep(FULL_S)
 
-    async def _move(self, queue: Queue[Any], batch: Sequence[tuple[Row, Dead]], become: Become) -> int:
+    async def _move(self, queue: Queue[Any], batch: Sequence[Found], become: Become) -> int:
         """Take letters away and write what they become; one by one where some changed at the same time."""
         rows = [row for row, _ in batch]
         writes = [Write(queue.dead_table, row.key, None, "home") for row in rows]
@@ -276,6 +351,46 @@ class DeadLetters:
         place = queue.place(spot(_decode(rows[0].value or b"").key).home)
         reads = {(queue.dead_table, row.key): row.version for row in rows}
         return isinstance(await self._ends.commit(place, reads, writes), Committed)
+
+
+async def _merged(streams: Sequence[AsyncIterator[Found]]) -> AsyncIterator[Found]:
+    """What comes in several streams, each the latest first, as one of the same order."""
+    heads: list[Head] = []
+    for stream in streams:
+        heads += await _head(stream)
+    while len(heads) > 1:
+        heads.sort(key=itemgetter(0))
+        _, found, stream = heads.pop()
+        yield found
+        heads += await _head(stream)
+    for _, found, stream in heads:
+        yield found
+        async for further in stream:
+            yield further
+
+
+async def _head(stream: AsyncIterator[Found]) -> list[Head]:
+    """The next letter of a stream; none where it is over."""
+    found = await anext(stream, None)
+    return [(Where.of(found[0]), found, stream)] if found else []
+
+
+async def _grouped(stream: AsyncIterator[Found], fits: Callable[[Dead], bool], size: int) -> AsyncIterator[list[Found]]:
+    """The letters of a stream that fit, so many at a time."""
+    group: list[Found] = []
+    async for found in stream:
+        if fits(found[1]):
+            group.append(found)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _moment(at: float) -> str:
+    """A time as keys have it, within what they have room for."""
+    return f"{milliseconds(min(max(at, 0.0), DIED_AT_MAX)):013d}"
 
 
 def _again(queue: Queue[Any], dead: Dead, to: str, now: float) -> list[Write]:
