@@ -14,7 +14,7 @@ import urllib.request
 from pathlib import Path
 
 from figures import Figure, at_most
-from processes import PROA, free_port
+from processes import PROA, free_port, memory_mib
 from systems import MEASURED, ORDERS, system
 
 SETTLE_S = 2
@@ -45,13 +45,7 @@ async def idle() -> tuple[float, float]:
         await asyncio.sleep(SETTLE_S)
         before = cpu_s(pid)
         await asyncio.sleep(IDLE_S)
-        return resident_mib(pid), (cpu_s(pid) - before) / IDLE_S * 100
-
-
-def resident_mib(pid: int) -> float:
-    """Memory of a process that is in RAM."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+        return memory_mib(pid), (cpu_s(pid) - before) / IDLE_S * 100
 
 
 def cpu_s(pid: int) -> float:

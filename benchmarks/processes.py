@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Literal
 
 HERE = Path(__file__).parent
 SERVER_CORE = 0
@@ -70,6 +71,21 @@ def uvicorn(target: str, folder: Path, environment: Mapping[str, str] | None = N
     finally:
         process.terminate()
         process.wait(20)
+
+
+def told_by(program: Path | str, *arguments: object) -> Any:
+    """What a program of its own prints, which is JSON; peers and regions are measured in such."""
+    argv = [sys.executable, str(program), *map(str, arguments)]
+    ran = subprocess.run(argv, cwd=HERE, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise RuntimeError(f"{Path(program).name} failed: {ran.stderr.strip()}")
+    return json.loads(ran.stdout)
+
+
+def memory_mib(pid: int, kind: Literal["VmRSS", "VmHWM"] = "VmRSS") -> float:
+    """Memory of a process that is in RAM, or the most that ever was."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(kind)) / 1024
 
 
 def load(port: int, path: str, seconds: float = 3, rate: float = 0, headers: Sequence[str] = ()) -> dict[str, float]:

@@ -23,9 +23,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from footprint import resident_mib
 from proa.local.cluster import Cluster
-from processes import load
+from processes import load, memory_mib
 from systems import MEASURED, region_port, system
 
 PERIODS = 40
@@ -70,7 +69,7 @@ async def sample(cluster: Cluster, traces: Sequence[Trace], period_s: float) -> 
     for number in range(1, PERIODS + 1):
         await asyncio.sleep(begin + number * period_s - time.monotonic())
         for trace in traces:
-            trace.mib.append(resident_mib(cluster.pid(trace.node)))
+            trace.mib.append(memory_mib(cluster.pid(trace.node)))
         now = "  ".join(f"{trace.node} {trace.mib[-1]:.0f}" for trace in traces)
         progress.print(f"[dim]{time.monotonic() - begin:5.0f} s[/]  {now} MiB", highlight=False)
 
