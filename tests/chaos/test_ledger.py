@@ -9,8 +9,9 @@ import msgspec
 from proa import App, Context
 from proa.chaos import ledger
 from proa.chaos.account import CommitRef
+from proa.chaos.messages import MessageAccount, Name
 from proa.chaos.workload import Request, Workload
-from support.inproc import system
+from support.inproc import everybody, system, take, until
 
 
 @dataclass
@@ -40,6 +41,7 @@ def shop():
     app = App("shop", regions=["eu", "us"])
     orders = app.table("orders", Order, key="id")
     stock = app.table("stock", Stock, key="sku", mode="strong")
+    filled = app.queue("filled", Stock)
 
     @app.post("/orders", idempotent=True)
     async def create(reference: str, ctx: Context) -> Order:
@@ -55,6 +57,11 @@ def shop():
     async def fill(sku: str) -> None:
         await stock.put(Stock(sku, 5))
 
+    @app.put("/stock/{sku}/told", unit="global")
+    async def fill_and_tell(sku: str) -> str:
+        await stock.put(Stock(sku, 5))
+        return await filled.send(Stock(sku, 5))
+
     return app
 
 
@@ -62,6 +69,13 @@ async def order(running, region, reference, key=None):
     answer = await running.request(region, "POST", "/orders", key=key or reference, query=f"reference={reference}")
     assert answer.status == 200, answer.body
     return answer
+
+
+def witness(tmp_path):
+    """The folder of the global store's file alone."""
+    (tmp_path / "witness").mkdir()
+    (tmp_path / "witness" / "global.db").symlink_to(tmp_path / "global.db")
+    return str(tmp_path / "witness")
 
 
 def counted(tmp_path, *orders):
@@ -74,10 +88,8 @@ def counted(tmp_path, *orders):
             await running.request("eu", "PUT", "/stock/a")
             await running.settled()
             folders = {name: str(tmp_path / name) for name in ("eu", "us")}
-            (tmp_path / "witness").mkdir()
-            (tmp_path / "witness" / "global.db").symlink_to(tmp_path / "global.db")
             return (
-                ledger.audit(str(tmp_path / "witness"), list(folders.values()), Counted(), ["stock"]),
+                ledger.audit(witness(tmp_path), list(folders.values()), Counted(), ["stock"]),
                 {name: ledger.commits(folder) for name, folder in folders.items()},
                 {name: ledger.cursors(folder) for name, folder in folders.items()},
             )
@@ -117,3 +129,20 @@ def test_the_store_that_has_most_rows_of_a_key_counts():
     here = {"orders": [{"reference": "a"}, {"reference": "a"}]}
     there = {"orders": [{"reference": "a"}, {"reference": "b"}]}
     assert ledger.row_counts([here, there], {"orders": "reference"}) == {"a": 2, "b": 1}
+
+
+def test_a_message_that_the_global_store_has_is_in_flight_waits_there_and_was_fetched_in_the_end(tmp_path):
+    async def main():
+        async with system(shop(), tmp_path) as running:
+            store, folders = witness(tmp_path), [str(tmp_path / name) for name in ("eu", "us")]
+            sent = await running.request("eu", "PUT", "/stock/a/told")
+            left, fault_at = ledger.left(store), running.clock.now()
+            assert left.keys() == {Name("filled", msgspec.json.decode(sent.body), "eu")}
+            waiting = ledger.messages(store, folders, left, "eu", fault_at)
+            for region in running.regions.values():
+                take(region, everybody())
+            await until(lambda: not ledger.left(store))
+            return waiting, ledger.messages(store, folders, left, "eu", fault_at)
+
+    one_waits = MessageAccount(in_flight=1, waiting=1)
+    assert asyncio.run(main()) == (one_waits, one_waits), "first in the global store, then in the region"

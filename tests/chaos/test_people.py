@@ -212,7 +212,7 @@ def test_a_drill_looks_at_the_plan_that_its_fault_led_to_not_at_one_that_was_ove
     async def act(store, plans):
         await put(store, PLANS, "000001", msgspec.structs.replace(LOST, step="aborted"))
         await plans.until(lambda plan: plan.step == "aborted", 5)
-        course = Course(0.0, {}, Lag(), plans.over())
+        course = Course(0.0, {}, {}, Lag(), plans.over())
         await put(store, PLANS, "000002", msgspec.structs.replace(LOST, id="000002", step="done"))
         await recover(Scene(None, app, None, options, plans, None, None), course)
         return course.recovery, course.broken

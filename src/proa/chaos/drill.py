@@ -23,7 +23,7 @@ from proa.chaos.account import Doubled, DrillReport, Evidence, Lag, Phase, Subje
 from proa.chaos.faults import fault, inject, undo
 from proa.chaos.launch import LoadProcess, load_process
 from proa.chaos.load import LoadPlan
-from proa.chaos.messages import MessageAccount
+from proa.chaos.messages import MessageAccount, Name
 from proa.chaos.options import DrillOptions, Launch
 from proa.chaos.people import People, hire, somebody
 from proa.chaos.plans import Plans, following
@@ -78,6 +78,7 @@ class Course(msgspec.Struct):
 
     fault_at: float
     held_at_fault: Versions
+    left_at_fault: Mapping[Name, float]
     lag_ms: Lag
     earlier: frozenset[str] = frozenset()
     approved_at: float | None = None
@@ -186,14 +187,15 @@ async def _pass_on(load: LoadProcess, tell: Progress) -> None:
 
 
 async def _lose(scene: Scene) -> Course:
-    """Note the lag, take the region away, and note at once how far the survivors' disks had got."""
+    """Note the lag, take the region away, and note at once how far the disks of those that are left had got."""
     options = scene.options
     lag, earlier = await _lag(scene), scene.plans.over()
     fault_at = time.time()
     await inject(scene.system, fault(options.how, options.lose))
     held = await asyncio.to_thread(_held, scene)
+    left = await asyncio.to_thread(_left, scene)
     scene.tell(FaultInjected(options.lose, options.how))
-    return Course(fault_at, held, lag, earlier)
+    return Course(fault_at, held, left, lag, earlier)
 
 
 def _held(scene: Scene) -> Versions:
@@ -204,6 +206,11 @@ def _held(scene: Scene) -> Versions:
             if region_of(origin) == scene.options.lose:
                 furthest[origin] = max(seq, furthest.get(origin, 0))
     return furthest
+
+
+def _left(scene: Scene) -> dict[Name, float]:
+    """The messages that wait in the global store, and when each was sent."""
+    return ledger.left(scene.system.data_dir(scene.system.witness)) if scene.app.queues else {}
 
 
 async def _lag(scene: Scene) -> Lag:
@@ -356,7 +363,8 @@ async def _until_handled(scene: Scene) -> None:
     deadline = time.monotonic() + HANDLED_WITHIN_S
     while time.monotonic() < deadline:
         found = [await region_status(scene.system, name) for name in scene.system.regions]
-        if not any(status is None or status.duplicates.get("waiting") or status.messages for status in found):
+        waits = any(status is None or status.duplicates.get("waiting") or status.messages for status in found)
+        if not waits and not await asyncio.to_thread(_left, scene):
             return
         await asyncio.sleep(LOOK_EVERY_S)
 
@@ -367,8 +375,10 @@ def _doubled(scene: Scene) -> dict[str, Doubled]:
 
 
 def _messages(scene: Scene, course: Course) -> MessageAccount:
-    folders = [scene.system.data_dir(name) for name in scene.system.regions]
-    return ledger.messages(folders, scene.options.lose, course.fault_at)
+    system = scene.system
+    folders = [system.data_dir(name) for name in system.regions]
+    witness = system.data_dir(system.witness)
+    return ledger.messages(witness, folders, course.left_at_fault, scene.options.lose, course.fault_at)
 
 
 async def _listed(scene: Scene) -> frozenset[str] | None:

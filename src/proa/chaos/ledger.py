@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 
 from proa.chaos.account import NOT_LISTED, CommitRef, Doubled
-from proa.chaos.messages import MessageAccount, accounted, ids_of
+from proa.chaos.messages import MessageAccount, Name, accounted, name_of
 from proa.chaos.workload import Workload
 from proa.core.dedupe import Pair
-from proa.core.queue import MESSAGES
+from proa.core.queue import FETCHED, MESSAGES, OUTBOX, SEPARATOR, Envelope
 from proa.core.replicate.crdt import plain_fields
 from proa.core.replicate.journal import Commit, Dot
 from proa.core.replicate.stamp import Versions
@@ -27,6 +27,7 @@ from proa.engines.sqlite.files import BUSY_TIMEOUT_S, SQL
 
 STORE_SUFFIXES = {".db", ".sqlite"}
 Values = list[dict[str, Any]]
+_decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
 _decode_commit = msgspec.msgpack.Decoder(Commit).decode
 
 
@@ -60,17 +61,33 @@ def commits(data_dir: str) -> dict[str, CommitRef]:
         return {commit.outcome.key: CommitRef(commit.origin, commit.seq) for commit in found if commit.outcome}
 
 
-def messages(region_dirs: Sequence[str], lost: str, fault_at: float) -> MessageAccount:
-    """What became of the messages of a lost region, by the journals of all."""
+def left(witness_dir: str) -> dict[Name, float]:
+    """The messages in the global store that are not safe in regions yet, and when each was sent."""
+    return {name_of(key.partition(SEPARATOR)[2]): envelope.sent_at for key, envelope in _outbox(witness_dir).items()}
+
+
+def _outbox(witness_dir: str) -> dict[str, Envelope]:
+    with _reading(witness_dir) as store:
+        # What is fetched for good is kept for a while without its value.
+        return {key: _decode_envelope(value) for key, value in store.execute(SQL["values"], (OUTBOX,)) if value}
+
+
+def messages(
+    witness_dir: str, region_dirs: Sequence[str], left: Mapping[Name, float], lost: str, fault_at: float
+) -> MessageAccount:
+    """What became of the messages of a lost region, by the journals of all; `left` lay in the global store then."""
     found: dict[Dot, Commit] = {}
     aside: set[Dot] = set()
     waiting: set[str] = set()
+    unfetched = _outbox(witness_dir).keys()
     for region_dir in region_dirs:
         with _reading(region_dir) as store:
             found |= {(origin, seq): _decode_commit(entry) for origin, seq, entry in store.execute(SQL["all_entries"])}
             aside |= {(origin, seq) for origin, seq, *_ in store.execute(SQL["parked"])}
             waiting |= {key for key, value in store.execute(SQL["values"], (MESSAGES,)) if value is not None}
-    return accounted(found, aside, ids_of(waiting), lost, fault_at)
+            unfetched -= {key for key, *_ in store.execute(SQL["scan"], (FETCHED,))}
+    waiting |= {key.partition(SEPARATOR)[2] for key in unfetched}
+    return accounted(found, aside, {name_of(key).id for key in waiting}, left, lost, fault_at)
 
 
 def doubled(region_dirs: Sequence[str], handlers: Collection[str]) -> dict[str, Doubled]:

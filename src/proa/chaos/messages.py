@@ -2,12 +2,13 @@
 
 A message begins in the commit that sends it and ends in the one that takes its row away for good: it was handled, or
 given up. Commits that a fail-over set aside do not count; so a message that only such a commit ended went on waiting,
-and whoever ended it after that took its place.
+and whoever ended it after that took its place. What a unit of the global store sent lies there until a region fetches
+it, and no journal tells of it before: what lay there at the fault is noted then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -22,10 +23,10 @@ from proa.core.time import wall_of
 class MessageAccount(msgspec.Struct, frozen=True):
     """Messages of one region and its loss.
 
-    `in_flight` of them were sent and not dealt with when it was lost, as far as survivors could know; `adopted` of
-    those were dealt with by another region. `duplicated` took effect twice, `lost` not at all, and they wait nowhere:
-    both are counted over all messages. `reconciled` were dealt with by commits that were set aside, and again by
-    others that stand. `waiting` are still to be dealt with.
+    `in_flight` of them were sent and not dealt with when it was lost, as far as survivors could know, also those that
+    lay in the global store for it; `adopted` of these were dealt with by another region. `duplicated` took effect
+    twice, `lost` not at all, and they wait nowhere: both are counted over all messages. `reconciled` were dealt with by
+    commits that were set aside, and again by others that stand. `waiting` are still to be dealt with.
     """
 
     in_flight: int = 0
@@ -55,10 +56,19 @@ class Course(msgspec.Struct):
 
 
 def accounted(
-    commits: Mapping[Dot, Commit], parked: Collection[Dot], waiting: Collection[str], lost: str, fault_at: float
+    commits: Mapping[Dot, Commit],
+    parked: Collection[Dot],
+    waiting: Collection[str],
+    left: Mapping[Name, float],
+    lost: str,
+    fault_at: float,
 ) -> MessageAccount:
-    """The account over the commits of all regions. `waiting` are the messages that some store still has."""
-    courses = list(_courses(commits, parked))
+    """The account over the commits of all regions.
+
+    `waiting` are the messages that some store still has, `left` those that the global store had at the fault, with when
+    each was sent.
+    """
+    courses = list(_courses(commits, parked, left))
     in_flight = [
         course
         for _, course in courses
@@ -74,9 +84,11 @@ def accounted(
     )
 
 
-def _courses(commits: Mapping[Dot, Commit], parked: Collection[Dot]) -> Iterator[tuple[str, Course]]:
+def _courses(
+    commits: Mapping[Dot, Commit], parked: Collection[Dot], left: Mapping[Name, float]
+) -> Iterator[tuple[str, Course]]:
     """Each message with its course. An event that each region handles is a message in each of them."""
-    courses: dict[Name, Course] = {}
+    courses = {name: Course(name.home, sent_at, stands=True) for name, sent_at in left.items()}
     for dot, commit in sorted(commits.items(), key=lambda found: found[1].stamp):
         aside, at = dot in parked, wall_of(commit.stamp)
         written, removed = _messages(commit)
@@ -95,11 +107,11 @@ def _courses(commits: Mapping[Dot, Commit], parked: Collection[Dot]) -> Iterator
 
 def _messages(commit: Commit) -> tuple[set[Name], set[Name]]:
     """The messages that a commit wrote, and those whose rows it removed."""
-    found = [(spot(write.key), write.value) for write in commit.writes if table_of(write.table) == MESSAGES]
-    names = [(Name(where.queue, where.id, where.home), value) for where, value in found]
+    names = [(name_of(write.key), write.value) for write in commit.writes if table_of(write.table) == MESSAGES]
     return {name for name, value in names if value is not None}, {name for name, value in names if value is None}
 
 
-def ids_of(keys: Iterable[str]) -> frozenset[str]:
-    """The messages whose rows have these keys."""
-    return frozenset(spot(key).id for key in keys)
+def name_of(key: str) -> Name:
+    """The message whose row has this key."""
+    where = spot(key)
+    return Name(where.queue, where.id, where.home)
