@@ -159,6 +159,11 @@ class RegionStore(Protocol):
 
     origin: str
 
+    @property
+    def whole_since(self) -> int:
+        """The life since which this disk lost nothing; 0: the present one."""
+        ...
+
     async def read(self, keys: Sequence[Key]) -> list[Row | None]: ...  # all of one moment
     async def query(self, span: Span) -> list[Row]: ...
     async def count(self, span: Span) -> int: ...  # all of its rows, whatever the limit
@@ -302,6 +307,11 @@ class RegionControl(Protocol):
 
     @property
     def origin(self) -> str: ...
+    @property
+    def whole_since(self) -> int:
+        """The life since which its disk lost nothing; 0: the present one."""
+        ...
+
     def cursors(self) -> Versions: ...
     def health(self) -> HealthReport: ...
     def assume(self, assignment: Assignment, lease_until: float) -> None:

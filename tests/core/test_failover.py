@@ -289,8 +289,9 @@ def test_past_the_fence_the_hold_of_every_member_is_waited_for():
     )
 
 
-def test_the_next_life_of_a_member_is_not_that_member():
+def test_the_next_life_of_a_member_is_that_member_only_where_its_disk_has_lost_nothing():
     assert actions(insured("us/1", nodes=[dead_eu(), holding(origin="us/2")])) == []
+    assert actions(insured("us/1", nodes=[dead_eu(), holding(origin="us/2", whole_since=1)])) == ["catch_up"]
 
 
 def test_the_cut_rests_on_the_set_that_was_heard():

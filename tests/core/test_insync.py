@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from proa.core import insync
 from proa.core.insync import LAG_S, SILENT_S, Group, InSync, Wanted
-from proa.core.roles import Cut
+from proa.core.replicate.stamp import region_of
+from proa.core.roles import Cut, Node
 
 NOW = 100.0
 
@@ -166,10 +167,35 @@ def test_a_new_life_takes_the_row_over_when_it_has_what_every_member_has_of_the_
     assert successor(("us/1", 9), ("ap/1", 10), own=own) is None
 
 
+def test_a_member_that_lives_on_under_another_origin_answers_for_the_disk_that_it_has_kept():
+    own, known = {"eu/1": 9, "eu/2": 0}, insync.begun(group("us/1"), "eu/2", "b2", 0, NOW)
+    another_disk = insync.heard(known, "us/2", {"eu/1": 9}, 1, own, NOW)
+    assert insync.proposal(another_disk, own, NOW) is None
+    same_disk = insync.heard(known, "us/2", {"eu/1": 9}, 1, own, NOW, whole_since=1)
+    assert insync.proposal(same_disk, own, NOW) == InSync("eu/2", ("us/2",), "b2")
+    ahead = insync.heard(same_disk, "us/2", {"eu/1": 10}, 1, own, NOW, whole_since=1)
+    assert insync.proposal(ahead, own, NOW) is None
+
+
 def test_an_old_life_does_not_take_the_row_back():
     known = msgspec.structs.replace(group("us/1"), row=InSync("eu/2", ("us/1",), "b2"))
     known = after(known, ("us/1", 9), head=9)
     assert (known.counted, insync.proposal(known, {"eu/1": 9}, NOW)) == ((), None)
+
+
+# Releasing a new life from members that are gone for good.
+
+
+def test_only_a_member_whose_disk_is_lost_is_gone():
+    def lives(**whole_since):
+        return {
+            name: Node(name, "region", "b", 1, 4.0, f"{name}/2", whole_since=since)
+            for name, since in whole_since.items()
+        }
+
+    row = InSync("eu/1", ("ap/1", "us/1"), "b1")
+    assert insync.gone(row, lives(eu=0, us=0, ap=1)) == ("us/1",)
+    assert insync.obstacle(row, "eu", lives(eu=0, us=1, ap=1)) == "every member of eu/1 may still answer: ap/1, us/1"
 
 
 # Over all interleavings.
@@ -190,6 +216,7 @@ class Interleavings:
         self.group = Group()
         self.lives = {"us": 1, "ap": 1}
         self.disks = {"us/1": {}, "ap/1": {}}  # of every life there ever was, as it ended
+        self.whole_since = {"us": 1, "ap": 1}
         self.reports, self.sent = [], []
         self.told = []
         self.restart()
@@ -236,19 +263,27 @@ class Interleavings:
     def lose_a_peers_disk(self):
         name = self.rng.choice(("us", "ap"))
         self.lives[name] += 1
+        self.whole_since[name] = self.lives[name]
         self.disks[f"{name}/{self.lives[name]}"] = {}
+
+    def rename_a_peer(self):
+        """It goes on under another origin with what it has."""
+        held = self.disks[peer := self.peer()]
+        name = region_of(peer)
+        self.lives[name] += 1
+        self.disks[f"{name}/{self.lives[name]}"] = held
 
     # Messages.
 
     def report(self):
         peer = self.peer()
-        self.reports.append((peer, dict(self.disks[peer]), f"b{self.boots}"))
+        self.reports.append((peer, dict(self.disks[peer]), f"b{self.boots}", self.whole_since[region_of(peer)]))
 
     def hear(self):
         late = self.rng.random() < 0.2
-        peer, cursors, to = self.rng.choice(self.reports) if late else self.reports[-1]
+        peer, cursors, to, whole_since = self.rng.choice(self.reports) if late else self.reports[-1]
         if to == f"b{self.boots}":
-            self.group = insync.heard(self.group, peer, cursors, 1, dict(self.disk), self.now)
+            self.group = insync.heard(self.group, peer, cursors, 1, dict(self.disk), self.now, whole_since)
 
     def propose(self):
         row = insync.proposal(self.group, dict(self.disk), self.now)
@@ -283,8 +318,8 @@ class Interleavings:
     def step(self):
         choices = {
             self.commit: 5, self.replicate: 9, self.catch_up: 2, self.wait: 3, self.restart: 1,
-            self.lose_own_disk: 0.1, self.lose_a_peers_disk: 0.2, self.report: 10, self.propose: 4, self.learn: 4,
-            self.give_up: 1, self.acknowledge: 8,
+            self.lose_own_disk: 0.1, self.lose_a_peers_disk: 0.2, self.rename_a_peer: 0.3, self.report: 10,
+            self.propose: 4, self.learn: 4, self.give_up: 1, self.acknowledge: 8,
         }  # fmt: skip
         if self.reports:
             choices[self.hear] = 10

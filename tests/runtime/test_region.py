@@ -486,7 +486,7 @@ def test_late_writes_of_an_old_active_region_are_parked_everywhere_and_it_comes_
             ]
             assert body(await s.request(region, "GET", "/sessions/a"))["user"] == "new"
             assert (await s.request(region, "GET", "/sessions/late")).status == 404
-        assert s["eu"].origin == "eu/2"
+        assert (s["eu"].origin, s["eu"].whole_since) == ("eu/2", 1)
         again = await s.request("us", "POST", "/sessions", {"id": "late", "user": "late"}, key="k3")
         assert "idempotency-replayed" not in dict(again.headers)
 

@@ -109,6 +109,7 @@ class ToyRegion:
         self.name = name
         self.town = town
         self.incarnation = 1
+        self.whole_since = 0
         self.applied = {}
         self.is_ready = True
         self.rejoins = []
@@ -178,6 +179,7 @@ class ToyRegion:
         if cuts and self.applied.get(self.origin, 0) > min(cuts):
             self.applied[self.origin] = min(cuts)
             self.incarnation += 1
+            self.whole_since = 1
 
 
 class Town:

@@ -260,6 +260,7 @@ class Obedience:
         return msgspec.structs.replace(
             node,
             origin=origin,
+            whole_since=self._region.whole_since,
             epoch=self._acted[0],
             revision=self._acted[1],
             head=drained[1] if drained else cursors.get(origin, 0),

@@ -19,7 +19,7 @@ from proa.core import insync
 from proa.core.failover import Change
 from proa.core.insync import InSync, Release
 from proa.core.replicate.journal import Key
-from proa.core.roles import INSYNC, RELEASES
+from proa.core.roles import INSYNC, RELEASES, Node
 from proa.core.situation import Situation
 from proa.errors import ApprovalRefused, Contended, NotFound, PlanRefused, UnsafePlan
 from proa.ports import Batch, Committed
@@ -116,9 +116,9 @@ class Releases:
         return isinstance(await self._parts.store.commit(entry), Committed)
 
 
-def _lives(s: Situation) -> dict[str, str]:
-    """The origin in which each region is now."""
-    return {name: known.node.origin for name, known in s.nodes.items()}
+def _lives(s: Situation) -> dict[str, Node]:
+    """What each region said last of the life that it is in."""
+    return {name: known.node for name, known in s.nodes.items()}
 
 
 def _releasable(s: Situation, region: str) -> tuple[InSync, int]:
@@ -139,7 +139,7 @@ def _shown(s: Situation, region: str, release: Release | None) -> dict[str, Any]
     return {
         "region": region,
         "origin": row.origin,
-        "life": lives.get(region, ""),
+        "life": lives[region].origin if region in lives else "",
         "members": row.members,
         "gone": insync.gone(row, lives),
         "asked_by": release.by if release else "",

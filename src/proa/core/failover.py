@@ -409,9 +409,8 @@ def _holds(known: Known, plan: Plan) -> bool:
 
 
 def _unheard(s: Situation, plan: Plan, held: dict[str, Known]) -> tuple[str, ...]:
-    """The members of the lost region's in-sync set whose hold was not heard: another life of a peer is another disk."""
-    heard = {known.node.origin for known in held.values()}
-    return tuple(member for member in gate.members(s, plan) if member not in heard)
+    """The members of the lost region's in-sync set whose hold was not heard."""
+    return gate.unheard(s, plan, [known.node for known in held.values()])
 
 
 def _cut(s: Situation, plan: Plan, held: dict[str, Known]) -> dict[str, int]:

@@ -7,9 +7,12 @@ counts as loss: a region that cannot be asked may have acknowledged writes after
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from proa.core.health import rank
 from proa.core.plan import Finding, Loss, Plan
 from proa.core.replicate.stamp import region_of
+from proa.core.roles import Node
 from proa.core.situation import Known, Situation
 
 LOSS = "loss"
@@ -77,8 +80,13 @@ def members(s: Situation, plan: Plan) -> tuple[str, ...]:
 
 def absent(s: Situation, plan: Plan, now: float) -> tuple[str, ...]:
     """The members that do not report now."""
-    present = {s.nodes[name].node.origin for name in s.rules.regions if name != plan.lost and s.fresh(name, now)}
-    return tuple(member for member in members(s, plan) if member not in present)
+    present = [s.nodes[name].node for name in s.rules.regions if name != plan.lost and s.fresh(name, now)]
+    return unheard(s, plan, present)
+
+
+def unheard(s: Situation, plan: Plan, heard: Sequence[Node]) -> tuple[str, ...]:
+    """The members whose disks are none of these nodes'."""
+    return tuple(member for member in members(s, plan) if not any(node.continues(member) for node in heard))
 
 
 def drained(s: Situation, plan: Plan) -> bool:

@@ -19,8 +19,8 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from proa.core.replicate.stamp import Origin, Versions, covers, region_of
-from proa.core.roles import Cut
+from proa.core.replicate.stamp import Origin, Versions, continues, covers, region_of
+from proa.core.roles import Cut, Node
 
 LAG_S = 4.0
 """A member that has lacked something for so long is dropped, where another one has everything acknowledged."""
@@ -43,6 +43,7 @@ class Peer(msgspec.Struct, frozen=True):
     """One life of a peer, by its last report: its durable cursors, and the epoch that it acted under.
 
     `bar` is what this region's own lives had come to at `bar_at`; at `current_at` the peer had all that there was.
+    Its disk lost nothing since its life `whole_since` (see `continues`).
     """
 
     cursors: Versions = {}
@@ -51,6 +52,7 @@ class Peer(msgspec.Struct, frozen=True):
     bar: Versions = {}
     bar_at: float = NEVER
     current_at: float = NEVER
+    whole_since: int = 0
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -105,7 +107,9 @@ def begun(group: Group, origin: str, boot: str, head: int, now: float) -> Group:
     )
 
 
-def heard(group: Group, peer: str, cursors: Versions, epoch: int, own: Versions, now: float) -> Group:
+def heard(
+    group: Group, peer: str, cursors: Versions, epoch: int, own: Versions, now: float, whole_since: int = 0
+) -> Group:
     """The peer's origin `peer` reported its durable cursors; `own` are those of this region's lives here."""
     known = group.peers.get(peer, Peer())
     if covers(cursors, own):
@@ -114,7 +118,7 @@ def heard(group: Group, peer: str, cursors: Versions, epoch: int, own: Versions,
         current_at, bar, bar_at = known.bar_at, own, now
     else:
         current_at, bar, bar_at = known.current_at, known.bar, known.bar_at
-    after = Peer(cursors, epoch, now, bar, bar_at, current_at)
+    after = Peer(cursors, epoch, now, bar, bar_at, current_at, whole_since)
     return msgspec.structs.replace(group, peers={**group.peers, peer: after})
 
 
@@ -207,11 +211,14 @@ def _succession(group: Group, ready: set[str], own: Versions) -> InSync | None:
 
 
 def _inherited(group: Group, member: str, own: Versions) -> bool:
-    """Whether this disk has whatever a member of the earlier life has of this region's lives."""
-    peer, mine = group.peers.get(member), region_of(group.origin)
-    return peer is not None and all(
-        own.get(origin, 0) >= seq for origin, seq in peer.cursors.items() if region_of(origin) == mine
-    )
+    """Whether this disk has whatever a member of the earlier life has of this region's lives.
+
+    A member that lives on under another origin, on the same disk, answers for the earlier one.
+    """
+    mine = region_of(group.origin)
+    words = [peer for origin, peer in group.peers.items() if continues(origin, peer.whole_since, member)]
+    told = [cursor for peer in words for cursor in peer.cursors.items()]
+    return bool(words) and all(own.get(origin, 0) >= seq for origin, seq in told if region_of(origin) == mine)
 
 
 def _ready(group: Group, peer: str, own: Versions, now: float) -> bool:
@@ -256,16 +263,20 @@ class Release(msgspec.Struct, frozen=True):
     why: str = ""
 
 
-def gone(row: InSync, lives: Mapping[str, str]) -> tuple[str, ...]:
-    """The members whose region has begun another life, so that they never answer again. `lives` are by region."""
-    return tuple(member for member in row.members if _later(lives.get(region_of(member), ""), member))
+def gone(row: InSync, lives: Mapping[str, Node]) -> tuple[str, ...]:
+    """The members whose region has begun a life without their disk: they never answer again. `lives` are by region."""
+    return tuple(member for member in row.members if _lost(lives.get(region_of(member)), member))
 
 
-def obstacle(row: InSync | None, region: str, lives: Mapping[str, str]) -> str:
+def _lost(life: Node | None, member: str) -> bool:
+    return life is not None and _later(life.origin, member) and not life.continues(member)
+
+
+def obstacle(row: InSync | None, region: str, lives: Mapping[str, Node]) -> str:
     """Why a region's set is not to be released, empty where it is: only a new life may, whose members are gone."""
     if row is None or not row.members:
         return f"{region} has no members that it must hear"
-    if not _later(lives.get(region, ""), row.origin):
+    if region not in lives or not _later(lives[region].origin, row.origin):
         return f"the set is that of the present life of {region}, {row.origin}; it changes it itself"
     if not gone(row, lives):
         return f"every member of {row.origin} may still answer: {', '.join(row.members)}"

@@ -11,6 +11,8 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
+from proa.core.replicate.stamp import continues
+
 Role = Literal["active", "standby", "fenced", "draining", "down"]
 Topology = Literal["active-active", "active-passive"]
 NodeKind = Literal["region", "witness", "edge"]
@@ -96,6 +98,7 @@ class Node(msgspec.Struct, frozen=True):
     `held` are the origins that this region applies no more until a cut names them, with its cursor at that moment.
     `ended` is true where this life's end was confirmed by somebody who knows (a supervisor, an operator).
     `stopped` is the epoch under whose predecessors this region commits nothing any more: what it did is in `cursors`.
+    `whole_since` is the life since which the region's disk lost nothing; 0: the present one.
     """
 
     name: str
@@ -116,6 +119,11 @@ class Node(msgspec.Struct, frozen=True):
     schema: str = ""
     seen: dict[str, Observation] = {}
     stopped: int = 0
+    whole_since: int = 0
+
+    def continues(self, origin: str) -> bool:
+        """Whether this region's disk has all that it had in its life `origin`."""
+        return bool(self.origin) and continues(self.origin, self.whole_since, origin)
 
     def repeats(self, before: Node) -> bool:
         """Whether it says no more than `before` did, save that the node lives on, how far it came, and what is well.

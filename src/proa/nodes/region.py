@@ -102,7 +102,8 @@ def _registrar(region: Region, shared: Parts, *, fresh: bool) -> Callable[[], Aw
     async def registered() -> Identity:
         known = region.store.identity
         disk = Disk(known.incarnation, known.nonce, region.store.head) if known else None
-        return Identity(*await register(shared.store, region.name, disk, shared.entropy, fresh=fresh))
+        issued = Identity(*await register(shared.store, region.name, disk, shared.entropy, fresh=fresh))
+        return known.followed(issued) if known and known.incarnation == issued.incarnation else issued
 
     return registered
 

@@ -72,7 +72,8 @@ class Confirmations:
         """A peer said what it has."""
         if pull.to and pull.to == self.boot and pull.own:
             now = self._clock.monotonic()
-            self.take(insync.heard(self.group, pull.own, self._whole(pull), pull.epoch, self.own(), now))
+            whole = self._whole(pull)
+            self.take(insync.heard(self.group, pull.own, whole, pull.epoch, self.own(), now, pull.whole_since))
 
     def _whole(self, pull: Pull) -> Versions:
         """How far a peer has everything it may hold of this region's commits."""

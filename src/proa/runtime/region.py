@@ -471,6 +471,10 @@ class Region:
     def origin(self) -> str:
         return self.store.origin
 
+    @property
+    def whole_since(self) -> int:
+        return self.store.whole_since
+
     def cursors(self) -> Versions:
         return self.store.cursors()
 
@@ -516,8 +520,8 @@ class Region:
         try:
             self._come_to_terms(assignment)
             await self._set_aside(assignment)
-            if self._outlived(assignment) and self.register:
-                await self.store.assume(await self.register())
+            if self._outlived(assignment) and self.register and self.store.identity:
+                await self.store.assume(self.store.identity.followed(await self.register()))
             await self._caught_up()
             self.authority.assume(assignment, self.authority.lease_until)
         finally:

@@ -62,7 +62,7 @@ class Pull(msgspec.Struct, frozen=True):
     `own` is the caller's present origin, which it knows best; `direct` are the regions that it asks itself. An earlier
     life of the caller's region is like any other origin: its disk may have been lost. `settled` and `gaps` are for rows
     that only some regions may hold (see `passage`). `epoch` is the one that the caller acts under, `to` the mark of the
-    peer's process as the last reply had it (see `confirm`).
+    peer's process as the last reply had it, `whole_since` the life since which its disk lost nothing (see `confirm`).
     """
 
     after: Versions
@@ -75,6 +75,7 @@ class Pull(msgspec.Struct, frozen=True):
     gaps: list[Gap] = []
     epoch: int = 0
     to: str = ""
+    whole_since: int = 0
 
 
 class Pulled(msgspec.Struct, frozen=True):
@@ -213,8 +214,8 @@ class Replicator:
         before = self._store.cursors()
         state = self.peers[peer]
         wait_s = PULL_WAIT_S if state.reachable else 0.0  # learn at once that a peer is there
-        own, direct = self._store.origin, self._direct(peer)
-        pull = Pull(before, own, direct, PULL_LIMIT, wait_s, epoch=self.terms.epoch, to=state.boot)
+        direct = self._direct(peer)
+        pull = self._word(before, PULL_LIMIT, wait_s, direct, state.boot)
         if self._passage:
             reach = (other.cursors for other in self.peers.values() if other.reachable)
             settled = self._passage.settled(peer, self.terms, reach)
@@ -344,7 +345,12 @@ class Replicator:
             raise LinkRefused(error.detail) from error
         self._measure(caller, entries, before, after)
         gaps = self._passage.gaps if self._passage else []
-        return _encode(Pull(after, self._store.origin, [], 0, 0.0, gaps=gaps, epoch=self.terms.epoch, to=push.boot))
+        return _encode(replace(self._word(after, 0, 0.0, [], push.boot), gaps=gaps))
+
+    def _word(self, after: Versions, limit: int, wait_s: float, direct: list[str], to: str) -> Pull:
+        """What this region says of itself when it asks for what comes after these cursors."""
+        epoch, whole_since = self.terms.epoch, self._store.whole_since
+        return Pull(after, self._store.origin, direct, limit, wait_s, epoch=epoch, to=to, whole_since=whole_since)
 
     def push_for(self, confirming: Confirmations) -> Pusher:
         """Hand commits over as soon as somebody waits here for peers to have them."""

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proa.core.replicate.stamp import Origin, covers, join, region_of
+from proa.core.replicate.stamp import Origin, continues, covers, join, region_of
 
 VECTORS = st.dictionaries(st.sampled_from(["eu/1", "us/1", "ap/1", "eu/2"]), st.integers(1, 5))
 
@@ -30,3 +30,14 @@ def test_an_origin_is_written_region_slash_incarnation():
     assert region_of("eu-west-1/3") == "eu-west-1"
     with pytest.raises(ValueError, match="not an origin"):
         Origin.parse("3")
+
+
+def test_a_disk_continues_the_lives_since_which_it_lost_nothing():
+    assert [continues("eu/3", 2, earlier) for earlier in ("eu/1", "eu/2", "eu/3", "eu/4", "us/2")] == [
+        False,
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert [continues("eu/3", 0, earlier) for earlier in ("eu/2", "eu/3")] == [False, True]

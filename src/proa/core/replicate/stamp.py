@@ -35,6 +35,15 @@ def region_of(origin: str) -> str:
     return origin.rpartition("/")[0]
 
 
+def continues(origin: str, whole_since: int, earlier: str) -> bool:
+    """Whether a disk that lives as `origin` has all that it had as `earlier`.
+
+    It lost nothing since its life `whole_since`; 0: since the present one began.
+    """
+    life, before = Origin.parse(origin), Origin.parse(earlier)
+    return life.region == before.region and (whole_since or life.incarnation) <= before.incarnation <= life.incarnation
+
+
 def covers(a: Mapping[str, int], b: Mapping[str, int]) -> bool:
     """Whether `a` has seen everything that `b` has."""
     return all(a.get(origin, 0) >= seq for origin, seq in b.items())

@@ -72,10 +72,18 @@ EVERY_CONFLICT = ConflictsWanted()
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Which life of which disk this is: issued by the global store, kept with the data."""
+    """Which life of which disk this is: issued by the global store, kept with the data.
+
+    `whole_since` is the life since which the disk lost nothing; 0: the present one.
+    """
 
     incarnation: int
     nonce: str
+    whole_since: int = 0
+
+    def followed(self, after: Identity) -> Identity:
+        """The identity `after` of the same disk, which lost nothing in between."""
+        return msgspec.structs.replace(after, whole_since=self.whole_since or self.incarnation)
 
 
 class SqliteRegionStore:
@@ -172,6 +180,11 @@ class SqliteRegionStore:
         self.origin = origin
         self._cursors[origin] = 0
         self._lives += 1
+
+    @property
+    def whole_since(self) -> int:
+        """The life since which this disk lost nothing; 0: the present one."""
+        return self.identity.whole_since if self.identity else 0
 
     @property
     def head(self) -> int:
