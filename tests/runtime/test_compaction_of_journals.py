@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from proa import App
-from proa.core.roles import Assignment
+from proa.core.roles import Assignment, Cut
 from proa.errors import DeclarationError, LinkRefused
-from proa.runtime.events import JournalCompacted, SnapshotBegun, SnapshotMerged
+from proa.runtime.events import JournalCompacted, SnapshotBegun, SnapshotMerged, SuffixCompacted
 from proa.runtime.joiner import LENT_S, Ask
 from support.inproc import system, until
 
@@ -24,8 +24,9 @@ class Order:
     qty: int = 1
 
 
-def shop(retention_s=0.001, retention_max_s=3600.0):
-    app = App("shop", regions=REGIONS, journal_retention_s=retention_s, journal_retention_max_s=retention_max_s)
+def shop(retention_s=0.001, retention_max_s=3600.0, **declared):
+    keeps = {"journal_retention_s": retention_s, "journal_retention_max_s": retention_max_s}
+    app = App("shop", regions=REGIONS, **keeps, **declared)
     orders = app.table("orders", Order, key="id")
 
     @app.put("/orders/{id}")
@@ -210,6 +211,54 @@ def test_a_snapshot_of_an_origin_that_is_held_waits_until_the_roles_have_changed
             ap.replicator.joiner._check(page.floors, ap.replicator.terms)
 
     run(tmp_path, scenario, shop())
+
+
+def test_commits_that_are_cut_below_the_journal_spoil_a_region_for_good_and_no_other_one_takes_them(tmp_path):
+    places = (app := shop(retention_max_s=0.001, topology="active-passive")).table(
+        "places", Order, key="id", mode="active"
+    )
+
+    @app.put("/places/{id}")
+    async def put(id: str, body: Order) -> None:
+        await places.put(body)
+
+    async def scenario(s):
+        cut = Cut(3, "eu/1", 0)
+        s.links.cut |= {("ap", "eu"), ("ap", "us")}
+        for name in ("eu", "us"):
+            act(s[name], 2, "eu")
+        await s.request("eu", "PUT", "/places/a", Order("a"))
+        await compacted(s, "eu", 1)
+        await s.stop("us")
+        act(s["ap"], 3, "ap", cut)
+        s.links.cut.clear()
+        await until(lambda: happened(s, SnapshotBegun))
+        with pytest.raises(LinkRefused, match="commits of eu/1 that epoch 3 went on without"):
+            await s["ap"].replicator.joiner.join("eu", lambda: s["ap"].replicator.terms)
+        act(s["eu"], 3, "ap", cut)
+        await until(lambda: happened(s, SuffixCompacted))
+        assert (s["eu"].health().ready, s["eu"].health().failing) == (False, ("store",))
+        await s.stop("eu")
+        shutil.rmtree(tmp_path / "eu")
+        for name, incarnation in (("us", 1), ("eu", 2)):
+            act(await s.start(name, incarnation), 3, "ap", cut)
+            await until(lambda name=name: s[name].serving)
+        for name in REGIONS:
+            await until(lambda name=name: parked(s, name))
+        assert [(await parked(s, name))[0] for name in REGIONS] == [("eu/1", 1)] * 3
+        assert (s["eu"].health().ready, s["eu"].health().failing) == (True, ())
+
+    run(tmp_path, scenario, app)
+
+
+def act(region, epoch, active, *cuts):
+    """One region alone is active in this epoch."""
+    roles = dict.fromkeys(REGIONS, "standby") | {active: "active"}
+    region.assume(Assignment(epoch, "active-passive", roles, cuts=cuts), region._ports.clock.monotonic() + 60)
+
+
+async def parked(s, name):
+    return [(one.commit.origin, one.commit.seq) for one in await s[name].store.parked()]
 
 
 def test_whoever_merges_a_snapshot_tells_that_it_began(tmp_path):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from proa.core.replicate.compaction import Floors
+from proa.core.replicate.compaction import Floors, cut_below
 from proa.core.replicate.snapshot import START, Page, Place
 from proa.core.time import out_of_bound, wall_of
 from proa.errors import LinkRefused, StoreFull
@@ -128,7 +128,9 @@ class Joiner:
                 page = None
 
     def _check(self, floors: Floors, terms: Terms) -> None:
-        """What holds for entries holds for a snapshot: none from the future, nor past where an origin is held."""
+        """What holds for entries holds for a snapshot: none from the future, nor past where one is held or cut."""
+        if cut := cut_below(terms.cuts, floors):
+            raise LinkRefused(f"it has compacted commits of {cut.origin} that epoch {cut.epoch} went on without")
         for origin, floor in sorted(floors.items()):
             if out_of_bound(floor.stamp, self._clock.now(), self._clock_bound_s):
                 self._telemetry.emit(ClockSkewSeen(origin, wall_of(floor.stamp) - self._clock.now()))
