@@ -36,6 +36,7 @@ from proa.simulation.workloads.catalogue import (
     without_idle_streams,
 )
 from proa.simulation.workloads.pace import instants
+from proa.simulation.workloads.workload import Workload
 from proa.simulation.world import World
 
 PROBE_EVERY_S = 1.0
@@ -70,6 +71,11 @@ def _authors_kind(app: str) -> type[workload.Workload]:
     return type(workload.load_workload(workload.drill_file(app)))
 
 
+def acting(workloads: Sequence[Workload], app: App, seed: int) -> list[Workload]:
+    """Those of the workloads that act in the run of a seed, on the app as that run has it."""
+    return drawn(fitting(workloads, app), stream(seed, "workloads"))
+
+
 class _Scenario:
     """The course of one case."""
 
@@ -80,7 +86,7 @@ class _Scenario:
         if not able:
             raise AppNotFound(f"{case.app}: no workload fits it")
         kept = retained(app, case.seed)
-        self._workloads = drawn(fitting(able, kept), stream(case.seed, "workloads"))
+        self._workloads = acting(able, kept, case.seed)
         self._world = World(
             without_idle_streams(kept, self._workloads),
             case.seed,

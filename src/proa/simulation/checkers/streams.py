@@ -24,9 +24,9 @@ Seen = tuple[str, str]
 def check(final: Final, table: str, told: str) -> list[Violation]:
     """Where the rows of `told` (by region: `changes`) are not what the changes of `table` make."""
     violations: list[Violation] = []
+    whole = not any(state.floors for state in final.regions.values())  # whichever region told them
     for name in sorted(final.regions):
         standing = _standing(final, name, table)
-        whole = not final.regions[name].floors
         rows = final.table(name, told)
         for region in sorted({region_of(origin) for origin in standing} | rows.keys()):
             made = [(one.key, one.unit) for one in rows[region].changes] if region in rows else []
