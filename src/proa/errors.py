@@ -512,15 +512,16 @@ class UnitMisclassified(ProaError):
 
 
 class MixedHome(ProaError):
-    """A unit tried to write rows that have different homes; nothing was committed.
+    """A unit tried to write, or read strongly, rows that have different homes; nothing was committed.
 
-    Cause: a unit commits in one region's store, and rows of mode `home` under different keys may have different homes.
-    Fix: write rows under one key (rows of several tables under one key share a home), rows that name the same region,
-    or one row a unit.
+    Cause: a unit runs in one region, and rows of mode `home` under different keys may have different homes. Or it
+    called an effect before it came to a row whose home is elsewhere.
+    Fix: write and strongly read rows under one key (rows of several tables under one key share a home), rows that name
+    the same region, or one row a unit; and that before any effect.
     """
 
     code = "PROA-U010"
-    title = "Unit writes rows of two homes"
+    title = "Unit needs rows of two homes"
 
 
 class HomeFixed(Unprocessable):

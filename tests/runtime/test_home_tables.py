@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from proa import AlreadyExists, App, Context, NotFound
+from proa import AlreadyExists, App, Context, NotFound, strong
 from proa.core.home import Place, acting
 from proa.core.replicate.journal import Write
 from proa.core.roles import Assignment, Cut, Node
@@ -103,7 +103,43 @@ def club():
             return "swallowed"
         return ctx.region
 
+    _strong_reads(app, profiles, members, visits)
     return app
+
+
+def _strong_reads(app, profiles, members, visits):
+    @app.get("/now/{ids}")
+    async def now(ids: str, ctx: Context) -> str:
+        app.runs.append(ctx.region)
+        await profiles.get_many(ids.split("+"), level=strong)
+        return ctx.region
+
+    @app.get("/members/{id}/now")
+    async def member_now(id: str) -> Member:
+        return await members.get(id, level=strong)
+
+    @app.get("/stubborn/{id}")
+    async def stubborn_read(id: str, ctx: Context) -> str:
+        try:
+            await profiles.get(id, None, level=strong)
+        except BaseException:  # noqa: BLE001 - that is the point
+            return "swallowed"
+        return ctx.region
+
+    @app.post("/visits/{id}", idempotent=True)
+    async def visit(id: str, ctx: Context) -> str:
+        found = await profiles.get(id, level=strong)
+        await visits.put(found)
+        return ctx.region
+
+    @app.effect(idempotent=True)
+    async def ring(id: str) -> str:
+        return id
+
+    @app.post("/rings/{id}", idempotent=True, unit="regional")
+    async def ring_first(id: str) -> None:
+        await ring(id)
+        await profiles.get(id, None, level=strong)
 
 
 def run(folder, scenario, *, roles=True):
@@ -252,6 +288,84 @@ def test_a_delete_reaches_the_home(tmp_path):
         await put(s, "us", key_of("us"))
         assert (await s.request("eu", "DELETE", f"/profiles/{key_of('us')}")).status == 204
         assert (await s.request("us", "GET", f"/profiles/{key_of('us')}")).status == 404
+
+    run(tmp_path, scenario)
+
+
+# Strong reads.
+
+
+def test_a_strong_read_is_run_in_the_home_and_an_unwilling_handler_with_it(tmp_path):
+    async def scenario(s):
+        key = key_of("us")
+        for path in (f"/now/{key}", f"/now/{key}+{key_of('us', skip=1)}", f"/stubborn/{key}"):
+            answer = await s.request("eu", "GET", path)
+            assert (answer.status, body(answer), header(answer, "proa-home")) == (200, "us", "us")
+        at_home = await s.request("us", "GET", f"/now/{key}")
+        assert (body(at_home), header(at_home, "proa-home")) == ("us", None)
+
+    run(tmp_path, scenario)
+
+
+def test_a_unit_that_writes_elsewhere_commits_in_the_home_of_what_it_read_strongly(tmp_path):
+    async def scenario(s):
+        key = key_of("us")
+        await put(s, "us", key)
+        head = s["us"].store.head
+        first = await s.request("eu", "POST", f"/visits/{key}", key="k1")
+        again = await s.request("ap", "POST", f"/visits/{key}", key="k1")
+        assert (body(first), body(again), header(again, "idempotency-replayed")) == ("us", "us", "true")
+        assert (s["us"].store.head, s["eu"].store.head) == (head + 1, 0)
+
+    run(tmp_path, scenario)
+
+
+def test_strong_reads_of_two_homes_in_one_unit_are_refused_with_what_to_do(tmp_path):
+    async def scenario(s):
+        for asked in REGIONS:
+            refused = await s.request(asked, "GET", f"/now/{key_of('us')}+{key_of('ap')}")
+            assert (refused.status, body(refused)["code"]) == (500, "PROA-U010")
+
+    run(tmp_path, scenario)
+
+
+def test_a_strong_read_of_a_home_that_is_away_is_refused_and_may_be_repeated(tmp_path):
+    async def scenario(s):
+        served = s.links.methods["us"]["invoke"]
+
+        async def lost(caller, payload):
+            await served(caller, payload)
+            raise LinkTimeout("the reply was lost")
+
+        s.links.methods["us"]["invoke"] = lost
+        answer = await s.request("eu", "GET", f"/now/{key_of('us')}")
+        assert (answer.status, body(answer)["code"]) == (503, "PROA-U503"), "a read leaves no outcome unknown"
+        await s.stop("us")
+        answer = await s.request("eu", "GET", f"/now/{key_of('us')}")
+        assert (answer.status, body(answer)["code"]) == (503, "PROA-R009")
+
+    run(tmp_path, scenario)
+
+
+def test_a_row_that_names_its_home_is_read_strongly_where_it_says_and_one_that_is_missing_nowhere(tmp_path):
+    async def scenario(s):
+        await s.request("us", "PUT", "/members", {"id": "m", "region": "us", "name": "ada"})
+        unseen = await s.request("eu", "GET", "/members/m/now")
+        assert (unseen.status, body(unseen)["code"]) == (503, "PROA-R008")
+        assert "bounded(0) shows whether any region has it" in body(unseen)["detail"]
+        await s.settled()
+        read = await s.request("eu", "GET", "/members/m/now")
+        assert (read.status, header(read, "proa-home")) == (200, "us")
+
+    run(tmp_path, scenario)
+
+
+def test_a_regional_unit_that_called_an_effect_is_not_run_again_elsewhere(tmp_path):
+    async def scenario(s):
+        assert (await s.request("us", "POST", f"/rings/{key_of('us')}", key="k1")).status == 204
+        refused = await s.request("eu", "POST", f"/rings/{key_of('us')}", key="k2")
+        assert (refused.status, body(refused)["code"]) == (500, "PROA-U010")
+        assert "after it called an effect in eu" in body(refused)["detail"]
 
     run(tmp_path, scenario)
 

@@ -151,17 +151,47 @@ def test_a_bounded_read_of_an_active_table_needs_the_active_region_alone(tmp_pat
     run(tmp_path, scenario, shop("active-passive"))
 
 
-def test_a_strong_read_of_a_home_row_is_answered_at_its_home_alone(tmp_path):
-    async def scenario(running):
-        assignment = Assignment(1, "active-active", dict.fromkeys(REGIONS, "active"))
-        for region in running.regions.values():
-            region.assume(assignment, float("inf"))
-        answers = {name: (await running.request(name, "GET", "/home/a/strong")).status for name in REGIONS}
-        assert sorted(answers.values()) == [200, 503, 503]
-        home = next(name for name, status in answers.items() if status == 200)
-        running[home].assume(assignment, running.clock.monotonic())
-        assert code(await running.request(home, "GET", "/home/a/strong")) == (503, "PROA-R008")
+async def everywhere(running):
+    assignment = Assignment(1, "active-active", dict.fromkeys(REGIONS, "active"))
+    for region in running.regions.values():
+        region.assume(assignment, float("inf"))
+    return assignment
 
+
+def test_a_strong_read_of_a_home_row_shows_every_write_whichever_region_is_asked(tmp_path):
+    async def scenario(running):
+        await everywhere(running)
+        for number in range(20):
+            writer, reader = REGIONS[number % 3], REGIONS[(number + 1) % 3]
+            await running.request(writer, "PUT", "/home", Item("a", number))
+            assert value(await running.request(reader, "GET", "/home/a/strong"))["left"] == number
+
+    run(tmp_path, scenario)
+
+
+def test_a_strong_read_of_a_home_row_is_answered_at_its_home_alone_and_while_its_lease_lasts(tmp_path):
+    async def scenario(running):
+        assignment = await everywhere(running)
+        answers = {name: await running.request(name, "GET", "/home/a/strong") for name in REGIONS}
+        homes = {dict(answer.headers).get("proa-home") for answer in answers.values()} - {None}
+        assert len(homes) == 1
+        for region in running.regions.values():
+            region.assume(assignment, running.clock.monotonic())
+        refused = {name: code(await running.request(name, "GET", "/home/a/strong")) for name in REGIONS}
+        assert refused == dict.fromkeys(REGIONS, (503, "PROA-R008"))
+
+    run(tmp_path, scenario)
+
+
+def test_a_session_goes_with_a_strong_read_to_the_home(tmp_path):
+    async def scenario(running):
+        await everywhere(running)
+        written = await running.request("eu", "PUT", "/home", Item("a", 1), session="")
+        for region in REGIONS:
+            session = dict(written.headers)["proa-session"]
+            assert value(await running.request(region, "GET", "/home/a/strong", session=session))["left"] == 1
+
+    run(tmp_path, scenario)
     run(tmp_path, scenario)
 
 

@@ -19,6 +19,7 @@ from proa.declare.tables import BaseTable
 
 MERGES = {"last_writer": "the later one stays", "fields": "each field goes by its rule"}
 NO_MESSAGE = "no message"
+AT_HOME = "no message at home; elsewhere one round trip"
 STORE_TRIP = "one round trip to the global store"
 
 
@@ -105,7 +106,11 @@ MODES: Mapping[str, Mode] = {
         write_costs="one fsync at home; elsewhere one round trip more",
         reads=(
             Read("default", "what this region has applied; elsewhere than at home after the lag", NO_MESSAGE),
-            Read("strong", "of one row, at its home: every write acknowledged; elsewhere 503 (PROA-R008)", NO_MESSAGE),
+            Read(
+                "strong",
+                "of one row: every write acknowledged; elsewhere than at home the request is handed on",
+                AT_HOME,
+            ),
             FRESH,
             SESSION,
         ),

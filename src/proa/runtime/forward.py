@@ -1,4 +1,4 @@
-"""Forwarding: a request whose row has its home in another region is run there, whole, and answered from here.
+"""Forwarding: a request that writes, or reads strongly, a row of another region is run there, whole.
 
 The handler had begun here and ended before anything was committed. One hop: a region that is not the home either (the
 two see different epochs, or it has not taken over yet) says so, and the first region looks at its roles again. It sends
@@ -18,7 +18,16 @@ from proa.core.home import Place
 from proa.declare.handlers import Route
 from proa.declare.http import Answer, Request
 from proa.declare.identity import Principal
-from proa.errors import HomeUnreachable, LinkDown, LinkRefused, LinkTimeout, NotHome, OutcomeUnknown, ProaError
+from proa.errors import (
+    HomeUnreachable,
+    LinkDown,
+    LinkRefused,
+    LinkTimeout,
+    NotHome,
+    OutcomeUnknown,
+    ProaError,
+    Unavailable,
+)
 from proa.ports import Clock, Link, Method
 from proa.runtime.authority import Authority
 from proa.runtime.invoke import HOME_HEADER, ROLE_WAIT_S, ROLE_WAIT_SHARE, Invocation
@@ -110,7 +119,8 @@ class Forwarder:
         except LinkDown as error:
             raise HomeUnreachable(error.detail) from error
         except (LinkTimeout, LinkRefused) as error:
-            raise OutcomeUnknown(f"{home}, the home of the row, did not answer: {error.detail}") from error
+            unanswered = Unavailable if call.route.unit == "read" else OutcomeUnknown
+            raise unanswered(f"{home}, the home of the row, did not answer: {error.detail}") from error
         return _marked(_decode_answer(reply), home)
 
     def methods(self, router: Router, invoke: Run, serving: Callable[[], bool]) -> dict[str, Method]:

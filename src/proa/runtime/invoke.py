@@ -301,6 +301,7 @@ class Invoker:
         try:
             handle = self._at_home if call.route.unit == "home" else self._handle
             answer, keep_writes = await handle(call, unit)
+            unit.stay()
         except Elsewhere as elsewhere:
             call.request.recallable = False
             return await self.resolve(call, elsewhere.place)

@@ -5,7 +5,7 @@ Each way to read has the reading half of a store's shape, so a unit reads throug
 | mode | default | `strong` | `bounded(s)` |
 |---|---|---|---|
 | `any` | own store | refused: nobody decides alone | own store, once vouched for |
-| `home` | own store | own store, in the row's home | own store, once vouched for |
+| `home` | own store | own store, in the row's home, to which the request is handed on | own store, once vouched for |
 | `active` | own store | own store, if the lease lasts | the same, or once vouched for |
 | `strong` | global store | global store | snapshots of it |
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from proa.core.home import Place
 from proa.core.replicate.journal import Key, Row
 from proa.declare.homes import place_of
 from proa.declare.levels import Level
@@ -45,6 +46,7 @@ class Reading(Protocol):
     @property
     def session(self) -> Session | None: ...
     def remaining_s(self) -> float: ...
+    def attend(self, place: Place, authority: Authority) -> None: ...
 
 
 class Levels:
@@ -81,7 +83,7 @@ class Levels:
             case "active", "strong":
                 return _Held(_Own(self._regional, unit.session), self._authority)
             case "home", "strong":
-                return _AtHome(_Own(self._regional, unit.session), self._authority, table)
+                return _AtHome(_Own(self._regional, unit.session), self._authority, table, unit)
             case _, "bounded":
                 own = _Own(self._regional, unit.session)
                 return _Fresh(own, self, table.mode, within_s, unit)
@@ -169,17 +171,20 @@ class _Held:
 
 
 class _AtHome:
-    """The region's own store, for rows whose home it acts as; a query may meet rows of several homes."""
+    """The region's own store, for rows whose home it acts as; the unit ends here where that is another region."""
 
-    def __init__(self, own: Source, authority: Authority, table: BaseTable[Any]) -> None:
+    def __init__(self, own: Source, authority: Authority, table: BaseTable[Any], unit: Reading) -> None:
         self._own = own
         self._authority = authority
         self._table = table
+        self._unit = unit
 
     async def read(self, keys: Sequence[Key]) -> list[Row | None]:
+        """As for `_Held`, the right is looked at after the read."""
         rows = await self._own.read(keys)
-        for (_, key), row in zip(keys, rows, strict=True):
-            self._require(key, row)
+        found = {key: row.value for (_, key), row in zip(keys, rows, strict=True) if row}
+        for key in dict.fromkeys(key for _, key in keys):
+            self._unit.attend(self._place(key, found.get(key)), self._authority)
         return rows
 
     async def query(self, span: Span) -> list[Row]:
@@ -187,12 +192,13 @@ class _AtHome:
             f"table {span.table} has mode `home`: its rows have several homes; query bounded(seconds)"
         )
 
-    def _require(self, key: str, row: Row | None) -> None:
-        """As for `_Held`, the right is looked at after the read. An absent row names no home where a field tells it."""
-        value = row.value if row else None
-        place = None if value is None and self._table.home else place_of(self._table, key, value)
-        if place is None or not self._authority.may_write_home(place):
-            raise NotHome(f"a strong read of {self._table.name} needs the row's home")
+    def _place(self, key: str, value: bytes | None) -> Place:
+        if value is None and self._table.home:
+            raise NotHome(
+                f"no row {key!r} of {self._table.name} is here, and nothing but the row's {self._table.home} names its "
+                "home; bounded(0) shows whether any region has it"
+            )
+        return place_of(self._table, key, value)
 
 
 class _Global:

@@ -49,7 +49,10 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Elsewhere(BaseException):
-    """Ends a handler that is about to write a row whose home this region may not act for. No handler catches it."""
+    """Ends a handler that writes, or reads strongly, a row whose home this region may not act for.
+
+    No handler catches it.
+    """
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
@@ -100,9 +103,9 @@ class Frame(msgspec.Struct, frozen=True):
 class Unit:
     """One run of a handler. Created anew for each attempt, so that a re-run sees fresh reads.
 
-    `fenced_rows` says whether it wrote rows that only the active region, or their home, may write; `places` are those
-    whose home it claims to run in, `elsewhere` the one where it does not. `sent` are its messages. `degraded` names the
-    fallbacks that had their part in its answer.
+    `fenced_rows` says whether it rests on rows that only the active region, or their home, may write; `places` are
+    those whose home it claims to run in, `elsewhere` the one where it does not. `sent` are its messages; `degraded`
+    names the fallbacks that had their part in its answer.
     """
 
     __slots__ = (
@@ -357,32 +360,55 @@ class Unit:
             MixedHome: the unit is in the home of another row.
             UnitMisclassified: the route is of another class.
         """
-        if place in self.places or self.route is None or self.route.unit == "read":
+        if self.route is None or self.route.unit == "read":
             return  # a write will be refused
         if self.route.unit != "home":
             raise UnitMisclassified(f"{self.route.scope} is classified {self.route.unit} but writes a `home` table")
         if self._authority is None:
-            raise NotHome(f"{self.route.scope} is no request, and cannot be handed on to the row's home")
-        if not self._authority.may_write_home(place):
-            self._leave(self._authority.home_of(place), place)
+            raise self._bound()
+        if place not in self.places:
+            self.attend(place, self._authority)
+
+    def attend(self, place: Place, authority: Authority) -> None:
+        """Go on, and commit if there is anything to commit, only while this region acts as home of `place`.
+
+        Raises:
+            Elsewhere, MixedHome: as for `claim`.
+            NotHome: the unit cannot be handed on at all.
+        """
+        if not authority.may_write_home(place):
+            self._leave(authority.home_of(place), place)
         self.fenced_rows = True
-        self.places = (*self.places, place)
+        if place not in self.places:
+            self.places = (*self.places, place)
+
+    def stay(self) -> None:
+        """Raise Elsewhere if the handler was ended by that, and went on all the same."""
+        if self.elsewhere:
+            raise Elsewhere(self.elsewhere)
 
     def _leave(self, home: str | None, place: Place) -> None:
+        if self._authority is None or self.route is None:
+            raise self._bound()
+        scope = self.route.scope
+        if self._calls and self.route.unit == "regional":
+            raise MixedHome(f"{scope} needs a row whose home is {home} after it called an effect in {self.region}")
         if self.places and home != self.region:
-            scope = self.route.scope if self.route else ""
-            raise MixedHome(f"{scope} writes a row whose home is {home} besides one whose home is {self.region}")
+            raise MixedHome(f"{scope} needs a row whose home is {home} besides one whose home is {self.region}")
         self.elsewhere = place
         raise Elsewhere(place)
+
+    def _bound(self) -> NotHome:
+        scope = self.route.scope if self.route else "a health check"
+        return NotHome(f"{scope} is no request, and cannot be handed on to the row's home")
 
     def settle(self, tables: Mapping[str, BaseTable[Any]]) -> None:
         """Be in one's home at the end, too: where no such row was written in that of the first one read, or of the key.
 
         Raises:
-            Elsewhere: this region is not it, or was not, and the handler went on all the same.
+            Elsewhere: this region is not it, or was not.
         """
-        if self.elsewhere:
-            raise Elsewhere(self.elsewhere)
+        self.stay()
         if not self.places and (place := self._undecided(tables)):
             self.claim(place)
 

@@ -298,8 +298,8 @@ class Journey:
             value = codec_of(task.work).encode(await errand.run(lambda: task.work(*task.args), limit, overdue))
         except Elsewhere as elsewhere:
             raise Unavailable(
-                f"{task.name} writes a row whose home is another region ({elsewhere.place.key}); "
-                "let it send a message to a queue whose consumer writes that row"
+                f"{task.name} needs a row whose home is another region ({elsewhere.place.key}); "
+                "let it send a message to a queue whose consumer does that"
             ) from None
         if len(value) > RESULT_BYTES_MAX:
             raise MessageTooLarge(f"{task.name} returned {len(value):,} bytes; at most {RESULT_BYTES_MAX:,} are kept")

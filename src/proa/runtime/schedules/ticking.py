@@ -69,7 +69,7 @@ class Ticking:
             await self._fire(slot, run)
         except Elsewhere as elsewhere:
             home = self._ends.authority.home_of(elsewhere.place)
-            await self._deal_with(slot, run, Unavailable(f"it writes a row whose home is {home}; send it a message"))
+            await self._deal_with(slot, run, Unavailable(f"it needs a row whose home is {home}; send it a message"))
         except Exception as error:  # noqa: BLE001 - the author's code; whatever it raises is a failed attempt
             await self._deal_with(slot, run, error)
 
