@@ -12,7 +12,7 @@ from proa.cli.status import _doubled
 from proa.core.dedupe import HANDLED
 from proa.core.home import Place, acting
 from proa.core.roles import Assignment, Cut, Node
-from proa.errors import DeclarationError, StoreCorrupt
+from proa.errors import DeclarationError
 from proa.runtime.records import Records
 from support.inproc import system
 
@@ -288,24 +288,30 @@ def test_a_damaged_mark_says_still_that_a_pair_was_handled_and_the_next_pair_is(
     run(tmp_path, app, scenario)
 
 
-def test_a_damaged_record_of_a_pair_does_not_end_the_handling_of_others(tmp_path):
+def test_a_damaged_record_of_a_pair_is_told_and_does_not_end_the_handling_of_others(tmp_path):
     app = game()
 
     async def scenario(s):
-        await doubled(s, "eu", "us")
-        await handled(s)
+        for column in ("kept", "other"):
+            await doubled(s, "eu", "us", key=column)
+        await handled(s, 2)
         writer = s["ap"].store._writer
-        kept = writer.execute("SELECT kept FROM doubled").fetchone()[0]
-        writer.execute("UPDATE doubled SET kept = x'c1'")
+        for column in ("kept", "other"):
+            writer.execute(f"UPDATE doubled SET {column} = x'c1' WHERE key = '{column}'")
+        writer.execute("DELETE FROM rows WHERE tbl = ?", (HANDLED,))
         writer.commit()
         s["ap"].duplicates.look()
-        with pytest.raises(StoreCorrupt):
-            await s["ap"].store.duplicates()
         await doubled(s, "eu", "ap", key="k2")
-        writer.execute("UPDATE doubled SET kept = ? WHERE kept = x'c1'", (kept,))
-        writer.commit()
-        await handled(s, 2)
-        assert [region for region, _ in app.seen] == ["us", "ap"]
+        await handled(s, 1)
+        assert [region for region, _ in app.seen] == ["us", "us", "ap"]
+        assert [event.key for event in told(s, "DuplicateDamaged")] == ["kept", "other"]
+        assert [(pair.kept.key, pair.damaged) for pair in await s["ap"].store.duplicates()] == [
+            ("kept", True),
+            ("other", True),
+            ("k2", False),
+        ]
+        seen = merged([msgspec.to_builtins(await records(s, name).duplicates()) for name in ("ap", "eu")])
+        assert [one["other"]["region"] for one in seen] == ["us", "us", "ap"], "another region knows better"
 
     run(tmp_path, app, scenario)
 

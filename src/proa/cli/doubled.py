@@ -32,9 +32,12 @@ def merged(lists: Iterable[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]
     found: dict[str, dict[str, Any]] = {}
     for listed in lists:
         for one in listed:
-            known = found.setdefault(one["other"]["unit"], dict(one))
-            known["handled"] = known["handled"] or one["handled"]
-            known["found_at"] = min(known["found_at"], one["found_at"])
+            known = found.get(one["other"]["unit"], one)
+            found[one["other"]["unit"]] = {
+                **(known if known["other"]["region"] else one),  # a damaged record names none
+                "handled": known["handled"] or one["handled"],
+                "found_at": min(known["found_at"], one["found_at"]),
+            }
     return sorted(found.values(), key=lambda one: (one["found_at"], one["other"]["unit"]))
 
 
@@ -43,7 +46,7 @@ def _print(found: Sequence[Mapping[str, Any]]) -> None:
         (
             one["route"],
             one["key"],
-            *(f"{one[side]['region']} {moment(one[side]['at'])} {one[side]['status']}" for side in ("kept", "other")),
+            *(_unit(one[side]) for side in ("kept", "other")),
             one["handled"] or "-",
         )
         for one in found
@@ -51,3 +54,7 @@ def _print(found: Sequence[Mapping[str, Any]]) -> None:
     print_table(("ROUTE", "KEY", "KEPT", "OTHER", "HANDLED BY"), rows)
     if unlike := [one["key"] for one in found if not one["same_payload"]]:
         note(f"{len(unlike)} keys carried two different requests, {unlike[0]} for one")
+
+
+def _unit(one: Mapping[str, Any]) -> str:
+    return f"{one['region']} {moment(one['at'])} {one['status']}" if one["region"] else "damaged"

@@ -106,6 +106,11 @@ class Pair(msgspec.Struct, frozen=True):
     at: float
     handled: str = ""
 
+    @property
+    def damaged(self) -> bool:
+        """Whether its record was damaged: nobody knows any more than which unit finished which key."""
+        return not self.other.region
+
 
 def began_at(unit: str) -> float:
     """When a unit began, in seconds since 1970: its id starts with the milliseconds."""

@@ -11,7 +11,7 @@ later is parked with the mark.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -25,7 +25,7 @@ from proa.declare.handlers import Route
 from proa.errors import DeadlineExceeded, StoreCorrupt, StoreFull, code_of
 from proa.ports import Clock, Committed, Conflict, Entropy, Fenced, RegionStore, Telemetry
 from proa.runtime.authority import Authority
-from proa.runtime.events import DuplicateHandled, DuplicateNotHandled, traceback_of
+from proa.runtime.events import DuplicateDamaged, DuplicateHandled, DuplicateNotHandled, traceback_of
 from proa.runtime.unit import Frame, Unit
 
 LOOK_EVERY_S = 1.0
@@ -67,6 +67,7 @@ class DuplicateHandlers:
         self._clock, self._entropy, self._telemetry = ends
         self._unit_id = unit_id
         self._failing: dict[str, Failing] = {}
+        self._told: set[str] = set()
         self.waiting = 0
         """How many pairs wait for a handler, here or in another region."""
         self._news = Bell()
@@ -101,7 +102,9 @@ class DuplicateHandlers:
 
     async def _round(self) -> None:
         """Look at every pair once."""
-        waiting = [pair for pair in await self._store.duplicates() if self._waits(pair)]
+        pairs = await self._store.duplicates()
+        self._tell([pair for pair in pairs if pair.damaged and not pair.handled])
+        waiting = list(filter(self._waits, pairs))
         for pair in filter(self._due, waiting):
             await self._handle(pair)
         waiting = [pair for pair in await self._store.duplicates() if self._waits(pair)]
@@ -109,9 +112,16 @@ class DuplicateHandlers:
         self._failing = {unit: failing for unit, failing in self._failing.items() if unit in units}
         self.waiting = len(waiting)
 
+    def _tell(self, damaged: Sequence[Pair]) -> None:
+        """Say once of each pair that it can be handed to nobody any more."""
+        for other in (pair.other for pair in damaged if pair.other.unit not in self._told):
+            self._told.add(other.unit)
+            self._telemetry.emit(DuplicateDamaged(other.scope, other.key, other.unit))
+
     def _waits(self, pair: Pair) -> bool:
         """Whether the pair is to be handled, by whomever; a later unit that failed had no effect."""
-        return pair.other.scope in self._routes and not pair.handled and pair.other.status < 400
+        open_ = not (pair.handled or pair.damaged)
+        return open_ and pair.other.scope in self._routes and pair.other.status < 400
 
     def _due(self, pair: Pair) -> bool:
         """Whether to deal with the pair here and now; where this region may not hold an answer, another one has to."""

@@ -190,6 +190,15 @@ class DuplicateFound(msgspec.Struct, frozen=True):
     regions: tuple[str, str]
 
 
+class DuplicateDamaged(msgspec.Struct, frozen=True):
+    """The record of a pair is damaged here, so the route's `on_duplicate` is not called for it in this region."""
+
+    severity: ClassVar[Severity] = "error"
+    route: str
+    key: str
+    other: str
+
+
 class DuplicateHandled(msgspec.Struct, frozen=True):
     """The route's `on_duplicate` dealt with a doubled effect, in unit `by`."""
 

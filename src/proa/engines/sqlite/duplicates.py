@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import suppress
+from math import inf
 
 import msgspec
 
 from proa.core.dedupe import HANDLED, Outcome, Pair
 from proa.engines.sqlite.files import SQL
 from proa.engines.sqlite.rows import Address, encode, put_outcome
-from proa.errors import StoreCorrupt
 
 KEPT_S = 30 * 24 * 3600.0
 """How long a pair stays in the list."""
@@ -50,16 +50,17 @@ def unlist(writer: sqlite3.Connection, outcome: Outcome, address: Address) -> No
 
 
 def listed(reader: sqlite3.Connection) -> list[Pair]:
-    """Every pair, in the order in which they were found here.
+    """Every pair, in the order in which they were found here."""
+    return [_pair(*found) for found in reader.execute(SQL["duplicates"], (HANDLED,))]
 
-    Raises:
-        StoreCorrupt: one of them is damaged.
-    """
-    found = reader.execute(SQL["duplicates"], (HANDLED,)).fetchall()
+
+def _pair(kept: bytes, other: bytes, at: float, mark: bytes | None, scope: str, key: str, unit: str) -> Pair:
+    """A pair; of one whose record is damaged only the names are left."""
     try:
-        return [Pair(_decode(kept), _decode(other), at, _handled_by(mark)) for kept, other, at, mark in found]
-    except msgspec.MsgspecError as error:
-        raise StoreCorrupt(f"a doubled key's record does not decode: {error}") from error
+        return Pair(_decode(kept), _decode(other), at, _handled_by(mark))
+    except msgspec.MsgspecError:
+        lost = Outcome(scope, key, b"", 0, [], b"", unit, "", inf)
+        return Pair(lost, lost, at, _handled_by(mark))
 
 
 def _handled_by(mark: bytes | None) -> str:

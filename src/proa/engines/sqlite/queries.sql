@@ -362,7 +362,7 @@ ON CONFLICT (scope, key, unit) DO UPDATE SET kept = excluded.kept, other = exclu
 
 -- name: duplicates
 -- Each with the mark of the unit that dealt with it, if one did.
-SELECT d.kept, d.other, d.at, r.value FROM doubled d LEFT JOIN rows r ON r.tbl = ? AND r.key = d.unit
+SELECT d.kept, d.other, d.at, r.value, d.scope, d.key, d.unit FROM doubled d LEFT JOIN rows r ON r.tbl = ? AND r.key = d.unit
 ORDER BY d.at, d.unit;
 
 -- name: count_duplicates

@@ -297,7 +297,10 @@ class SqliteRegionStore:
         return read_commits(self._reader, dots)
 
     async def duplicates(self) -> list[Pair]:
-        return duplicates.listed(self._reader)
+        try:
+            return duplicates.listed(self._reader)
+        except sqlite3.DatabaseError as error:
+            raise self._told(error) from error
 
     def duplicates_counted(self) -> tuple[int, int]:
         """How many pairs are listed, and how many of them are handled."""
