@@ -118,8 +118,9 @@ def began_at(unit: str) -> float:
 
 
 def fingerprint(method: str, path: str, query: str, body: bytes) -> bytes:
-    """A digest of what makes two requests the same one."""
-    return hashlib.blake2b(f"{method}\0{path}\0{query}\0".encode() + body, digest_size=16).digest()
+    """A digest of what makes two requests the same one. Lengths say where each part ends: a path may hold any sign."""
+    head = f"{len(method)} {len(path)} {len(query)} {method}{path}{query}"
+    return hashlib.blake2b(head.encode("utf-8", "surrogatepass") + body, digest_size=16).digest()
 
 
 def decide(found: Outcome | None, digest: bytes, now: float) -> Decision:
