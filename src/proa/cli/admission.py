@@ -76,9 +76,9 @@ def _throttles(app: App, route: Route, *, keyed: bool) -> str:
 def rate(app: App, throttle: Throttle) -> str:
     """A throttle in words: what each region allows, and why it is that."""
     regions = active_regions(app)
-    share = throttle.share(regions)
-    part = "" if share == throttle.rate_per_s else f" of {throttle.rate_per_s:g} in all"
-    return f"{share:g}/s{part} in each region per {throttle.per}, burst {throttle.size(regions):g}"
+    law = throttle.bucket(regions)
+    part = "" if law.rate_per_s == throttle.rate_per_s else f" of {throttle.rate_per_s:g} in all"
+    return f"{law.rate_per_s:g}/s{part} in each region per {throttle.per}, burst {law.burst:g}"
 
 
 def _demanded(app: App, route: Route) -> str:

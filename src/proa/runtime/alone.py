@@ -59,7 +59,7 @@ def _around(function: Any, options: GuardOptions) -> Any:
     clock, entropy = options.get("clock") or SystemClock(), options.get("entropy") or SystemEntropy()
     ends = Ends(clock, entropy, options.get("on_event") or _nobody, _forever, _unmarked)
     own = policies(options, hedge)
-    made = gates(own, clock.monotonic(), blocks=blocks)
+    made = gates(own, blocks=blocks)
     guarded = Guarded("", function.__name__, own, made, Purse(own.budget) if own.budget else None, ends)
     return composed(function, guarded, options.get("fallback", ()))
 

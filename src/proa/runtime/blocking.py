@@ -44,9 +44,9 @@ class LockedPurse(Purse):
 class Locked(Gates):
     """Gates that threads pass: one decision at a time."""
 
-    def __init__(self, policies: Policies, now: float, *, counted: bool = False) -> None:
+    def __init__(self, policies: Policies, *, counted: bool = False) -> None:
         self._lock = Lock()
-        super().__init__(policies, now, counted=counted)
+        super().__init__(policies, counted=counted)
         only = super().shortest()
         self._enter_all = super().enter if only is self else only.enter
         self._leave_all = super().leave if only is self else only.leave

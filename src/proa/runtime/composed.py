@@ -54,10 +54,10 @@ def _blocking(guarded: Guarded, steps: tuple[Step, ...]) -> dict[str, Wrap]:
     }
 
 
-def gates(policies: Policies, now: float, *, blocks: bool, counted: bool = False) -> Gates:
+def gates(policies: Policies, *, blocks: bool, counted: bool = False) -> Gates:
     """The gates of a target; where threads pass them, one at a time."""
     if not blocks:
-        return Gates(policies, now, counted=counted)
+        return Gates(policies, counted=counted)
     from proa.runtime.blocking import Locked
 
-    return Locked(policies, now, counted=counted)
+    return Locked(policies, counted=counted)

@@ -37,11 +37,11 @@ ELSEWHERE = "elsewhere"
 class Standing:
     """What all calls of a dependency share in a region."""
 
-    def __init__(self, dependency: Dependency, now: float) -> None:
+    def __init__(self, dependency: Dependency) -> None:
         own = dependency.policies
         self.dependency = dependency
         targets = [HERE, *([ELSEWHERE] if any(call.elsewhere for call in dependency.calls.values()) else [])]
-        self.gates = {target: gates(own, now, blocks=dependency.blocks, counted=True) for target in targets}
+        self.gates = {target: gates(own, blocks=dependency.blocks, counted=True) for target in targets}
         self.purse = self._purse(dependency)
 
     def _purse(self, dependency: Dependency) -> Purse | None:
@@ -74,8 +74,7 @@ class Calls(dict[Call[..., Any], Callable[..., Any]]):
         super().__init__()
         self._ends = Ends(clock, entropy, emit, _left_s, _mark)
         self._reach = reach
-        now = clock.monotonic()
-        self.standings = {name: Standing(each, now) for name, each in dependencies.items()}
+        self.standings = {name: Standing(each) for name, each in dependencies.items()}
         self._shared: SharedBreakers | None = None
 
     def share(self, region: str, regions: Sequence[str], store: RegionStore, authority: Authority, hub: Hub) -> None:

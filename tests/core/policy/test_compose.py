@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from proa.core.policy.breaker import Breaker, Circuit
 from proa.core.policy.bulkhead import Bulkhead, Places, Turn
 from proa.core.policy.compose import ORDER, Gates, Policies
-from proa.core.policy.limiter import Bucket, Limit
+from proa.core.policy.limiter import Limit, Limiter
 from proa.core.policy.refusal import Refusal
 
 ALL = Policies(
@@ -22,13 +22,13 @@ def open_of(gates, now):
 
 
 def test_gates_stand_in_the_one_order():
-    kinds = {"breaker": Circuit, "limiter": Bucket, "bulkhead": Places}
+    kinds = {"breaker": Circuit, "limiter": Limiter, "bulkhead": Places}
     expected = [kinds[layer.name] for layer in ORDER if layer.name in kinds]
-    assert [type(gate) for gate in Gates(ALL, 0.0).gates] == expected
+    assert [type(gate) for gate in Gates(ALL).gates] == expected
 
 
 def test_a_refusal_gives_back_what_outer_gates_granted():
-    gates = Gates(ALL, 0.0)
+    gates = Gates(ALL)
     gates.enter(0.0)
     gates.enter(0.0)
     open_of(gates, 1.0)
@@ -37,7 +37,7 @@ def test_a_refusal_gives_back_what_outer_gates_granted():
 
 
 def test_who_waited_asks_the_breaker_again_if_it_changed():
-    gates = Gates(ALL, 0.0)
+    gates = Gates(ALL)
     gates.enter(0.0)
     turn = gates.enter(0.0)
     open_of(gates, 0.5)
@@ -46,7 +46,7 @@ def test_who_waited_asks_the_breaker_again_if_it_changed():
 
 
 def test_who_waited_passes_where_nothing_changed():
-    gates = Gates(ALL, 0.0)
+    gates = Gates(ALL)
     gates.enter(0.0)
     turn = gates.enter(0.0)
     gates.leave(0.0, 1.0, failed=False)
@@ -54,7 +54,7 @@ def test_who_waited_passes_where_nothing_changed():
 
 
 def test_who_gives_up_takes_nothing_with_it():
-    gates = Gates(ALL, 0.0)
+    gates = Gates(ALL)
     gates.enter(0.0)
     turn = gates.enter(0.0)
     assert gates.give_up(turn, 2.0) == Refusal("bulkhead")
@@ -63,7 +63,7 @@ def test_who_gives_up_takes_nothing_with_it():
 
 @given(st.lists(st.tuples(st.floats(0, 3), st.sampled_from(["come", "good", "bad", "cancel", "give up"])), max_size=80))
 def test_whatever_happens_places_are_given_back(acts):
-    gates, now, running, turns = Gates(ALL, 0.0), 0.0, [], []
+    gates, now, running, turns = Gates(ALL), 0.0, [], []
     for gap, act in acts:
         now += gap
         if act == "come":

@@ -16,7 +16,7 @@ from proa.core.policy.breaker import Breaker, Circuit
 from proa.core.policy.budget import Budget
 from proa.core.policy.bulkhead import Bulkhead, Places, Turn
 from proa.core.policy.hedge import Hedge
-from proa.core.policy.limiter import Bucket, Limit
+from proa.core.policy.limiter import Limit, Limiter
 from proa.core.policy.refusal import Refusal
 from proa.core.policy.retry import Retry
 from proa.core.policy.timeout import Timeout
@@ -86,12 +86,12 @@ class Tally:
 class Gates:
     """The gates of one target in one region, in `ORDER`: a gate itself."""
 
-    def __init__(self, policies: Policies, now: float, *, counted: bool = False) -> None:
+    def __init__(self, policies: Policies, *, counted: bool = False) -> None:
         self.circuit = Circuit(policies.breaker) if policies.breaker else None
-        self.bucket = Bucket(policies.limiter, now) if policies.limiter else None
+        self.limiter = Limiter(policies.limiter) if policies.limiter else None
         self.places = Places(policies.bulkhead) if policies.bulkhead else None
         self.tally = Tally() if counted else None
-        made: dict[str, Gate | None] = {"breaker": self.circuit, "limiter": self.bucket, "bulkhead": self.places}
+        made: dict[str, Gate | None] = {"breaker": self.circuit, "limiter": self.limiter, "bulkhead": self.places}
         in_order = [made[layer.name] for layer in ORDER if layer.name in made]
         self.gates: tuple[Gate, ...] = tuple(gate for gate in (self.tally, *in_order) if gate)
         self._enters = tuple(gate.enter for gate in self.gates)

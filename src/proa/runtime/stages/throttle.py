@@ -70,9 +70,8 @@ class _Keeper:
         }
 
     def kept(self, throttle: Throttle, prefix: str = "") -> Kept:
-        buckets = Buckets(throttle.share(self._regions), throttle.size(self._regions))
-        name = prefix + throttle.per
-        return Kept(name, throttle.per, buckets, self._key_of[throttle.per], policy_item(name, buckets))
+        law, name = throttle.bucket(self._regions), prefix + throttle.per
+        return Kept(name, throttle.per, Buckets(law), self._key_of[throttle.per], policy_item(name, law))
 
 
 def _who(request: Request) -> str:
@@ -92,7 +91,7 @@ def _stage(wanted: Iterable[Kept], clock: Clock) -> Stage:
         refused = None
         for each in kept:
             taken = each.buckets.take(each.key_of(request), now)
-            told.append(limit_item(each.name, each.buckets, taken))
+            told.append(limit_item(each.name, each.buckets.law, taken))
             if taken < 0:
                 refused = _too_many(each.name, -taken)
                 break
