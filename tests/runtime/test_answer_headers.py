@@ -47,6 +47,30 @@ def test_a_handler_has_the_last_word(tmp_path):
     assert policies == ["default-src 'self'"]
 
 
+def test_a_handler_s_only_header_is_not_said_twice(tmp_path):
+    app = shop()
+
+    @app.get("/kept")
+    async def kept() -> Response:
+        return Response(headers={"Cache-Control": "public, max-age=60"})
+
+    told = [value for name, value in answer(app, tmp_path, path="/kept").pairs if name == "cache-control"]
+    assert told == ["public, max-age=60"]
+
+
+@pytest.mark.parametrize("credential", ["authorization", "cookie", "x_api_key", "x_key_of_our_own"])
+@pytest.mark.parametrize("path", ["/a", "/none"])
+def test_no_cache_on_the_way_keeps_an_answer_for_others_whatever_it_was_asked_with(credential, path, tmp_path):
+    assert answer(shop(), tmp_path, path=path, **{credential: "k"}).headers["cache-control"] == "private, no-cache"
+
+
+@pytest.mark.parametrize(("said", "told"), [("public, max-age=5", "public, max-age=5"), (None, None)])
+def test_an_author_says_otherwise_of_all_answers(said, told, tmp_path):
+    app = shop()
+    app.answer_headers({"Cache-Control": said})
+    assert answer(app, tmp_path).headers.get("cache-control") == told
+
+
 def test_pages_of_other_sites_are_not_told_anything_by_default(tmp_path):
     headers = answer(shop(), tmp_path, origin="https://shop.example").headers
     assert not any(name.startswith("access-control") for name in headers)

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from proa import App, Cache, cached, purge
+from proa import ApiKeys, App, Cache, Context, Principal, Response, cached, purge
 from proa.errors import NoUnit
 from proa.simulation import World, simulated
 
@@ -123,6 +123,74 @@ async def test_a_header_that_is_named_keeps_answers_apart():
         door = world["eu-west-1"]
         ways = [await seen(door, authorization=who) for who in ("a", "b", "a")]
         assert [way for way, _ in ways] == ["miss", "miss", "hit"]
+
+
+@simulated
+async def test_a_header_is_named_in_any_case():
+    async with World(shop(vary=("Accept-Language",))) as world:
+        door = world["eu-west-1"]
+        languages = {"accept-language": "en"}, {"accept-language": "fr"}
+        replies = [await door.get("/rates/EUR", headers=headers) for headers in languages]
+        assert [reply.headers["proa-cache"] for reply in replies] == ["miss", "miss"]
+        assert replies[0].headers["vary"] == "accept-language, authorization, cookie, proa-session"
+
+
+@simulated
+async def test_caches_on_the_way_are_told_whose_an_answer_is():
+    async with World(shop(vary=("authorization",))) as world:
+        replies = [await world["eu-west-1"].get("/rates/EUR", headers=each) for each in ({"authorization": "a"}, {})]
+        controls = [reply.headers["cache-control"] for reply in replies]
+        anybodys = "max-age=10, stale-while-revalidate=5, stale-if-error=60"
+        assert controls == [f"private, {anybodys}", anybodys]
+        assert [reply.headers["vary"] for reply in replies] == ["authorization, cookie, proa-session"] * 2
+
+
+def keyed(*vary):
+    """An app with a kept answer that depends on who asks, and gives out keys."""
+    app = App("shop", regions=REGIONS)
+    authentication = app.authenticate(ApiKeys("X-Shop-Key"))
+
+    @app.get("/me", cache=Cache(10, vary=vary))
+    async def me(who: Principal) -> str:
+        return who.subject
+
+    @app.post("/keys/{name}", auth=None)
+    async def give(name: str, ctx: Context) -> str:
+        return await authentication.keys.issue(name, ctx)
+
+    return app
+
+
+@simulated
+@pytest.mark.parametrize(
+    ("vary", "ways"), [((), [None, None, None]), (("X-Shop-Key",), ["miss", "miss", "hit"])], ids=["unnamed", "named"]
+)
+async def test_an_answer_to_an_api_key_is_given_to_no_other_one(vary, ways):
+    async with World(keyed(*vary)) as world:
+        door = world["eu-west-1"]
+        keys = [msgspec.json.decode((await door.post(f"/keys/{name}")).body) for name in ("ada", "bob")]
+        replies = [await door.get("/me", headers={"x-shop-key": key}) for key in (*keys, keys[0])]
+        assert [msgspec.json.decode(reply.body) for reply in replies] == ["ada", "bob", "ada"]
+        assert [reply.headers.get("proa-cache") for reply in replies] == ways
+        assert all(reply.headers["cache-control"].startswith("private") for reply in replies)
+
+
+@simulated
+@pytest.mark.parametrize(
+    ("said", "ways"),
+    [("private, max-age=5", ["miss", "miss"]), ("no-store", ["miss", "miss"]), ("public, max-age=5", ["miss", "hit"])],
+)
+async def test_what_a_handler_says_of_keeping_its_answer_holds(said, ways):
+    app = App("shop", regions=REGIONS)
+
+    @app.get("/a", cache=Cache(10))
+    async def a() -> Response:
+        return Response("x", headers={"Cache-Control": said})
+
+    async with World(app) as world:
+        replies = [await world["eu-west-1"].get("/a") for _ in range(2)]
+        assert [reply.headers["proa-cache"] for reply in replies] == ways
+        assert [reply.headers["cache-control"] for reply in replies] == [said, said]
 
 
 @simulated

@@ -22,9 +22,11 @@ SAFE_HEADERS: Mapping[str, str] = {
     "x-content-type-options": "nosniff",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
     "referrer-policy": "no-referrer",
+    "cache-control": "private, no-cache",
 }
 """On every answer unless declared otherwise: what it is stays what its type says, nothing frames it, runs in it, or
-learns from where it was linked."""
+learns from where it was linked; no cache between gives it to anybody else, whatever credential it was for, and the
+client's own asks before it uses it again."""
 
 
 class Cors(msgspec.Struct, frozen=True):

@@ -8,7 +8,8 @@ Purges wait for the commit of the unit that wants them; then they go to every re
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+import re
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -25,7 +26,8 @@ from proa.runtime.calls import AnswerKept, AnswersPurged, PurgeUnheard
 
 Invoke = Callable[[Route, Request, Mapping[str, str], float | None], Awaitable[Answer]]
 CACHE_HEADER = "proa-cache"
-PRIVATE = ("authorization", "cookie", "proa-session")
+NOT_SHARED = frozenset({"no-store", "private"})
+CREDENTIALS = ("authorization", "cookie", "proa-session")
 CATCH_UP_S = 30.0
 
 
@@ -50,8 +52,11 @@ class Peers(msgspec.Struct, frozen=True):
 class RouteCache:
     """Answers of routes with a `cache`, kept in one region."""
 
-    def __init__(self, invoke: Invoke, peers: Peers, clock: Clock, telemetry: Telemetry) -> None:
+    def __init__(
+        self, invoke: Invoke, peers: Peers, clock: Clock, telemetry: Telemetry, credentials: Sequence[str] = CREDENTIALS
+    ) -> None:
         self._invoke = invoke
+        self._credentials = credentials
         self._peers = peers
         self._clock = clock
         self._telemetry = telemetry
@@ -70,9 +75,13 @@ class RouteCache:
         """The answer to a request: a kept one, where there is one that will do. See `Invoker.invoke`."""
         if route.cache is None:
             return await self._purging(route, request, path, passed_on_s)
-        if any(name in request.headers and name not in route.cache.vary for name in PRIVATE):
+        if any(name not in route.cache.vary for name in self._brought(request)):
             return await self._invoke(route, request, path, None)
         return await self._answer(route, route.cache, request, path)
+
+    def _brought(self, request: Request) -> list[str]:
+        """The headers of a request that say who asks: what they are answered is not for others."""
+        return [name for name in self._credentials if name in request.headers]
 
     async def _answer(self, route: Route, cache: Cache, request: Request, path: Mapping[str, str]) -> Answer:
         varied = tuple(request.headers.get(name, "") for name in cache.vary)
@@ -118,10 +127,20 @@ class RouteCache:
         assert route.cache, "only such routes keep answers"
         answer = await self._invoke(route, request, path, None)
         if answer.status == 200 and DEGRADED_HEADER not in dict(answer.headers):
-            answer.headers.append(("cache-control", route.cache.control()))
-            if self._fetching.get(key) is asyncio.current_task():  # nobody has purged it meanwhile
+            shared = self._told(route.cache, request, answer)
+            if shared and self._fetching.get(key) is asyncio.current_task():  # nobody has purged it meanwhile
                 self._of(route).put(key, answer, self._clock.monotonic())
         return answer
+
+    def _told(self, cache: Cache, request: Request, answer: Answer) -> bool:
+        """Tell caches on the way what this one does, unless the handler did; whether the answer may be kept at all."""
+        own = dict(answer.headers).get("cache-control")
+        if own is not None:
+            return not NOT_SHARED.intersection(re.findall(r"[\w-]+", own.lower()))
+        others = (name for name in self._credentials if name not in cache.vary)
+        answer.headers.append(("cache-control", cache.control(private=bool(self._brought(request)))))
+        answer.headers.append(("vary", ", ".join((*cache.vary, *others))))
+        return True
 
     # Purging.
 

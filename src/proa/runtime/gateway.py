@@ -129,7 +129,7 @@ class Gateway:
     async def _send(self, send: Send, answer: Answer, method: str) -> None:
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
         headers.append((b"content-length", str(len(answer.body)).encode()))
-        headers += self._always if len(answer.headers) < 2 else self._unsaid(answer)
+        headers += self._unsaid(answer)
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else answer.body})
 

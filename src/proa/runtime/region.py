@@ -231,11 +231,13 @@ class Region:
         """What keeps answers of routes, where any route lets it."""
         if not any(route.cache for route in self.app.routes):
             return None
-        from proa.runtime.cached import Peers, RouteCache  # an app without such routes never needs it
+        from proa.runtime.cached import CREDENTIALS, Peers, RouteCache  # an app without such routes never needs it
 
         peers = [region for region in self.app.regions if region != self.name]
         known = Peers(peers, self._ports.link, self.cursors, self.catch_up)
-        return RouteCache(self.invoker.invoke, known, self._ports.clock, self._ports.hub)
+        key_header = self.app.authentication.header if self.app.authentication else ""
+        credentials = (*CREDENTIALS, key_header) if key_header else CREDENTIALS
+        return RouteCache(self.invoker.invoke, known, self._ports.clock, self._ports.hub, credentials)
 
     def _front_door(self) -> Gateway:
         pages = {

@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Generic, Literal, TypeVar
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from proa.errors import DeclarationError
 
@@ -28,8 +29,8 @@ class Cache(msgspec.Struct, frozen=True):
         swr_s: how much longer it is given while a new one is fetched.
         stale_if_error_s: how much longer than `max_age_s` it is given where there is no new one to be had.
         tags: names under which all of these answers are purged at once.
-        vary: request headers that are part of what an answer is for. A request that carries `authorization`, `cookie`
-            or a session passes the cache by, unless that header is named here.
+        vary: request headers that are part of what an answer is for. A request that carries `authorization`, `cookie`,
+            an API key or a session passes the cache by, unless that header is named here.
         size: how many answers a region keeps.
     """
 
@@ -46,6 +47,7 @@ class Cache(msgspec.Struct, frozen=True):
                 raise DeclarationError(f"Cache: {name} must not be negative, got {getattr(self, name):g}")
         if self.size < 1:
             raise DeclarationError(f"Cache: size must be 1 or more, got {self.size}")
+        force_setattr(self, "vary", tuple(name.lower() for name in self.vary))
 
     def judge(self, age_s: float) -> Age:
         """What an answer that is so old may still be used for."""
@@ -55,9 +57,10 @@ class Cache(msgspec.Struct, frozen=True):
             return "revalidate"
         return "if error" if age_s < self.max_age_s + self.stale_if_error_s else "gone"
 
-    def control(self) -> str:
-        """The same as a `cache-control` header."""
-        told = [f"max-age={self.max_age_s:.0f}"]
+    def control(self, *, private: bool = False) -> str:
+        """The same as a `cache-control` header; `private`: for nobody but the client that asked."""
+        told = ["private"] if private else []
+        told += [f"max-age={self.max_age_s:.0f}"]
         told += [f"stale-while-revalidate={self.swr_s:.0f}"] if self.swr_s else []
         told += [f"stale-if-error={self.stale_if_error_s:.0f}"] if self.stale_if_error_s else []
         return ", ".join(told)
