@@ -629,10 +629,11 @@ class Unconfirmed(Unavailable):
 
 
 class NoUnit(ProaError):
-    """A table was used outside a unit of work.
+    """A table, queue, dependency or cache was used outside a unit of work that has it.
 
-    Cause: the call was made at import time, in a thread, or in a task that outlived its handler.
-    Fix: use tables inside a handler or health check.
+    Cause: the call was made at import time, in a thread, in a task that outlived its handler, between the steps of a
+        saga or inside an effect; or the app declares no dependency, or no route that keeps answers.
+    Fix: make it inside a handler. A saga does so in a step.
     """
 
     code = "PROA-U007"

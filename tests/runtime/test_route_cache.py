@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from proa import ApiKeys, App, Cache, Context, Principal, Response, cached, purge
+from proa import ApiKeys, App, Cache, Change, Context, Principal, Response, Retry, Saga, cached, purge
 from proa.errors import NoUnit
 from proa.simulation import World, simulated
 
@@ -302,6 +302,109 @@ async def test_a_request_that_is_handed_on_to_a_rows_home_purges_too():
             assert [(await door.get("/notes/a")).body for door in doors] == [f'"{note}"'.encode()] * 2
 
 
-def test_purging_is_for_handlers_of_requests():
-    with pytest.raises(NoUnit):
+class Note(msgspec.Struct, frozen=True):
+    id: str
+    text: str
+
+
+def papers(every_s=1_000_000):
+    """An app whose note is written by everything that can write one, and purged with it."""
+    app = App("papers", regions=REGIONS)
+    notes, drafts = app.table("notes", Note, key="id"), app.table("drafts", Note, key="id")
+    letters, written = app.queue("letters", Note, retry=Retry(attempts=1)), app.event("written", Note)
+
+    async def put(note: Note) -> None:
+        await notes.put(note)
+        purge(path=f"/notes/{note.id}")
+
+    @letters.consumer()
+    async def arrived(note: Note) -> None:
+        await put(note)
+        if note.text == "wrong":
+            raise ValueError
+
+    @written.on
+    async def noted(note: Note) -> None:
+        await put(note)
+
+    @drafts.changes(name="drafts")
+    async def drafted(change: Change[Note]) -> None:
+        await put(change.row)
+
+    @app.saga()
+    async def editing(saga: Saga, note: Note) -> None:
+        await saga.step(put, note)
+
+    @app.schedule(every_s=every_s)
+    async def regularly() -> None:
+        await put(Note("a", "tick"))
+
+    @app.get("/notes/{id}", cache=Cache(100_000))
+    async def read(id: str) -> str:
+        return (await notes.get(id, Note(id, "none"))).text
+
+    @app.post("/by/{way}")
+    async def write(way: str, note: Note) -> None:
+        match way:
+            case "request":
+                await put(note)
+            case "message":
+                await letters.send(note)
+            case "event":
+                await written.emit(note)
+            case "change":
+                await drafts.put(note)
+            case "saga":
+                await editing.start(note, id="s")
+
+    return app
+
+
+async def read_everywhere(world):
+    return [msgspec.json.decode((await world[region].get("/notes/a")).body) for region in REGIONS]
+
+
+@simulated
+@pytest.mark.parametrize("way", ["request", "message", "event", "change", "saga"])
+async def test_whatever_unit_writes_purges_what_it_made_old(way):
+    async with World(papers()) as world:
+        assert await read_everywhere(world) == ["none", "none"]
+        assert (await world["us-east-1"].post(f"/by/{way}", {"id": "a", "text": way})).status == 204
+        await asyncio.sleep(5)
+        assert await read_everywhere(world) == [way, way]
+
+
+@simulated
+async def test_a_tick_purges_what_it_made_old():
+    async with World(papers(every_s=20)) as world:
+        assert await read_everywhere(world) == ["none", "none"]
+        await asyncio.sleep(25)
+        assert await read_everywhere(world) == ["tick", "tick"]
+
+
+@simulated
+async def test_a_message_that_failed_purges_nothing():
+    async with World(papers()) as world:
+        await read_everywhere(world)
+        await world["us-east-1"].post("/by/message", {"id": "a", "text": "wrong"})
+        await asyncio.sleep(5)
+        assert [(await world[region].get("/notes/a")).headers["proa-cache"] for region in REGIONS] == ["hit", "hit"]
+
+
+@simulated
+async def test_an_app_that_keeps_no_answers_is_told_so():
+    app = App("shop", regions=REGIONS)
+
+    @app.post("/publish")
+    async def publish() -> str:
+        with pytest.raises(NoUnit, match="cache="):
+            purge(tag="rates")
+        return "told"
+
+    async with World(app) as world:
+        assert (await world["eu-west-1"].post("/publish")).body == b'"told"'
+
+
+def test_purging_is_for_handlers():
+    with pytest.raises(NoUnit, match="inside a handler only"):
         purge(tag="rates")

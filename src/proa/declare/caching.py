@@ -1,17 +1,13 @@
 """Purging: a handler says which kept answers its writes made old.
 
 They are forgotten once the handler's unit is committed, here and in the other regions: there at once, and once more
-when they have what the unit wrote.
+when they have what the unit wrote. Whichever unit that is: of a request, a message, a tick, a change or a saga's step.
 """
 
 from __future__ import annotations
 
-from contextvars import ContextVar
-
 from proa.core.policy.cache import Purge
-from proa.errors import NoUnit
-
-PURGES: ContextVar[set[Purge]] = ContextVar("proa_purges")
+from proa.declare.context import current_unit
 
 
 def purge(*, path: str = "", tag: str = "") -> None:
@@ -19,10 +15,6 @@ def purge(*, path: str = "", tag: str = "") -> None:
 
     Raises:
         ValueError: neither or both are given.
-        NoUnit: called outside of a request's handler.
+        NoUnit: called outside of a handler, or in an app whose routes keep no answers.
     """
-    wanted = Purge(path, tag)
-    try:
-        PURGES.get().add(wanted)
-    except LookupError:
-        raise NoUnit("answers are purged by the handler of a request, in an app with a cached route") from None
+    current_unit().purge(Purge(path, tag))

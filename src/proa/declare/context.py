@@ -15,6 +15,7 @@ from proa.ports import Position, Span
 
 if TYPE_CHECKING:
     from proa.core.policy.breaker import Forced
+    from proa.core.policy.cache import Purge
     from proa.declare.levels import Level
 
 
@@ -106,6 +107,10 @@ class UnitOfWork(Context, Protocol):
         ...
 
     def write(self, table: Any, write: Write) -> None: ...
+    def purge(self, wanted: Purge) -> None:
+        """Once this unit is committed, forget kept answers in every region. See `proa.declare.caching`."""
+        ...
+
     def secret(self, name: str) -> tuple[str, ...]:
         """The versions of a declared secret that are good, the newest first."""
         ...
@@ -153,4 +158,4 @@ def current_unit() -> UnitOfWork:
     try:
         return CURRENT.get()
     except LookupError:
-        raise NoUnit("tables, queues and dependencies can be used inside a handler only") from None
+        raise NoUnit("tables, queues, dependencies and caches can be used inside a handler only") from None

@@ -2,7 +2,8 @@
 
 What a kept answer may still be used for is decided by `core.policy.cache`. Callers who want the same answer at the same
 time share one run of the handler. A request that carries credentials or a session passes by: its answer is its own.
-Purges wait for the commit of the unit that wants them; then they go to every region (see `Peers`).
+Purges wait for the commit of the unit that wants them (`Unit.after_commit`); then they go to every region (see
+`Peers`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import msgspec
 
 from proa.core.policy.cache import Cache, Kept, Purge
 from proa.core.replicate.stamp import Versions
-from proa.declare.caching import PURGES
 from proa.declare.handlers import Route
 from proa.declare.http import Answer, Request
 from proa.errors import LinkDown, LinkRefused, LinkTimeout
@@ -74,7 +74,7 @@ class RouteCache:
     ) -> Answer:
         """The answer to a request: a kept one, where there is one that will do. See `Invoker.invoke`."""
         if route.cache is None:
-            return await self._purging(route, request, path, passed_on_s)
+            return await self._invoke(route, request, path, passed_on_s)
         if any(name not in route.cache.vary for name in self._brought(request)):
             return await self._invoke(route, request, path, None)
         return await self._answer(route, route.cache, request, path)
@@ -144,20 +144,10 @@ class RouteCache:
 
     # Purging.
 
-    async def _purging(
-        self, route: Route, request: Request, path: Mapping[str, str], passed_on_s: float | None
-    ) -> Answer:
-        """Run a unit, and purge what it asked for once it is committed."""
-        wanted: set[Purge] = set()
-        token = PURGES.set(wanted)
-        try:
-            answer = await self._invoke(route, request, path, passed_on_s)
-        finally:
-            PURGES.reset(token)
-        if wanted and answer.status < 400:
-            self.purge(wanted)
-            self._later(self._spread(wanted))
-        return answer
+    def purge_everywhere(self, wanted: set[Purge]) -> None:
+        """Forget these answers here at once, and elsewhere as soon as the other regions hear of it."""
+        self.purge(wanted)
+        self._later(self._spread(wanted))
 
     def purge(self, wanted: set[Purge]) -> int:
         """Forget these answers here, and what is being fetched of them; how many were kept."""

@@ -168,6 +168,8 @@ class DuplicateHandlers:
         batch.writes.append(Write(HANDLED, pair.other.unit, _encode(name), "home"))
         batch.places = (*batch.places, place_of(pair))
         result = await self._store.commit(batch)
+        if isinstance(result, Committed):
+            unit.after_commit()
         return result if isinstance(result, Committed | Conflict | Fenced) else None
 
     async def _run_handler(self, route: Route, duplicate: Duplicate, unit: Unit) -> None:

@@ -123,6 +123,12 @@ class Errand:
         What went to the global store is durable there before those rows are written, with what the run came to as
         `body`. Found is an earlier run that came to something else.
         """
+        result = await self._commit(reads, writes, body)
+        if isinstance(result, Committed):
+            self.unit.after_commit()
+        return result
+
+    async def _commit(self, reads: Mapping[Key, int], writes: Sequence[Write], body: bytes) -> Result:
         unit = self.unit
         if unit.store == "global":
             result = await self._commit_globally(body)

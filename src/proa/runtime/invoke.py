@@ -62,7 +62,7 @@ from proa.runtime.answers import answer_of, marked, problem, replay
 from proa.runtime.authority import Authority
 from proa.runtime.eager import within
 from proa.runtime.events import HandlerRaised, UnitConfirmed, UnitFinished
-from proa.runtime.unit import STORES, Elsewhere, Frame, Outbound, Store, Unit
+from proa.runtime.unit import STORES, Elsewhere, Frame, Outbound, Purging, Store, Unit
 
 if TYPE_CHECKING:
     from proa.runtime.effects import Effects
@@ -156,6 +156,7 @@ class Invoker:
         self.secrets: Keeper | None = None
         self.outbound: Outbound | None = None
         self.effects: Effects | None = None
+        self.purging: Purging | None = None
         self._in_flight: dict[tuple[str, str], Invocation] = {}
         self._mark = int(entropy.token(5), 16)
         self._units = 0
@@ -313,6 +314,7 @@ class Invoker:
             return answer  # a failure, which commits nothing
         store = self._store_for(call, unit)
         if store is None:
+            unit.after_commit()
             return await self._standing(call, answer, unit.holders)
         return await self._commit(call, unit, store, answer, keep_writes=keep_writes)
 
@@ -327,6 +329,8 @@ class Invoker:
             self._check_holders(call, holders, outcome if store == "global" else None)
         batch = unit.batch(store, outcome, self._authority.epoch, keep_writes=keep_writes)
         result = await (self._regional.commit(batch) if store == "regional" else self.commit_globally(batch))
+        if keep_writes and isinstance(result, Committed | Found):
+            unit.after_commit()
         match result:
             case Committed():
                 call.outcome, call.places = outcome, batch.places
@@ -413,6 +417,7 @@ class Invoker:
             outbound=self.outbound,
             calls=self.calls,
             effects=self.effects,
+            purging=self.purging,
             first=call.unit,
         )
         return Unit(self._region, call.route, self._stores, self._clock, self._entropy, frame)

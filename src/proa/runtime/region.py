@@ -237,7 +237,9 @@ class Region:
         known = Peers(peers, self._ports.link, self.cursors, self.catch_up)
         key_header = self.app.authentication.header if self.app.authentication else ""
         credentials = (*CREDENTIALS, key_header) if key_header else CREDENTIALS
-        return RouteCache(self.invoker.invoke, known, self._ports.clock, self._ports.hub, credentials)
+        made = RouteCache(self.invoker.invoke, known, self._ports.clock, self._ports.hub, credentials)
+        self.invoker.purging = made.purge_everywhere
+        return made
 
     def _front_door(self) -> Gateway:
         pages = {
@@ -387,6 +389,7 @@ class Region:
             effects=invoker.effects,
             sagas=self.sagas,
             calls=invoker.calls,
+            purging=invoker.purging,
         )
         return Unit(self.name, route, stores, self._ports.clock, self._ports.entropy, known)
 

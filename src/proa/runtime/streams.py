@@ -351,6 +351,7 @@ class Streams:
         batch.dots = [*batch.dots, *dots]
         result = await self._store.commit(batch)
         if isinstance(result, Committed):
+            unit.after_commit()
             for place, end in zip(places, ends, strict=True):
                 self._failing.pop(place.name, None)
                 self._noted[place.name] = end

@@ -27,6 +27,7 @@ from proa.ports import Batch, Clock, Entropy, GlobalStore, Position, RegionStore
 from proa.runtime.authority import Authority
 
 if TYPE_CHECKING:
+    from proa.core.policy.cache import Purge
     from proa.declare.effects import Effect
     from proa.declare.events import Event
     from proa.declare.http import Request
@@ -71,13 +72,18 @@ class Outbound(Protocol):
         ...
 
 
+Purging = Callable[["set[Purge]"], None]
+"""Has every region forget kept answers."""
+
+
 class Frame(msgspec.Struct, frozen=True):
     """What a unit knows of the invocation around it. `deadline` is on the region's monotonic clock.
 
     `levels` says what rows are read through where a level is asked for, or a `session` looks on. `again`: an earlier
     run of the handler lost a race. `authority` says for which homes the region may act, `calls` how dependencies are
-    called. `first` is the unit of the first run where this is a later one, `ground` the place for which an errand acts,
-    `request` that of a client who may leave before it is answered.
+    called, `purging` how kept answers are forgotten where any are. `first` is the unit of the first run where this is
+    a later one, `ground` the place for which an errand acts, `request` that of a client who may leave before it is
+    answered.
     """
 
     unit: str
@@ -95,6 +101,7 @@ class Frame(msgspec.Struct, frozen=True):
     calls: Calling | None = None
     effects: Effects | None = None
     sagas: Sagas | None = None
+    purging: Purging | None = None
     first: str = ""
     ground: Place | None = None
     request: Request | None = None
@@ -122,6 +129,8 @@ class Unit:
         "_levels",
         "_noted",
         "_outbound",
+        "_purges",
+        "_purging",
         "_reads",
         "_regional",
         "_resident",
@@ -176,6 +185,8 @@ class Unit:
         self._outbound = frame.outbound
         self._effects = frame.effects
         self.sagas = frame.sagas
+        self._purging = frame.purging
+        self._purges: set[Purge] | None = None
         self._first = frame.first or frame.unit
         self.ground = frame.ground
         self._calls: dict[str, int] | None = None
@@ -500,6 +511,18 @@ class Unit:
                     f"a unit that met rows which only {', '.join(sorted(holders))} may hold sent a message to "
                     f"{told.name}, which other regions hold, too; declare its residency"
                 )
+
+    # Kept answers: they are forgotten when what they rest on can be read anew.
+
+    def purge(self, wanted: Purge) -> None:
+        if self._purging is None or self.route is None:
+            raise NoUnit("answers are purged by a handler, in an app with a route that keeps some (`cache=`)")
+        self._purges = {*(self._purges or ()), wanted}
+
+    def after_commit(self) -> None:
+        """What waited until the unit is committed."""
+        if self._purges and self._purging:
+            self._purging(self._purges)
 
     # What the commit takes.
 

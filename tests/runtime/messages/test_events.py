@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 import msgspec
 import pytest
 
-from proa import App, Retry
+from proa import App, Change, Context, Retry, Saga
 from proa.core.roles import Assignment
 from proa.declare import cloudevents
 from proa.declare.queues import Message
 from proa.errors import EventIncompatible, NotFound, Unprocessable
 from proa.runtime.event_log import SWEEP_S, Wanted
 from proa.runtime.events import MessageDead, MessageHandled
+from proa.simulation import World, simulated
 from support.inproc import system, until
 
 REGIONS = ["eu", "us"]
@@ -380,3 +381,72 @@ def test_an_upgrade_makes_older_events_readable(tmp_path):
     upgrade = {"version": 2, "upgrade": lambda fields, version: fields | {"currency": f"of version {version}"}}
     play(tmp_path, versioned(Priced, told, **upgrade), handle)
     assert told == [Priced("1", "of version 1")]
+
+
+# Emitting from whatever writes.
+
+
+def relayed(told, every_s=1_000_000):
+    """An app in which every sort of unit emits `placed` for an order that it is given."""
+    app = App("shop", regions=REGIONS)
+    drafts, placed = app.table("drafts", Order, key="id"), app.event("placed", Order)
+    letters, written = app.queue("letters", Order), app.event("written", Order)
+
+    @placed.on
+    async def note(order: Order, ctx: Context) -> None:
+        told.append((order.id, ctx.region))
+
+    @letters.consumer()
+    async def arrived(order: Order) -> None:
+        await placed.emit(order)
+
+    @written.on
+    async def passed_on(order: Order) -> None:
+        await placed.emit(order)
+
+    @drafts.changes(name="drafts")
+    async def drafted(change: Change[Order]) -> None:
+        await placed.emit(change.row)
+
+    async def told_of(order: Order) -> None:
+        await placed.emit(order)
+
+    @app.saga()
+    async def editing(saga: Saga, order: Order) -> None:
+        await saga.step(told_of, order)
+
+    @app.schedule(every_s=every_s)
+    async def regularly() -> None:
+        await placed.emit(Order("tick"))
+
+    @app.post("/by/{way}")
+    async def write(way: str, order: Order) -> None:
+        match way:
+            case "message":
+                await letters.send(order)
+            case "event":
+                await written.emit(order)
+            case "change":
+                await drafts.put(order)
+            case "saga":
+                await editing.start(order, id="s")
+
+    return app
+
+
+@simulated
+@pytest.mark.parametrize("way", ["message", "event", "change", "saga"])
+async def test_consumers_subscriptions_changes_and_steps_emit_with_their_commit(way):
+    told = []
+    async with World(relayed(told)) as world:
+        assert (await world["us"].post(f"/by/{way}", {"id": way})).status == 204
+        await asyncio.sleep(5)
+    assert told == [(way, "us")]
+
+
+@simulated
+async def test_ticks_emit_with_their_commit():
+    told = []
+    async with World(relayed(told, every_s=20)):
+        await asyncio.sleep(25)
+    assert [id_ for id_, _ in told] in (["tick"], ["tick", "tick"])
