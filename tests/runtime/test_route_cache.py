@@ -392,6 +392,43 @@ async def test_a_message_that_failed_purges_nothing():
 
 
 @simulated
+async def test_what_commits_nothing_purges_nothing_and_is_told_so():
+    app, refused = App("papers", regions=REGIONS), set()
+    app.get("/notes", cache=Cache(60))(lambda: "x")
+
+    def tried(name):
+        with pytest.raises(NoUnit):
+            purge(tag="notes")
+        refused.add(name)
+
+    @app.health()
+    async def checked() -> bool:
+        tried("check")
+        return True
+
+    @app.effect
+    async def printed() -> None:
+        tried("effect")
+
+    async def print_it() -> None:
+        await printed()
+
+    @app.saga()
+    async def editing(saga: Saga, note: Note) -> None:
+        tried("between steps")
+        await saga.step(print_it)
+
+    @app.post("/edit")
+    async def edit(note: Note) -> None:
+        await editing.start(note, id="s")
+
+    async with World(app) as world:
+        assert (await world["eu-west-1"].post("/edit", {"id": "a", "text": "b"})).status == 204
+        await asyncio.sleep(10)
+    assert refused == {"check", "effect", "between steps"}
+
+
+@simulated
 async def test_an_app_that_keeps_no_answers_is_told_so():
     app = App("shop", regions=REGIONS)
 
