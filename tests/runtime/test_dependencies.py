@@ -7,6 +7,7 @@ import pytest
 
 from proa import App, BadRequest, Breaker, Budget, Bulkhead, Hedge, Retry, cached
 from proa.errors import DeclarationError, NoUnit
+from proa.runtime.calls import CallFailed
 from proa.simulation import World, simulated
 
 REGIONS = ["eu-west-1", "us-east-1"]
@@ -40,6 +41,13 @@ def shop(*, call=None, elsewhere=None, **options):
     return app
 
 
+def told(world, region="eu-west-1"):
+    """What a region tells from now on."""
+    events = []
+    world.region(region)._ports.hub.subscribe(events.append)
+    return events
+
+
 def figures(world, region="eu-west-1"):
     """A region's metrics of dependencies: name and labels -> value."""
     lines = world.region(region).metrics.text().splitlines()
@@ -66,6 +74,26 @@ async def test_a_failure_tells_the_client_to_come_back():
             problem = msgspec.json.decode(reply.body)
             assert (reply.status, problem["code"], reply.headers["retry-after"]) == (503, "PROA-P001", "1")
             assert problem["detail"].startswith(f"bank.{call} failed: ConnectionError")
+
+
+@simulated
+async def test_a_call_that_came_to_nothing_is_told_and_counted_in_both_forms():
+    async with World(shop()) as world:
+        events = told(world)
+        world.dependency("bank").fail(error=lambda: OSError("gone"))
+        for path in ("/rates/EUR", "/charges/5"):
+            await world["eu-west-1"].get(path)
+        assert [event for event in events if isinstance(event, CallFailed)] == [
+            CallFailed("bank", "rate", "OSError: gone"),
+            CallFailed("bank", "charge", "OSError: gone"),
+        ]
+        counted = figures(world)
+        assert [
+            counted[f'proa_calls_failed_total{{dependency="bank",call="{call}"}}'] for call in ("rate", "charge")
+        ] == [
+            1,
+            1,
+        ]
 
 
 @simulated

@@ -8,21 +8,7 @@ import pytest
 from proa import Breaker, Budget, Bulkhead, Limit, Retry, cached, guard
 from proa.errors import BreakerOpen, BulkheadFull, CallTimedOut, RateExceeded
 from proa.runtime.calls import BreakerOpened, CallRetried
-from support.ends import ManualClock, SeededEntropy
-
-
-class ThreadlessClock(ManualClock):
-    """Blocking moves it, and what is cut is judged by it."""
-
-    def block(self, seconds):
-        self.time += seconds
-
-    def cut(self, seconds, work):
-        began = self.time
-        answer = work()
-        if self.time - began > seconds:
-            raise TimeoutError
-        return answer
+from support.ends import SeededEntropy, ThreadlessClock
 
 
 def guarded(*ends, takes_s=0.0, **options):

@@ -7,6 +7,7 @@ import pytest
 
 from proa import ApiKeys, App, Cache, Change, Context, Principal, Response, Retry, Saga, cached, purge
 from proa.errors import NoUnit
+from proa.runtime.calls import AnswerKept, AnswersPurged, PurgeUnheard
 from proa.simulation import World, simulated
 
 REGIONS = ["eu-west-1", "us-east-1"]
@@ -218,6 +219,26 @@ async def test_a_region_that_had_not_yet_what_was_written_purges_once_more():
         world.mend("us-east-1", "eu-west-1")
         await asyncio.sleep(2)
         assert await seen(there) == ("miss", 5.0)
+
+
+@simulated
+async def test_a_cache_tells_how_it_answered_what_was_purged_and_who_could_not_be_told():
+    async with World(shop()) as world:
+        events = []
+        world.region("eu-west-1")._ports.hub.subscribe(events.append)
+        door, route = world["eu-west-1"], "GET /rates/{currency}"
+        await seen(door)
+        await seen(door)
+        world.partition("eu-west-1", "us-east-1")
+        await door.post("/publish")
+        await asyncio.sleep(10)
+        cached = [event for event in events if isinstance(event, AnswerKept | AnswersPurged | PurgeUnheard)]
+        assert cached == [
+            AnswerKept(route, "miss"),
+            AnswerKept(route, "hit"),
+            AnswersPurged(1),
+            PurgeUnheard("us-east-1"),
+        ]
 
 
 @simulated

@@ -17,6 +17,20 @@ class ManualClock:
         return self.time
 
 
+class ThreadlessClock(ManualClock):
+    """Blocking moves it, and what is cut is judged by it."""
+
+    def block(self, seconds):
+        self.time += seconds
+
+    def cut(self, seconds, work):
+        began = self.time
+        answer = work()
+        if self.time - began > seconds:
+            raise TimeoutError
+        return answer
+
+
 class SeededEntropy:
     """Entropy that repeats itself for a seed."""
 

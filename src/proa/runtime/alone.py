@@ -12,14 +12,13 @@ from typing import Any, TypeVar, Unpack
 
 import msgspec
 
-from proa.core.policy.budget import Purse
 from proa.core.policy.fallback import Step
 from proa.core.policy.hedge import Hedge
 from proa.declare.dependencies import DependencyOptions, policies
 from proa.errors import DeclarationError
 from proa.ports import Clock, Entropy
 from proa.runtime.clock import SystemClock, SystemEntropy
-from proa.runtime.composed import composed, gates
+from proa.runtime.composed import composed, gates, purse
 from proa.runtime.guard import Ends, Guarded
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -60,7 +59,7 @@ def _around(function: Any, options: GuardOptions) -> Any:
     ends = Ends(clock, entropy, options.get("on_event") or _nobody, _forever, _unmarked)
     own = policies(options, hedge)
     made = gates(own, blocks=blocks)
-    guarded = Guarded("", function.__name__, own, made, Purse(own.budget) if own.budget else None, ends)
+    guarded = Guarded("", function.__name__, own, made, purse(own.budget, blocks=blocks), ends)
     return composed(function, guarded, options.get("fallback", ()))
 
 

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, cast
 
+from proa.core.policy.budget import Budget, Purse
 from proa.core.policy.compose import ORDER, Gates, Policies
 from proa.core.policy.fallback import Step
 from proa.ports import ThreadClock
@@ -52,6 +53,15 @@ def _blocking(guarded: Guarded, steps: tuple[Step, ...]) -> dict[str, Wrap]:
         "retry": lambda work: blocking.retried(work, guarded, clock),
         "fallback": lambda work: blocking.fallen_back(work, guarded, steps),
     }
+
+
+def purse(budget: Budget | None, *, blocks: bool) -> Purse | None:
+    """The tokens of a budget; where threads spend them, one at a time."""
+    if budget is None or not blocks:
+        return Purse(budget) if budget else None
+    from proa.runtime.blocking import LockedPurse
+
+    return LockedPurse(budget)
 
 
 def gates(policies: Policies, *, blocks: bool, counted: bool = False) -> Gates:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from proa.core.policy.breaker import Forced
-from proa.core.policy.budget import Purse
 from proa.core.policy.compose import Gates, Policies
 from proa.declare.context import CURRENT
 from proa.declare.dependencies import Call, Dependency
@@ -24,7 +23,7 @@ from proa.observe.metrics import Registry
 from proa.ports import Clock, Dependencies, Entropy, Labels, RegionStore
 from proa.runtime.authority import Authority
 from proa.runtime.calls import CallFailed
-from proa.runtime.composed import composed, gates
+from proa.runtime.composed import composed, gates, purse
 from proa.runtime.guard import Ends, Guarded, tell, told_of
 
 if TYPE_CHECKING:
@@ -42,17 +41,8 @@ class Standing:
         self.dependency = dependency
         targets = [HERE, *([ELSEWHERE] if any(call.elsewhere for call in dependency.calls.values()) else [])]
         self.gates = {target: gates(own, blocks=dependency.blocks, counted=True) for target in targets}
-        self.purse = self._purse(dependency)
-
-    def _purse(self, dependency: Dependency) -> Purse | None:
-        budgets = [call.policies.budget for call in dependency.calls.values() if call.policies.budget]
-        if not budgets:
-            return None
-        if not dependency.blocks:
-            return Purse(budgets[0])
-        from proa.runtime.blocking import LockedPurse
-
-        return LockedPurse(budgets[0])
+        budgets = (call.policies.budget for call in dependency.calls.values())
+        self.purse = purse(next(filter(None, budgets), None), blocks=dependency.blocks)
 
     @property
     def here(self) -> Gates:
