@@ -65,6 +65,7 @@ class Route(msgspec.Struct):
     keys: Idempotency = DEFAULT_KEYS
     documented: bool = True
     cache: Cache | None = None
+    fallback: Route | None = None
     _class: UnitClass | None = None
     _needs_role: bool | None = None
     _acknowledge: Acknowledge | None = None
@@ -166,9 +167,15 @@ class ReadOptions(TypedDict, total=False):
 
 
 class GetOptions(ReadOptions, total=False):
-    """Options of a GET route. `cache` lets a region keep its answers for a while: they must be the same for all."""
+    """Options of a GET route. `cache` lets a region keep its answers for a while: they must be the same for all.
+
+    `fallback` is a handler with the same parameters that answers where the route's own comes to nothing: where it
+    raises, takes longer than four fifths of the time, or meets a store or a dependency that cannot answer. It has the
+    rest of the time, and the answer says so (`proa-degraded`).
+    """
 
     cache: Cache | None
+    fallback: Callable[..., Any] | None
 
 
 class RouteOptions(ReadOptions, total=False):
@@ -233,7 +240,16 @@ def route(
         auth=auth,
         keys=asked if isinstance(asked, Idempotency) else DEFAULT_KEYS,
         cache=options.get("cache"),
+        fallback=_fallback(method, path, options),
     )
+
+
+def _fallback(method: str, path: str, options: GetOptions | RouteOptions) -> Route | None:
+    """A route's degraded handler, as a route of the same name."""
+    handler: Callable[..., Any] | None = options.get("fallback")
+    if handler is None:
+        return None
+    return route(method, path, handler, {"auth": options.get("auth", ANYBODY_KNOWN)})
 
 
 def mounted(prefix: str, app: Asgi, options: RouteOptions) -> list[Route]:

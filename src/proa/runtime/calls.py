@@ -102,7 +102,10 @@ class CallHedged(msgspec.Struct, frozen=True):
 
 
 class FellBack(msgspec.Struct, frozen=True):
-    """A call came to nothing, and a step of its fallback answered instead."""
+    """A call came to nothing, and a step of its fallback answered instead.
+
+    Where `dependency` is empty, `call` is a guarded function, or the route whose degraded handler answered.
+    """
 
     severity: ClassVar[Severity] = "debug"
     counted: ClassVar[str] = "proa_fallbacks_total"

@@ -72,6 +72,8 @@ if TYPE_CHECKING:
 
 ATTEMPTS_MAX = 8
 BACKOFF_S = 0.002
+FALLBACK_SHARE = 0.2
+"""How much of a request's time is kept for the route's degraded handler."""
 ROLE_WAIT_S = 1.5
 ROLE_WAIT_SHARE = 0.4
 """How much of a request's time may pass waiting for roles that are changing hands, in each of two regions."""
@@ -225,7 +227,8 @@ class Invoker:
         request = call.request
         call.key = _idempotency_key(call.route, request)
         if call.key is None:
-            return await self._attempt_all(call)
+            fallback = call.route.fallback
+            return await (self._or_fallback(call, fallback) if fallback else self._attempt_all(call))
         call.owner = request.principal.owner if request.principal else ""
         call.digest = fingerprint(request.method, request.path, request.query, request.body)
         return await self._once(call, owned(call.key, call.owner))
@@ -283,6 +286,33 @@ class Invoker:
             answer.headers.append((HOME_HEADER, self._region))
         call.replayed = True
         return answer
+
+    async def _or_fallback(self, call: Invocation, fallback: Route) -> Answer:
+        """The handler's answer, or that of another one where it came to nothing in most of the time there is."""
+        until = call.deadline
+        call.deadline -= self._left_s(call) * FALLBACK_SHARE
+        try:
+            return await self._attempt_all(call)
+        except ProaError as error:
+            if error.status < 500:
+                raise
+            call.route, call.deadline, call.attempts = fallback, until, 0
+            if (answer := await self._degraded(call)) is None:
+                raise
+            return self._marked(answer, fallback, error)
+
+    async def _degraded(self, call: Invocation) -> Answer | None:
+        try:
+            return await self._attempt_all(call)
+        except ProaError:  # the handler's own failure is what the client must hear of
+            return None
+
+    def _marked(self, answer: Answer, fallback: Route, error: ProaError) -> Answer:
+        from proa.runtime.calls import FellBack  # few routes have a fallback
+
+        name = fallback.handler.__name__
+        self._telemetry.emit(FellBack("", fallback.scope, name, f"{error.code}: {error.detail or error.title}"))
+        return marked(answer, (f"handler={name}",))
 
     # Attempts.
 
