@@ -1,21 +1,22 @@
 """A DBOS queue: a workflow a message, whose one step writes a row in the transaction that records the step.
 
 `python dbos_queue.py DATABASE COUNT` prints how many messages it handled in a second. All are enqueued before the queue
-is registered, so that the worker has them all before it; it claims them all at once.
+is registered, so that the worker has them all before it; it claims them all at once. Of 8 to 64 threads these do best;
+coroutines do half as well.
 """
 
 import json
 import sys
+import threading
 import time
 
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, SQLAlchemyDatasource
 
-THREADS = 32
-POLLING_S = 0.01
+POLLING_S = 0.5
 
 database, count = sys.argv[1], int(sys.argv[2])
-ISOLATION = "SERIALIZABLE" if database.startswith("sqlite") else "READ COMMITTED"  # SQLite has no other
+THREADS, ISOLATION = (4, "SERIALIZABLE") if database.startswith("sqlite") else (16, "READ COMMITTED")
 DBOS(
     config={
         "name": "bench",
@@ -27,6 +28,7 @@ DBOS(
         "run_admin_server": False,
     }
 )
+handled = threading.Semaphore(0)
 source = SQLAlchemyDatasource.create(database, engine_kwargs={"pool_size": THREADS})
 
 
@@ -38,6 +40,7 @@ def store(id: str) -> None:
 @DBOS.workflow()
 def handle(id: str) -> None:
     store(id)
+    handled.release()
 
 
 def enqueue() -> None:
@@ -51,12 +54,16 @@ def enqueue() -> None:
 
 
 def rate() -> float:
-    """Messages a second, from the moment at which the queue is there until the last one is dealt with."""
-    began = time.perf_counter()
+    """Messages a second, from the first one that is handled to the last; nothing is asked of the database meanwhile."""
     DBOS.register_queue("mail", polling_interval_sec=POLLING_S)
-    while DBOS.list_workflows(status=["ENQUEUED", "PENDING"], limit=1, load_input=False, load_output=False):
+    handled.acquire()
+    began = time.perf_counter()
+    for _ in range(count - 1):
+        handled.acquire()
+    took_s = time.perf_counter() - began
+    while DBOS.list_workflows(status=["ENQUEUED", "PENDING"], limit=1):
         time.sleep(POLLING_S)
-    return count / (time.perf_counter() - began)
+    return (count - 1) / took_s
 
 
 with source.engine.begin() as connection:

@@ -65,7 +65,7 @@ def test_where_no_server_is_installed_the_peer_that_needs_one_is_left_out(monkey
     monkeypatch.setattr(consuming, "told_by", told(taken))
     plain, dbos = consuming.run()
     assert (plain.note, dbos.peer) == (
-        "no PostgreSQL is installed here: Procrastinate is left out, DBOS is on SQLite",
+        "no PostgreSQL is installed here: Procrastinate is left out, DBOS is on SQLite with 4 threads",
         "DBOS on SQLite",
     )
     assert {name for name, *_ in taken} == {"consuming.py", "dbos_queue.py"}
