@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
 import shutil
-import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from processes import free_port, wait_for
+from processes import free_port
 
 FOLDERS = "/usr/lib/postgresql/*/bin"
 ACCOUNTS = ("postgres", "nobody")
@@ -41,16 +41,15 @@ def postgres() -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory(prefix="proa-bench-postgres-") as folder:
         account, data, port = owner(Path(folder)), Path(folder) / "data", free_port()
-        options = ["-U", "bench", "-A", "trust", "-E", "UTF8", "--locale=C"]
-        started(account, [programs / "initdb", "-D", data, *options]).wait(60)
         settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
-        server = started(account, [programs / "postgres", "-D", data, "-p", port, "-k", folder, *settings])
+        options = shlex.join(["-h", "127.0.0.1", "-p", str(port), "-k", folder, *settings])
+        control = [programs / "pg_ctl", "-D", data, "-w", "-s"]
+        run_as(account, programs / "initdb", "-D", data, "-U", "bench", "-A", "trust", "-E", "UTF8", "--locale=C")
+        run_as(account, *control, "start", "-o", options, "-l", Path(folder) / "log")
         try:
-            wait_for(port)
             yield f"postgresql://bench@127.0.0.1:{port}/postgres"
         finally:
-            server.send_signal(signal.SIGINT)  # a fast shutdown: whoever is still connected is cut off
-            server.wait(60)
+            run_as(account, *control, "stop", "-m", "fast")
 
 
 def installed() -> Path | None:
@@ -70,14 +69,7 @@ def owner(folder: Path) -> str | None:
     return account.pw_name
 
 
-def started(account: str | None, command: Sequence[object]) -> subprocess.Popen[bytes]:
-    """A program of the server, on its way."""
-    group = None if account is None else pwd.getpwnam(account).pw_gid
-    return subprocess.Popen(
-        [str(word) for word in command],
-        user=account,
-        group=group,
-        extra_groups=None if account is None else [],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+def run_as(account: str | None, *command: object) -> None:
+    """Run one of the server's programs, until it ends."""
+    other = {} if account is None else {"user": account, "group": pwd.getpwnam(account).pw_gid, "extra_groups": []}
+    subprocess.run(list(map(str, command)), cwd="/", check=True, stdout=subprocess.DEVNULL, **other)
