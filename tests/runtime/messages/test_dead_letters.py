@@ -9,7 +9,7 @@ from proa.declare.queues import Message
 from proa.errors import NotFound, Rejected, Unavailable, Unprocessable
 from proa.runtime.messages import dead as dead_module
 from proa.runtime.messages.dead import Wanted, Where
-from support.inproc import until
+from support.inproc import everybody, take, until
 from support.messages import Order, Total, count, dead, handled, play, send, shop
 
 
@@ -258,6 +258,22 @@ def test_a_rate_is_kept_and_a_job_can_be_stopped_halfway(tmp_path):
     with pytest.MonkeyPatch.context() as monkey:
         one_by_one(monkey)
         letters_play(tmp_path, story)
+
+
+def test_a_region_that_no_longer_acts_for_letters_leaves_the_others_where_they_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(dead_module, "BATCH", 1)
+
+    async def story(s, mood):
+        await died(s, "eu", *map(str, range(10)))
+        mood.refuses = False
+        job = letters(s).redrive(Wanted("orders"), rate=20)
+        await until(lambda: job.moved)
+        take(s["eu"], everybody(2, lost=["eu"]))
+        await done(job)
+        assert (job.state, job.moved < 10) == ("done", True)
+        assert len((await letters(s).page(Wanted("orders"))).letters) == 10 - job.moved
+
+    letters_play(tmp_path, story)
 
 
 def test_a_letter_is_edited_before_it_goes_back(tmp_path):
