@@ -54,6 +54,10 @@ class Course(msgspec.Struct):
     ended: list[tuple[str, float]] = []
     set_aside: int = 0
 
+    def under_way(self, at: float) -> bool:
+        """Whether it was sent and not dealt with at a time, by commits that stand."""
+        return self.stands and self.sent_at <= at and all(ended_at > at for _, ended_at in self.ended)
+
 
 def accounted(
     commits: Mapping[Dot, Commit],
@@ -69,11 +73,7 @@ def accounted(
     each was sent.
     """
     courses = list(_courses(commits, parked, left))
-    in_flight = [
-        course
-        for _, course in courses
-        if course.home == lost and course.sent_at <= fault_at and all(at > fault_at for _, at in course.ended)
-    ]
+    in_flight = [course for _, course in courses if course.home == lost and course.under_way(fault_at)]
     return MessageAccount(
         in_flight=len(in_flight),
         adopted=sum(any(region != lost for region, _ in course.ended) for course in in_flight),
