@@ -9,6 +9,7 @@ ELSEWHERE = {
     "make bench": "takes minutes",
     "make simulate": "takes minutes",
     "proa drill examples/registration --lose eu-west-1 --how kill --rate 100 --lease-s 1": "drilled in tests/e2e",
+    "proa drill examples/payouts --lose eu-west-1 --how kill --rate 20 --lease-s 1": "drilled in tests/e2e",
 }
 
 

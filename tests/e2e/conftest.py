@@ -18,14 +18,15 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 class Rehearsal:
     """One drill of an example.
 
-    A hook in `meanwhile` (event type -> coroutine function of the cluster) runs beside it from that event on; `results`
-    is what the hooks returned.
+    A hook in `meanwhile` (event type -> coroutine function of the cluster) runs beside it from that event on, the one
+    `afterwards` when all is over and everything still runs; `results` is what the hooks returned, in this order.
     """
 
     def __init__(self, state_dir):
         self.state_dir = state_dir
         self.events = []
         self.meanwhile = {}
+        self.afterwards = None
         self.results = []
         self.cluster = None
         self._tasks = []
@@ -49,6 +50,8 @@ class Rehearsal:
         async with self.cluster:
             yield self.cluster
             self.results = await asyncio.gather(*self._tasks)
+            if self.afterwards:
+                self.results.append(await self.afterwards(self.cluster))
 
     def _tell(self, event):
         self.events.append(event)
