@@ -1,17 +1,14 @@
 """The command line against a running `proa dev`: two people fail over, the app is changed, and Ctrl-C ends it all."""
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
 
 import pytest
 
-from proa.cli.main import main
+from support.dev import Dev, run
 
 pytestmark = pytest.mark.processes
 
@@ -39,28 +36,6 @@ async def version() -> int:
 """
 
 
-class Dev:
-    """A `proa dev --json`, and what it said so far."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        command = [sys.executable, "-m", "proa.cli", "dev", "app", "--port", "0", "--json"]
-        self.out = (folder / "out").open("wb")
-        self.process = subprocess.Popen(command, cwd=folder, stdout=self.out, stderr=self.out)
-
-    def said(self, event):
-        lines = (self.folder / "out").read_bytes().splitlines()
-        return [line for line in map(json.loads, lines) if line["event"] == event]
-
-    def until(self, event, count=1, timeout_s=15.0):
-        deadline = time.monotonic() + timeout_s
-        while len(found := self.said(event)) < count:
-            assert self.process.poll() is None, (self.folder / "out").read_text()
-            assert time.monotonic() < deadline, f"no {event!r} in {(self.folder / 'out').read_text()}"
-            time.sleep(0.05)
-        return found[count - 1]
-
-
 @pytest.fixture
 def dev(tmp_path, monkeypatch):
     (tmp_path / "app").mkdir()
@@ -74,14 +49,6 @@ def dev(tmp_path, monkeypatch):
         running.process.kill()
         running.process.wait()
         running.out.close()
-
-
-def run(capsys, *arguments, code=0, token=None):
-    """A command's JSON; it must end with `code`."""
-    given = [*arguments, "--json", *(["--token", token] if token else [])]
-    assert main(given) == code, capsys.readouterr()
-    said = capsys.readouterr()
-    return json.loads(said.out or said.err)
 
 
 def test_two_people_fail_over_and_the_system_is_reloaded_and_ends_on_ctrl_c(dev, capsys):
@@ -124,7 +91,7 @@ def test_two_people_fail_over_and_the_system_is_reloaded_and_ends_on_ctrl_c(dev,
     source = dev.folder / "app" / "app.py"
     source.write_text(APP + VERSION_ROUTE)
     assert dev.until("reloaded")["regions"] == ["eu-west-1", "us-east-1"]
-    with urllib.request.urlopen(dev.said("serving")[0]["url"] + "/version", timeout=5) as answer:
+    with urllib.request.urlopen(dev.url + "/version", timeout=5) as answer:
         assert answer.read() == b"2"
     source.write_text("no python")
     assert "SyntaxError" in dev.until("not reloaded")["why"]

@@ -5,8 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
+import proa.control.events
+import proa.runtime.calls
+import proa.runtime.events
+import proa.runtime.identity.events
+import proa.runtime.secrets
 from proa.observe.logs import REDACTED, name_of, redact
 
 PROGRAM = """
@@ -51,6 +57,25 @@ def test_secrets_are_never_written():
         "headers": {"Authorization": REDACTED, "accept": "c"},
         "clusterSecret": REDACTED,
     }
+
+
+EVENTS = [
+    kind
+    for module in (
+        proa.control.events,
+        proa.runtime.calls,
+        proa.runtime.events,
+        proa.runtime.identity.events,
+        proa.runtime.secrets,
+    )
+    for kind in vars(module).values()
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind.__module__ == module.__name__
+]
+
+
+@pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.__name__)
+def test_no_field_of_an_event_has_a_name_that_a_line_has_already(kind):
+    assert {"event", "level", "time"}.isdisjoint(kind.__struct_fields__)
 
 
 def test_an_event_is_called_by_its_class_in_words():

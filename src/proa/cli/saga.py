@@ -148,15 +148,17 @@ def _act(app: str, act: str, body: Mapping[str, Any], common: Who) -> int:
 
 
 def _at_home(system: System, method: str, path: str, body: Any = None) -> Any:
-    """The answer of the region that acts for a saga's home."""
-    last: Exception = Unavailable("no region answers")
+    """The answer of the region that acts for a saga's home; where that knows no such saga, it is what counts."""
+    refused: list[Exception] = []
     for region in system.regions(""):
         try:
             if (said := system.heard(region, method, path, body)) is not None:
                 return said
-        except (NotHome, NotFound) as error:
-            last = error
-    raise last
+        except NotFound as error:
+            refused.insert(0, error)
+        except NotHome as error:
+            refused.append(error)
+    raise refused[0] if refused else Unavailable("no region answers")
 
 
 def _line(one: Mapping[str, Any]) -> tuple[str, ...]:

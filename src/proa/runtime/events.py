@@ -477,9 +477,9 @@ class SchedulesUnknown(msgspec.Struct, frozen=True):
 
 
 class EventsReplayed(msgspec.Struct, frozen=True):
-    """A page of a replay sent so many messages to a subscription."""
+    """A page of a replay of the event `name` sent so many messages to a subscription."""
 
-    event: str
+    name: str
     to: str
     replay: str
     count: int
