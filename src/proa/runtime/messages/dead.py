@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from proa.bell import breathe
-from proa.core.queue import LAST, SEPARATOR, Attempt, Dead, Spot, milliseconds, prefix, spot
+from proa.core.queue import LAST, SEPARATOR, Dead, Spot, milliseconds, prefix, spot
 from proa.core.replicate.journal import Row, Write
 from proa.declare.codec import json_decoder, readable
 from proa.declare.keys import NEXT
@@ -77,6 +77,16 @@ class Wanted(msgspec.Struct, frozen=True):
         )
 
 
+class Tried(msgspec.Struct, frozen=True):
+    """An attempt as people read it, which stores keep as a `core.queue.Attempt`."""
+
+    at: float
+    region: str
+    error: str
+    said: str
+    took_s: float
+
+
 class Letter(msgspec.Struct, frozen=True):
     """A letter as people read it. `region` is its home, `attempts` how often it was tried before it was given up."""
 
@@ -94,7 +104,7 @@ class Letter(msgspec.Struct, frozen=True):
     unit: str
     trace: str
     body: Any
-    history: Sequence[Attempt]
+    history: Sequence[Tried]
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -420,7 +430,7 @@ def letter(queue: Queue[Any], dead: Dead) -> Letter:
         envelope.unit,
         envelope.trace,
         readable(queue.decode, envelope.body),
-        envelope.history,
+        [Tried(*msgspec.structs.astuple(attempt)) for attempt in envelope.history],
     )
 
 
