@@ -150,7 +150,7 @@ class Desk:
         """Wait until a client is answered this."""
         self.eventually(lambda: self.ask(path), wanted)
 
-    def eventually(self, found, wanted, timeout_s=20.0):
+    def eventually(self, found, wanted, timeout_s=60.0):
         deadline = time.monotonic() + timeout_s
         while (now := found()) != wanted:
             assert time.monotonic() < deadline, now

@@ -64,8 +64,7 @@ def ended_in(cluster):
     return ended
 
 
-def test_payouts_between_two_steps_end_in_other_regions_and_the_bank_moves_each_once(rehearsal, monkeypatch):
-    monkeypatch.setenv("PAYOUTS_REST_S", "1")
+def test_payouts_between_two_steps_end_in_other_regions_and_the_bank_moves_each_once(rehearsal):
     rehearsal.meanwhile[FaultInjected] = resting
     rehearsal.afterwards = figures
     report = rehearsal.drill("payouts", rate=20, duration_s=9, fault_after_s=3, lease_s=1, hold_down_s=0.5)
@@ -73,8 +72,8 @@ def test_payouts_between_two_steps_end_in_other_regions_and_the_bank_moves_each_
     assert (report.failed, report.lost_writes, report.duplicates) == (0, [], 0)
     rested, (found, ended, transfers) = rehearsal.results
 
-    # The load gives some to the region that is lost; all that were acknowledged came to one end.
-    assert len(rested) >= 5
+    # A third of those of two seconds were in the region that is lost. All that were acknowledged came to one end.
+    assert len(rested) >= 3
     assert len(found) == report.acknowledged == 180
     assert {record.status for record in found.values()} == {"done", "failed"}
     assert {saga: len(regions) for saga, regions in ended.items()} == dict.fromkeys(found, 1)
