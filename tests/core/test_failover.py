@@ -253,6 +253,15 @@ def test_an_edge_that_does_not_confirm_is_noted_and_not_waited_for_for_ever():
     assert change.plan.notes == ("an edge did not confirm the new routing in time",)
 
 
+def test_a_plan_that_waits_for_a_person_makes_way_for_one_that_policy_approves():
+    asked = plan("gate", by_controller=False, requested_by="ada", graceful=True)
+    lost = situation(eu=DEAD, nodes=[dead_eu()], plan=asked, failover="automatic", rpo_s=60.0)
+    [change] = decide(lost, US, NOW)
+    assert (change.action, change.plan.reason) == ("aborted", "eu is lost, and nobody has approved this plan yet")
+    assert actions(situation(eu=DEAD, nodes=[dead_eu()], plan=asked, failover="approval")) == ["regrade"]
+    assert actions(situation(plan=asked, failover="automatic")) == []
+
+
 # The in-sync set of the lost region.
 
 

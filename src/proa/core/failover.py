@@ -190,12 +190,8 @@ def _after_request(s: Situation, plan: Plan, a: Assignment, now: float) -> list[
 
 
 def _after_gate(s: Situation, plan: Plan, a: Assignment, now: float) -> list[Change]:
-    if plan.epoch != a.epoch:
-        return [_abort(plan, f"the epoch is {a.epoch} now")]
-    if _recovered(s, plan, now):
-        return [_abort(plan, f"{plan.lost} recovered before anybody approved")]
-    if _waited(s, now) > s.rules.approval_ttl_s:
-        return [_abort(plan, "nobody approved in time")]
+    if why := _overtaken(s, plan, a, now):
+        return [_abort(plan, why)]
     if plan.graceful and plan.lost and s.verdicts(now)[plan.lost] == "down":
         return [_regraded(s, plan, now)]
     findings, loss = gate.gate(s, plan, now)
@@ -203,6 +199,25 @@ def _after_gate(s: Situation, plan: Plan, a: Assignment, now: float) -> list[Cha
         return []
     approval = Approval(POLICY, digest(plan), s.now_s(now) + s.rules.approval_ttl_s)
     return [Change("approve", moved(plan, "approve", approval=approval, loss=loss), detail={"approver": POLICY})]
+
+
+def _overtaken(s: Situation, plan: Plan, a: Assignment, now: float) -> str:
+    """Why a plan is called off while it waits for its approval, empty where it is not."""
+    if plan.epoch != a.epoch:
+        return f"the epoch is {a.epoch} now"
+    if _recovered(s, plan, now):
+        return f"{plan.lost} recovered before anybody approved"
+    if _waited(s, now) > s.rules.approval_ttl_s:
+        return "nobody approved in time"
+    if not policy_approves(s, plan) and (lost := _urgent(s, a, now)):
+        return f"{lost} is lost, and nobody has approved this plan yet"
+    return ""
+
+
+def _urgent(s: Situation, a: Assignment, now: float) -> str:
+    """The region that policy would fail over or evacuate now, if a plan that waits for a person were not in the way."""
+    plans = [change.plan for change in _open(s, a, "", now) if change.plan and change.plan.lost]
+    return next((one.lost for one in plans if policy_approves(s, one) and gate.passes(gate.gate(s, one, now)[0])), "")
 
 
 def _regraded(s: Situation, plan: Plan, now: float) -> Change:

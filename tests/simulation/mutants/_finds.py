@@ -13,6 +13,8 @@ PLACES = (
     *(("proa.simulation.workloads.messaging:active_passive", profile) for profile in PROFILES),
     *(("proa.simulation.workloads.scheduled:scheduled", profile) for profile in PROFILES),
     *(("proa.simulation.workloads.errands:errands", profile) for profile in PROFILES),
+    *(("proa.simulation.workloads.standard:confirmed_trio", profile) for profile in PROFILES),
+    *(("proa.simulation.workloads.standard:homes", profile) for profile in PROFILES),
 )
 """The standard apps and profiles, in the order in which a search goes through them."""
 FILE = Path(__file__).parent / "found.json"

@@ -15,6 +15,7 @@ from proa.chaos import workload
 from proa.simulation.checkers import causality, control, convergence, fencing, handled, indexes
 from proa.simulation.history import Final, Operation, Violation
 from proa.simulation.workloads import dependent, messaging, scheduled, standard
+from proa.simulation.workloads.absences import Absences
 from proa.simulation.workloads.append import Lists
 from proa.simulation.workloads.authored import Authored
 from proa.simulation.workloads.bank import Bank
@@ -146,6 +147,8 @@ _OF: Sequence[tuple[App, Callable[[], list[Workload]]]] = (
         ],
     ),
     (standard.confirmed_pair, lambda: [Confirmed("active")]),
+    (standard.homes, lambda: [Absences("home", standard.homes.objectives.rpo_s)]),
+    (standard.confirmed_trio, lambda: [Confirmed("active", insists=True)]),
     (messaging.active_active, lambda: _letters(messaging.active_active)),
     (messaging.active_passive, lambda: _letters(messaging.active_passive)),
     (scheduled.scheduled, lambda: [Ticks()]),

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
+from msgspec.structs import replace
+
 from proa.core.replicate.journal import Key
 from proa.declare.tables import Mode
 from proa.simulation.checkers import effects, loss
@@ -23,10 +25,14 @@ SEEN_KEPT = 20
 
 
 class Confirmed(Workload):
-    """Charges, and looks at those that somebody was told of lately."""
+    """Charges, and looks at those that somebody was told of lately.
 
-    def __init__(self, mode: Mode) -> None:
+    Who `insists` and was not told what became of a charge asks once more, past the edge, whichever region it may be.
+    """
+
+    def __init__(self, mode: Mode, *, insists: bool = False) -> None:
         self.mode: Mode = mode
+        self._insists = insists
         self._seen: list[str] = []
 
     @property
@@ -39,9 +45,10 @@ class Confirmed(Workload):
             await client.ask(Call(self.name, "look", seen, None, request("POST", f"/peer/charges/{seen}/look")))
             return
         amount, key = rng.randint(1, AMOUNT_MAX), client.new_key()
-        done = await client.ask(
-            Call(self.name, "charge", key, amount, request("POST", "/peer/charges", {"value": amount}, key))
-        )
+        call = Call(self.name, "charge", key, amount, request("POST", "/peer/charges", {"value": amount}, key))
+        done = await client.ask(call)
+        if self._insists and done.outcome == "unknown":
+            done = await client.ask(replace(call, via=rng.choice(client.regions)))
         if done.outcome == "ok":
             self._seen = [*self._seen[-SEEN_KEPT + 1 :], done.result["id"]]
 

@@ -6,11 +6,13 @@ keep every answer strong:
 - Where the mode is `active` or `home`, also a read writes its row back. Only a commit of such a row is refused to a
   region that has lost its right, so only that makes a read as good as a write.
 - A read of several rows is a POST with a key: it commits, so that all that it read is validated at one moment.
-Simulate them as `proa.simulation.workloads.standard:active_active`, `...:active_passive` and `...:confirmed_pair`.
+Simulate them as `proa.simulation.workloads.standard:active_active`, `...:active_passive`, `...:confirmed_pair` and
+`...:confirmed_trio`. Where homes go and come back: `...:homes`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -211,9 +213,18 @@ def active_active_app() -> App:
 
 def confirmed_pair_app() -> App:
     """Two regions that lose nothing: each answers when the other has it, and an automatic fail-over accepts no loss."""
+    return _confirmed_app("standard-confirmed-pair", REGIONS[:2])
+
+
+def confirmed_trio_app() -> App:
+    """Three regions that lose nothing: any second one confirms, and who took over without asking it would lose it."""
+    return _confirmed_app("standard-confirmed-trio", REGIONS)
+
+
+def _confirmed_app(name: str, regions: Sequence[str]) -> App:
     app = App(
-        "standard-confirmed-pair",
-        regions=REGIONS[:2],
+        name,
+        regions=regions,
         topology="active-passive",
         failover="automatic",
         lease_s=LEASE_S,
@@ -221,6 +232,13 @@ def confirmed_pair_app() -> App:
         objectives=Objectives(rto_s=10, rpo_s=0),
     )
     _confirmed(app, "active")
+    return app
+
+
+def homes_app() -> App:
+    """Three active regions, and counters that have a home each."""
+    app = App("standard-homes", regions=REGIONS, lease_s=LEASE_S, objectives=Objectives(rto_s=2, rpo_s=2))
+    _counters(app, "home")
     return app
 
 
@@ -496,4 +514,6 @@ def _parcels(app: App, mode: Mode) -> None:
 active_active = active_active_app()
 active_passive = active_passive_app()
 confirmed_pair = confirmed_pair_app()
-APPS = (active_active, active_passive, confirmed_pair)
+confirmed_trio = confirmed_trio_app()
+homes = homes_app()
+APPS = (active_active, active_passive, confirmed_pair, confirmed_trio, homes)
