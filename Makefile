@@ -21,7 +21,7 @@ simulate: $(STAMP) ## Hundreds of simulated outages of every profile on the stan
 	@for app in standard:active_active standard:active_passive; do for profile in outage partition clock disk everything; do \
 	  $(BIN)/proa sim run proa.simulation.workloads.$$app --profile $$profile --seeds $(SEEDS) || exit; \
 	done; done
-	@for app in messaging:active_active messaging:active_passive scheduled:scheduled errands:errands; do \
+	@for app in standard:confirmed_trio standard:homes messaging:active_active messaging:active_passive scheduled:scheduled errands:errands; do \
 	  for profile in outage partition clock disk everything; do \
 	    $(BIN)/proa sim run proa.simulation.workloads.$$app --profile $$profile --seeds $(FEW) || exit; \
 	done; done

@@ -38,8 +38,8 @@ RESTART_S = 0.05
 SKEW_SHARE = 0.45
 """A clock is off by so much of the declared bound at most: any two of them are then within it."""
 PORT_CALLS_MAX = 300
-ALONE_S = 2.0
-"""A disk that is lost may have so much that no other region has."""
+ALONE_SHARE = 0.5
+"""For so much of its time at most a disk that is about to be lost has what no other region has."""
 ROT_RETRY_S = 0.01
 ROWS_MAX = 1000
 Way = tuple[str, str]
@@ -438,15 +438,15 @@ async def dying_disk(hands: Hands, fault: Fault) -> None:
 
 
 async def lost_disk(hands: Hands, fault: Fault) -> None:
-    """For `amount` seconds no other region hears of this one; then it dies, and comes back with an empty disk."""
+    """For a share of the time (`amount`) no other region hears of this one; then it dies, and returns with no data."""
     node = fault.nodes[0]
     others = [region for region in hands.world.app.regions if region != node]
     with hands.cut(_between([node], others), fault.kind):
-        await asyncio.sleep(fault.amount)
+        await asyncio.sleep(fault.for_s * fault.amount)
     hands.world.give_up(node)
     with hands.down(node):
         hands.world.disk(node).lose()
-        await asyncio.sleep(fault.for_s)
+        await asyncio.sleep(fault.for_s * (1 - fault.amount))
 
 
 async def old_disk(hands: Hands, fault: Fault) -> None:
@@ -693,7 +693,7 @@ KINDS: dict[str, Kind] = {
     "dependency slow": Kind(dependency_slow, on_dependency(0.1, 3.0), depends=True),
     "dependency gone": Kind(dependency_gone, on_dependency(), depends=True),
     # What is lost for good.
-    "lost disk": Kind(lost_disk, on_region(0.0, ALONE_S), counts=True, destroys=True),
+    "lost disk": Kind(lost_disk, on_region(0.0, ALONE_SHARE), counts=True, destroys=True),
     "old disk": Kind(old_disk, _outlasting, counts=True, destroys=True),
 }
 """Every kind by the name under which it is drawn, told and counted."""
