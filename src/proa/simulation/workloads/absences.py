@@ -23,11 +23,11 @@ from proa.simulation.workloads.workload import insist, request
 if TYPE_CHECKING:
     from proa.simulation.world import World
 
-EVERY_S = 0.1
+EVERY_S = 0.25
 """How often a client acts meanwhile."""
 LATE_S = 0.3
 """So much later do messages between the stand-in and the global store arrive, at most."""
-AFTER = 10
+AFTER = 6
 """How often they act when the roles have changed."""
 CHANGED_WITHIN_S = 40.0
 
