@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Generic, Protocol, TypedDict, TypeVar, TypeVarTuple, cast, get_type_hints
 
 from proa.core.policy.retry import Retry
@@ -144,6 +145,7 @@ class DeclaredSaga(Generic[I, R]):
         self.queue = Queue(f"saga.{self.name}", Wake, {"retry": WAKE_RETRY})
         self.queue.declared = self._consumer(concurrency)
         self._routes: dict[Any, Route] = {}
+        self._codecs: dict[Any, RowCodec[Any]] = {}
 
     def _consumer(self, concurrency: int) -> Consumer:
         """What is done with the messages that wake sagas: the runtime goes on with the saga."""
@@ -166,10 +168,17 @@ class DeclaredSaga(Generic[I, R]):
 
     def route_of(self, work: Callable[..., Any]) -> Route:
         """What units of one of this saga's steps must know."""
-        code = getattr(work, "__code__", work)  # a function that is defined anew in each run is the same one
-        if code not in self._routes:
-            self._routes[code] = unit_route("STEP", self.queue.name, work, STEP_TIMEOUT_S)
-        return self._routes[code]
+        same = _same(work)
+        if same not in self._routes:
+            self._routes[same] = unit_route("STEP", self.queue.name, work, STEP_TIMEOUT_S)
+        return self._routes[same]
+
+    def codec_of(self, work: Callable[..., Any]) -> RowCodec[Any]:
+        """What keeps and reads results of one of this saga's steps."""
+        same = _same(work)
+        if same not in self._codecs:
+            self._codecs[same] = RowCodec[Any](_result_of(work))
+        return self._codecs[same]
 
     async def start(self, given: I, *, id: str | None = None) -> str:
         """Start one with the present unit; its id. Where there is one of this id already, nothing more happens.
@@ -217,14 +226,27 @@ def encode(value: Any) -> bytes:
     return RowCodec[Any](cast("type[Any]", type(value))).encode(value)
 
 
-def codec_of(work: Callable[..., Any]) -> RowCodec[Any]:
-    """What keeps and reads results of a step: values of the type that its function returns."""
-    function = work.function if isinstance(work, Effect) else work
+def _same(work: Callable[..., Any]) -> Any:
+    """What a step's function is known by: one that is defined anew in each run, to return the same, is the same one."""
+    function = _function_of(work)
+    returned: Any = getattr(function, "__annotations__", {}).get("return")
+    return getattr(function, "__code__", function), returned
+
+
+def _result_of(work: Callable[..., Any]) -> Any:
+    """The type of what a step's function returns."""
     try:
-        hints = get_type_hints(inspect.unwrap(function))
+        hints = get_type_hints(inspect.unwrap(_function_of(work)))
     except TypeError:  # no function: an object that is called
         hints = {}
-    return RowCodec[Any](hints.get("return", Any))
+    return hints.get("return", Any)
+
+
+def _function_of(work: Callable[..., Any]) -> Callable[..., Any]:
+    """What is called in the end."""
+    if isinstance(work, partial):
+        return _function_of(cast("partial[Any]", work).func)
+    return work.function if isinstance(work, Effect) else work
 
 
 def name_of(work: Callable[..., Any]) -> str:

@@ -20,7 +20,7 @@ from proa.core.replicate.journal import Write
 from proa.core.saga import SIGNALS, Entry, Kind, Parent, Record, Wake, child_id, mismatch, token
 from proa.declare.codec import RowCodec
 from proa.declare.effects import RESULT_BYTES_MAX
-from proa.declare.sagas import STEP_TIMEOUT_S, DeclaredSaga, codec_of, name_of
+from proa.declare.sagas import STEP_TIMEOUT_S, DeclaredSaga, name_of
 from proa.errors import (
     Contended,
     DeadlineExceeded,
@@ -117,7 +117,7 @@ class Journey:
                     self._course.record.task(number), named, work, args, retry or self._course.saga.retry, timeout_s
                 )
                 value = await self._live(number, entry, task, name_of(undo) if undo else "")
-            return codec_of(work).decode(value)
+            return self._course.saga.codec_of(work).decode(value)
 
     async def sleep(self, seconds: float) -> None:
         number, course = self._number(), self._course
@@ -295,7 +295,8 @@ class Journey:
         self._heartbeat(task.timeout_s + STEP_TIMEOUT_S)
         limit, overdue = asyncio.timeout(task.timeout_s), f"{task.name} took longer than {task.timeout_s:g} s"
         try:
-            value = codec_of(task.work).encode(await errand.run(lambda: task.work(*task.args), limit, overdue))
+            result = await errand.run(lambda: task.work(*task.args), limit, overdue)
+            value = self._course.saga.codec_of(task.work).encode(result)
         except Elsewhere as elsewhere:
             raise Unavailable(
                 f"{task.name} needs a row whose home is another region ({elsewhere.place.key}); "
