@@ -10,22 +10,22 @@ is parked itself. What the journal has no longer is read from the base (`replay`
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from proa.core.home import Place as Home
-from proa.core.replicate.journal import Commit, Dot, Key, Row, Write
+from proa.core.replicate.journal import Dot, Key, Write
 from proa.core.replicate.resolve import dots_of
 from proa.core.replicate.stamp import Versions, region_of
-from proa.core.time import wall_of
 from proa.declare.context import CURRENT
 from proa.declare.handlers import Route
 from proa.declare.streams import Change, Stream
 from proa.errors import DeadlineExceeded, NotFound, ProaError, StoreCorrupt, Unavailable, Unprocessable, code_of
 from proa.ports import Clock, Committed, Conflict, Entropy, RegionStore, Result, Span, Telemetry
 from proa.runtime.authority import Authority
+from proa.runtime.changes import BlindReader, Reader
 from proa.runtime.events import StreamFailed, StreamGap, traceback_of
 from proa.runtime.replay import Position, Walk, beginning, decode_position, seq_of, walked
 from proa.runtime.unit import Frame, Unit
@@ -43,7 +43,6 @@ BACKOFF_S = 0.25
 BACKOFF_MAX_S = 60.0
 RACES_MAX = 20
 """So often a request to start over is repeated, against the stream's own commits."""
-_decode_commit = msgspec.msgpack.Decoder(Commit).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -149,11 +148,11 @@ class Streams:
         return [stream.name for stream in self._streams]
 
     def needed(self) -> Versions:
-        """Up to where each origin's entries are done with, by every stream of which this region knows."""
-        needed: Versions = {}
-        for (_, origin), position in self._noted.items():
-            needed[origin] = min(seq_of(position), needed.get(origin, seq_of(position)))
-        return needed
+        """Up to where every stream is done with each origin's entries; where one has not looked yet, with none."""
+        return {origin: min(self._done(stream, origin) for stream in self._streams) for origin in self._store.cursors()}
+
+    def _done(self, stream: Stream[Any], origin: str) -> int:
+        return seq_of(self._noted.get((stream.name, origin), 0))
 
     def status(self) -> list[StreamStatus]:
         """Every origin that this region acts for."""
@@ -216,7 +215,7 @@ class Streams:
         return await self._hand_over_next(place)
 
     async def _hand_over_next(self, place: Place) -> bool:
-        told = await self._next(place)
+        told = await self._next(place, Reader(place.stream))
         if told is None:
             return await self._begin_again(place)
         if told.changes or isinstance(place.position, Walk) or seq_of(told.end) - place.position >= NOTED_EVERY:
@@ -225,20 +224,17 @@ class Streams:
         self._seen[place.name] = (place.position, seq_of(told.end))
         return seq_of(told.end) > before
 
-    async def _next(self, place: Place, *, blind: bool = False) -> Told | None:
-        """The next changes; None where the base over which the stream walks is not the one that it began with.
-
-        What cannot be read is an error, or, `blind`, a change without its row.
-        """
+    async def _next(self, place: Place, reader: Reader) -> Told | None:
+        """The next changes; None where the base over which the stream walks is not the one that it began with."""
         stream, origin, position = place.stream, place.origin, place.position
         if not isinstance(position, Walk):
             begin = self._looked_at(place.name, position)
-            return await self._changes(place, begin, await self._store.journal({origin: begin}, ENTRIES), blind)
+            return await self._changes(place, begin, await self._store.journal({origin: begin}, ENTRIES), reader)
         if position.region != self._region:
             return None
-        return await self._walked(place, position, self._batch(stream, origin), blind)
+        return await self._walked(place, position, self._batch(stream, origin), reader)
 
-    async def _walked(self, place: Place, walk: Walk, limit: int, blind: bool) -> Told | None:  # noqa: FBT001
+    async def _walked(self, place: Place, walk: Walk, limit: int, reader: Reader) -> Told | None:
         """The next rows of the base. What comes before something unreadable goes first."""
         stream, origin = place.stream, place.origin
         found = await walked(self._store, origin, walk, list(stream.table.parts), limit)
@@ -248,10 +244,10 @@ class Streams:
         changes: list[Change[Any]] = []
         for row in rows:
             try:
-                changes.append(_change_of(stream, origin, row, blind))
+                changes.append(reader.in_base(origin, row))
             except msgspec.MsgspecError:
                 if changes:
-                    return await self._walked(place, walk, len(changes), blind)
+                    return await self._walked(place, walk, len(changes), reader)
                 raise
         return Told(end, changes, [dot for row in rows for dot in dots_of(row)])
 
@@ -277,13 +273,13 @@ class Streams:
     def _first(self, origin: str) -> Position:
         return beginning(self._region, self._store.floors().get(origin, 0))
 
-    async def _changes(self, place: Place, begin: int, entries: Sequence[bytes], blind: bool) -> Told:  # noqa: FBT001
+    async def _changes(self, place: Place, begin: int, entries: Sequence[bytes], reader: Reader) -> Told:
         """The next batch of changes, without what is set aside. What comes before something unreadable goes first."""
         end, changes, dots = begin, list[Change[Any]](), list[Dot]()
         aside = await self._set_aside()
         for entry in entries:
             try:
-                dot, found = _told_by(place.stream, entry, (place.origin, end + 1), blind)
+                dot, found = reader.in_entry(entry, (place.origin, end + 1))
             except (msgspec.MsgspecError, StoreCorrupt):
                 if changes:
                     break
@@ -439,7 +435,7 @@ class Streams:
         at = self._status(place.name, place.position, 0)
         if not at.failing or (at.position, at.walking) != (position, walking):
             raise Unprocessable(f"stream {name} fails at no change of {origin} after {position} {walking}".rstrip())
-        told = await self._next(place, blind=True)
+        told = await self._next(place, BlindReader(stream))
         if told is None or not told.changes:
             raise Unprocessable(f"stream {name} has no change of {origin} to skip")
         if not isinstance(await self._commit([place], [told.end], _nothing, ()), Committed):
@@ -462,45 +458,6 @@ async def _reset(stream: Stream[Any], region: str) -> None:
     """Clear what the stream made of a region's changes."""
     assert stream.reset_handler
     await stream.reset_handler(region)
-
-
-def _change_of(stream: Stream[Any], origin: str, row: Row, blind: bool) -> Change[Any]:  # noqa: FBT001
-    """A row of the base as a change; which unit wrote it is not known any more."""
-    assert row.value is not None
-    return Change(row.key, _read(stream, row.value, blind), region_of(origin), "", wall_of(row.stamp))
-
-
-def _told_by(stream: Stream[Any], entry: bytes, dot: Dot, blind: bool) -> tuple[Dot, list[Change[Any]]]:  # noqa: FBT001
-    """An entry's place and its changes; `dot` is where it should be.
-
-    Raises:
-        StoreCorrupt: the entry is damaged.
-    """
-    try:
-        commit = _decode_commit(entry)
-    except msgspec.MsgspecError as error:
-        named = f"{dot[0]}:{dot[1]}"
-        if blind:
-            return dot, [Change(named, None, region_of(dot[0]), "", 0.0)]
-        raise StoreCorrupt(f"the journal's entry {named} does not decode: {error}") from error
-    return (commit.origin, commit.seq), list(_changes_in(stream, commit, blind))
-
-
-def _changes_in(stream: Stream[Any], commit: Commit, blind: bool) -> Iterator[Change[Any]]:  # noqa: FBT001
-    at = wall_of(commit.stamp)
-    for write in commit.writes:
-        if write.table in stream.table.parts:
-            row = None if write.value is None else _read(stream, write.value, blind)
-            yield Change(write.key, row, region_of(commit.origin), commit.unit, at)
-
-
-def _read(stream: Stream[Any], value: bytes, blind: bool) -> Any:  # noqa: FBT001
-    try:
-        return stream.table.decode(value)
-    except msgspec.MsgspecError:
-        if blind:
-            return None
-        raise
 
 
 def _route(stream: Stream[Any]) -> Route:
