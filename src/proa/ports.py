@@ -283,6 +283,10 @@ class RepairStore(Protocol):
         ...
 
     async def entries(self, dots: Sequence[Dot]) -> dict[Dot, bytes]: ...  # as the journal has them, damaged or not
+    async def torn(self, asked: Sequence[Dot] = ()) -> list[Dot]:
+        """The entries of the journal that are known to be damaged, once those `asked` for were looked at."""
+        ...
+
     async def fix(self, fixes: Sequence[Fix]) -> int:
         """Make rows what they should be, under a new version, where they are still as judged; how many were."""
         ...

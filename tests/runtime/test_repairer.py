@@ -13,12 +13,13 @@ from proa.core.replicate.compaction import Retention
 from proa.core.replicate.journal import Commit
 from proa.core.replicate.merge import Counter
 from proa.core.replicate.repair import Stretch
+from proa.core.replicate.stamp import covers
 from proa.core.roles import Assignment, Cut
-from proa.errors import NotResident
+from proa.errors import NotResident, StoreCorrupt
 from proa.ports import Committed
 from proa.runtime.cures import Rows
-from proa.runtime.events import RowsDiverged, TablesCompared
-from support.inproc import system
+from proa.runtime.events import EntryMended, EntryTorn, RowsDiverged, TablesCompared
+from support.inproc import system, until
 
 FAR_S = 60.0
 
@@ -68,6 +69,22 @@ def play(folder, story, app=None):
             await story(s)
 
     asyncio.run(main())
+
+
+def passive(regions=("eu", "us")):
+    app = App("passive", regions=list(regions), topology="active-passive", repair_every_s=0.0)
+    notes = app.table("notes", Note, key="id")
+
+    @app.put("/notes/{id}")
+    async def write(id: str, note: Note) -> None:
+        await notes.put(note)
+
+    return app
+
+
+def active_in(region, epoch, *cuts):
+    roles = {name: "active" if name == region else "standby" for name in ("eu", "us")}
+    return Assignment(epoch, "active-passive", roles, cuts=cuts)
 
 
 async def write(s, count, region="eu", text="t"):
@@ -357,20 +374,6 @@ def test_rows_in_motion_are_no_divergence(tmp_path):
 
 
 def test_what_one_side_has_set_aside_and_the_other_not_yet_is_no_divergence(tmp_path):
-    def passive():
-        app = App("passive", regions=["eu", "us"], topology="active-passive", repair_every_s=0.0)
-        notes = app.table("notes", Note, key="id")
-
-        @app.put("/notes/{id}")
-        async def write(id: str, note: Note) -> None:
-            await notes.put(note)
-
-        return app
-
-    def active_in(region, epoch, *cuts):
-        roles = {name: "active" if name == region else "standby" for name in ("eu", "us")}
-        return Assignment(epoch, "active-passive", roles, cuts=cuts)
-
     async def story(s):
         for region in s.regions.values():
             region.assume(active_in("eu", 1), s.clock.monotonic() + FAR_S)
@@ -492,3 +495,85 @@ def test_rows_that_only_some_regions_may_hold_are_compared_between_those_alone(t
         assert b"00007" in await s["eu"].methods()["repair.commits"]("ap", msgspec.msgpack.encode([("eu/1", 8)]))
 
     play(tmp_path, story, app)
+
+
+# Entries of the journal that cannot be read.
+
+
+def rot(folder, region, dot):
+    """Flip bytes of an entry of the journal in the region's file, which nobody has open."""
+    path = folder / region / "region.db"
+    with closing(sqlite3.connect(path)) as connection:
+        [(entry,)] = connection.execute("SELECT entry FROM journal WHERE origin = ? AND seq = ?", dot).fetchall()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    data = path.read_bytes()
+    assert data.count(entry) == 1
+    at = data.index(entry)
+    path.write_bytes(data[:at] + bytes([data[at] ^ 0xFF, data[at + 1] ^ 0xFF]) + data[at + 2 :])
+
+
+def told(s, kind):
+    return [event for event in s.events if isinstance(event, kind)]
+
+
+async def restarted(s, region, dot):
+    """A region that comes up on a disk on which an entry was flipped."""
+    await s.stop(region)
+    rot(s.folder, region, dot)
+    return await s.start(region)
+
+
+@pytest.mark.parametrize("seq", [1, 3], ids=["in the history of a row", "among the commits that came too late"])
+def test_an_entry_that_rotted_on_the_disk_is_named_by_what_needs_it_until_a_peer_has_given_its_copy(tmp_path, seq):
+    async def story(s):
+        for region in s.regions.values():
+            region.assume(active_in("eu", 1), s.clock.monotonic() + FAR_S)
+        await write(s, 4)
+        s.links.cut |= {("us", "eu"), ("us", "ap")}
+        us = await restarted(s, "us", ("eu/1", seq))
+        cut = Cut(2, "eu/1", 1)
+        with pytest.raises(StoreCorrupt, match=f"entry eu/1:{seq} does not decode"):
+            await us.store.set_aside([cut])
+        assert us._facts()["store"] == f"eu/1:{seq} in the journal cannot be read"
+        assert [row.value for row in await us.store.read([("notes", "00003")])] == [note("t", "00003")]
+        s.links.cut.clear()
+        await until(lambda: told(s, EntryMended))
+        assert [(event.origin, event.seq) for event in told(s, EntryTorn)] == [("eu/1", seq)]
+        assert "store" not in us._facts()
+        assert await us.store.set_aside([cut]) == 3
+        assert await us.store.read([("notes", "00003")]) == [None]
+
+    play(tmp_path, story, passive(["eu", "us", "ap"]))
+
+
+def test_a_region_whose_newest_entry_rotted_does_not_start_and_says_which(tmp_path):
+    async def story(s):
+        await write(s, 3)
+        with pytest.raises(StoreCorrupt, match="entry eu/1:3 does not decode"):
+            await restarted(s, "us", ("eu/1", 3))
+
+    play(tmp_path, story)
+
+
+def test_what_a_region_cannot_read_of_a_peers_journal_the_peer_fetches_again(tmp_path):
+    async def story(s):
+        s.links.cut |= {("ap", "eu"), ("ap", "us"), ("eu", "ap"), ("us", "ap")}
+        await write_in(s, ["eu", "us"])
+        eu = await restarted(s, "eu", ("eu/1", 2))
+        s.links.cut -= {("ap", "eu"), ("eu", "ap")}
+        await until(lambda: told(s, EntryMended))
+        await until(lambda: s["ap"].store.cursors().get("eu/1") == eu.store.head)
+        assert [(event.origin, event.seq, event.peer) for event in told(s, EntryMended)] == [("eu/1", 2, "us")]
+        s.links.cut.clear()
+        await s.settled()
+        assert await texts(s, "00001") == dict.fromkeys(["eu", "us", "ap"], "t")
+
+    play(tmp_path, story, library(["eu", "us", "ap"]))
+
+
+async def write_in(s, regions):
+    """Rows of the first of these regions, known to all of them."""
+    first, *others = regions
+    for number in range(3):
+        await s.request(first, "PUT", f"/notes/{number:05}", {"id": f"{number:05}", "text": "t"})
+    await until(lambda: all(covers(s[one].store.cursors(), s[first].store.cursors()) for one in others))

@@ -18,7 +18,7 @@ import msgspec
 
 from proa.app import App
 from proa.bell import breathe
-from proa.core.replicate.journal import Commit, Dot, Key, Row, Write
+from proa.core.replicate.journal import Commit, Dot, Key, Row, Write, commit_of
 from proa.core.replicate.records import ConflictRecord
 from proa.core.replicate.repair import Fix, Held, as_write, content, dots, elected, taken
 from proa.core.replicate.stamp import Versions, covers
@@ -201,15 +201,6 @@ class Cures:
             with suppress(*AWAY):
                 answers[peer] = await Exchange(self._link, peer).ask(method, payload, kind)
         return answers
-
-
-def commit_of(entry: bytes | None, dot: Dot) -> Commit | None:
-    """A journal entry as a commit; None where it is missing, damaged, or another one's."""
-    try:
-        commit = msgspec.msgpack.decode(entry or b"", type=Commit)
-    except msgspec.MsgspecError:
-        return None
-    return commit if (commit.origin, commit.seq) == dot else None
 
 
 def _write(commit: Commit | None, key: Key) -> Write | None:

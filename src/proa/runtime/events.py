@@ -272,6 +272,23 @@ class ClockJudged(msgspec.Struct, frozen=True):
     within_bound: bool
 
 
+class EntryTorn(msgspec.Struct, frozen=True):
+    """An entry of the journal cannot be read; the region is unhealthy until a peer has given its copy."""
+
+    severity: ClassVar[Severity] = "error"
+    origin: str
+    seq: int
+
+
+class EntryMended(msgspec.Struct, frozen=True):
+    """A peer's copy is in the place of an entry of the journal that could not be read."""
+
+    severity: ClassVar[Severity] = "warning"
+    origin: str
+    seq: int
+    peer: str
+
+
 class RowsDiverged(msgspec.Struct, frozen=True):
     """Rows of a table differed from a peer's although both had applied the same: one of the two disks is damaged.
 

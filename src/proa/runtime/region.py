@@ -25,7 +25,7 @@ from proa.declare.handlers import Route
 from proa.declare.http import Answer
 from proa.engines.sqlite.log import RunBlocking
 from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
-from proa.errors import CutBelowFloor, StoreFull
+from proa.errors import CutBelowFloor, StoreCorrupt, StoreFull
 from proa.observe.hub import Hub
 from proa.observe.metrics import Registry
 from proa.ports import Clock, Dependencies, Entropy, GlobalStore, HealthReport, Link, Method, Outside, Secrets
@@ -185,6 +185,7 @@ class Region:
         self.replicator.joiner.on_merge = self._step_back
         self.store.on_merge_raised = self._tell_of_merge
         self.store.on_doubled = self._tell_of_duplicate
+        self.store.on_torn = self.repairer.mend
 
     def _passage(self) -> Passage | None:
         """What watches over rows that only some regions may hold, where there are any."""
@@ -588,12 +589,12 @@ class Region:
         return furthest
 
     async def _set_aside(self, assignment: Assignment) -> None:
-        """Park what came too late for the cuts, however long the disk has no room for it."""
+        """Park what came too late for the cuts, once there is room for it and every entry can be read."""
         while True:
             try:
                 parked = await self.store.set_aside(assignment.cuts)
                 break
-            except StoreFull:
+            except (StoreFull, StoreCorrupt):
                 await self._ports.clock.sleep(SET_ASIDE_RETRY_S)
             except CutBelowFloor as error:
                 self.spoilt = error.detail

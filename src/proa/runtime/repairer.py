@@ -5,27 +5,29 @@ Only rows that differ although both sides have applied all that either has seen 
 (`cures`).
 
 A background round compares every pair of regions slowly. What it finds it mends, and an event tells of it: damage that
-was found has a cause, and a person should look for it.
+was found has a cause, and a person should look for it. An entry of the journal that cannot be read is fetched from
+whichever peer has it, as soon as it is found.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
 
 from proa.app import App
-from proa.core.replicate.journal import Dot, Key, Row
+from proa.core.replicate.journal import Dot, Key, Row, commit_of
 from proa.core.replicate.repair import Difference, Held, Stretch, Sum, difference, dots, judge, least, suspects
 from proa.core.replicate.stamp import Versions
 from proa.core.residency import may_hold, table_of, whole
 from proa.declare.keys import NEXT
 from proa.errors import NotResident, StoreFull
 from proa.ports import Clock, Link, Method, RegionStore, Telemetry
-from proa.runtime.cures import AWAY, CURES, Asked, Copies, Cures, Exchange, Rows, commit_of
-from proa.runtime.events import RowsDiverged, TablesCompared
+from proa.runtime.cures import AWAY, CURES, Asked, Copies, Cures, Exchange, Rows
+from proa.runtime.events import EntryMended, EntryTorn, RowsDiverged, TablesCompared
 
 T = TypeVar("T")
 COARSE, FINE = 512, 32
@@ -35,6 +37,8 @@ TURN = 32
 PAUSE_S = 0.25
 """Between two calls of a background round."""
 KEYS_MAX = 32
+MEND_EVERY_S = 5.0
+"""How often peers are asked for a damaged entry of the journal that none of them has given so far."""
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -80,6 +84,7 @@ class Repairer:
         self._telemetry = telemetry
         self._cures = Cures(app, region, store, link, clock)
         self._task: asyncio.Task[None] | None = None
+        self._mending: asyncio.Task[None] | None = None
 
     # The background round.
 
@@ -89,8 +94,9 @@ class Repairer:
             self._task = asyncio.get_running_loop().create_task(self._rounds())
 
     def stop(self) -> None:
-        if self._task:
-            self._task.cancel()
+        for task in (self._task, self._mending):
+            if task:
+                task.cancel()
 
     async def _rounds(self) -> None:
         while True:
@@ -127,6 +133,30 @@ class Repairer:
             total.found += part.found
             start = part.next
             await self._clock.sleep(PAUSE_S if start is not None else 0.0)
+
+    # Entries of the journal.
+
+    def mend(self, dot: Dot) -> None:
+        """An entry of the journal is damaged: say so, and put a peer's copy in its place as soon as one is given."""
+        self._telemetry.emit(EntryTorn(*dot))
+        if self._mending is None or self._mending.done():
+            self._mending = asyncio.get_running_loop().create_task(self._mend_entries())
+
+    async def _mend_entries(self) -> None:
+        while torn := await self._store.repairs.torn():
+            for dot in torn:
+                await self._mend_entry(dot)
+            if await self._store.repairs.torn():
+                await self._clock.sleep(MEND_EVERY_S)
+
+    async def _mend_entry(self, dot: Dot) -> None:
+        for peer in self._peers:
+            with suppress(*AWAY, StoreFull):
+                copies = await Exchange(self._link, peer).ask("repair.commits", [dot], Copies)
+                if sound := [copy for copy in copies if copy[0] == dot and commit_of(copy[1], dot)]:
+                    await self._store.repairs.replace_entries(dict(sound))
+                    self._telemetry.emit(EntryMended(*dot, peer))
+                    return
 
     # Comparing.
 
@@ -238,6 +268,7 @@ class Repairer:
             "repair.rows": self._serve(Rows, self._rows),
             "repair.commits": self._serve(list[Dot], self._commits),
             "repair.cure": self._serve(Asked, self._cured),
+            "repair.look": self._serve(list[Dot], self._look),
         }
 
     def _serve(self, kind: Any, answer: Callable[[str, Any], Any]) -> Method:
@@ -271,6 +302,10 @@ class Repairer:
         found = await self._store.repairs.entries(wanted)
         sound = {dot: entry for dot, entry in found.items() if commit_of(entry, dot)}
         return [(dot, passed) for dot, entry in sound.items() for passed in whole([entry], caller)]
+
+    async def _look(self, _caller: str, asked: list[Dot]) -> int:
+        """A peer could not read one of these entries: how many are damaged here, which are mended from now on."""
+        return len(await self._store.repairs.torn(asked))
 
     async def _cured(self, _caller: str, asked: Asked) -> int:
         return await asyncio.get_running_loop().create_task(self._cures.cure(asked))

@@ -18,7 +18,7 @@ import msgspec
 from msgspec.structs import replace
 
 from proa.core.replicate.compaction import horizon, lacking
-from proa.core.replicate.journal import FORMAT, Dot
+from proa.core.replicate.journal import FORMAT, Dot, commit_of
 from proa.core.replicate.stamp import Versions, covers, region_of
 from proa.core.replicate.tombstones import Passed, heard
 from proa.core.residency import Gap
@@ -132,6 +132,14 @@ _decode_pulled = msgspec.msgpack.Decoder(Pulled).decode
 _decode_push = msgspec.msgpack.Decoder(Push).decode
 
 
+def _head_of(entry: bytes) -> _Head | None:
+    """The beginning of an entry; None where it is damaged."""
+    try:
+        return _decode_head(entry)
+    except msgspec.MsgspecError:
+        return None
+
+
 def _whole(entries: list[bytes]) -> bool:
     """Whether a reply brought all that there was."""
     return len(entries) < PULL_LIMIT and sum(map(len, entries)) < ENTRIES_BYTES
@@ -238,6 +246,8 @@ class Replicator:
             return not pulled.entries
         after = await self._store.apply(entries, self.terms)
         self._measure(peer, entries, before, after)
+        if len(entries) > sum(after.values()) - sum(before.values()):
+            await self._look(peer, entries, after)
         if pull.settled and self._passage:
             await self._passage.lacking()
             for origin in pull.settled:
@@ -261,15 +271,15 @@ class Replicator:
         """The entries before the first that claims to come from the future: that one and what follows wait."""
         now = self._clock.now()
         for index, entry in enumerate(entries):
-            head = _decode_head(entry)
-            if out_of_bound(head.stamp, now, self._clock_bound_s):
+            head = _head_of(entry)
+            if head and out_of_bound(head.stamp, now, self._clock_bound_s):
                 self._telemetry.emit(ClockSkewSeen(head.origin, wall_of(head.stamp) - now))
                 return entries[:index]
         return entries
 
     def _measure(self, peer: str, entries: list[bytes], before: Versions, after: Versions) -> None:
         now = self._clock.now()
-        heads = [_decode_head(entry) for entry in entries]
+        heads = [head for entry in entries if (head := _head_of(entry))]
         lags = [
             max(0.0, now - wall_of(head.stamp))
             for head in heads
@@ -278,6 +288,12 @@ class Replicator:
         if lags:
             self.lags_s.extend(lags)
             self._telemetry.emit(CommitsApplied(peer, len(lags), lags))
+
+    async def _look(self, peer: str, entries: Sequence[bytes], after: Versions) -> None:
+        """Where some of what a peer sent cannot be read, let it look at what comes next: it mends its own."""
+        if not all(map(commit_of, entries)):
+            following = [(origin, seq + 1) for origin, seq in after.items()]
+            await self._link.call(peer, "repair.look", _encode(following), timeout_s=PULL_TIMEOUT_S)
 
     def _lost(self, peer: str, detail: str) -> None:
         state = self.peers[peer]

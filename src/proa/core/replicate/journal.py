@@ -103,6 +103,18 @@ class Commit(msgspec.Struct, frozen=True, array_like=True):
         return any(write.mode in ("active", "home") for write in (*self.writes, *self.withheld))
 
 
+_decode_commit = msgspec.msgpack.Decoder(Commit).decode
+
+
+def commit_of(entry: bytes | None, dot: Dot | None = None) -> Commit | None:
+    """A journal entry as a commit, of this `dot` if one is asked for; None where it is missing, damaged, or another."""
+    try:
+        commit = _decode_commit(entry or b"")
+    except msgspec.MsgspecError:
+        return None
+    return commit if dot in (None, (commit.origin, commit.seq)) else None
+
+
 def incoming(commit: Commit, write: Write, version: int) -> Row:
     """The row that a commit's write makes of its key, under the local `version` of its application here."""
     origin, seq = commit.origin, commit.seq

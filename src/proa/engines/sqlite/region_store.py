@@ -20,7 +20,7 @@ import msgspec
 from proa.bell import Bell
 from proa.core.dedupe import Outcome, Pair, RecentKeys
 from proa.core.replicate.compaction import Floors, Retention, cut_below
-from proa.core.replicate.journal import NO_VERSIONS, Commit, Dot, Key, Row, Write, incoming, missing, parks
+from proa.core.replicate.journal import NO_VERSIONS, Commit, Dot, Key, Row, Write, commit_of, incoming, missing, parks
 from proa.core.replicate.records import ConflictRecord, ConflictsWanted, Parked
 from proa.core.replicate.resolve import Committing, LastWriter, Merge, Stamping, order, resolve, verdict
 from proa.core.replicate.snapshot import Page, Place
@@ -117,6 +117,8 @@ class SqliteRegionStore:
         self._doubled: list[tuple[Outcome, Outcome]] = []
         self.on_doubled: Callable[[Outcome, Outcome], None] | None = None
         self.on_merge_raised: Callable[[ConflictRecord], None] | None = None
+        self.on_torn: Callable[[Dot], None] | None = None
+        self._torn: dict[Dot, None] = {}
         self._news = Bell()
         self._lives = 0
         self._sweep = Sweep()
@@ -151,9 +153,10 @@ class SqliteRegionStore:
     def _last_stamp(self) -> int:
         """The largest stamp ever given or observed: in the newest entry of an origin, or kept on its own."""
         _, kept = self._reader.execute(SQL["counters"]).fetchone()
-        newest = (self._reader.execute(SQL["last_entry"], (origin,)).fetchone() for origin in self._cursors)
+        newest = {origin: self._reader.execute(SQL["last_entry"], (origin,)).fetchone() for origin in self._cursors}
         dropped = (floor.stamp for floor in self._base.floors.values())
-        return max([kept, *dropped, *(_decode_commit(entry[0]).stamp for entry in newest if entry)])
+        told = (self._entry(origin, self._cursors[origin], entry[0]).stamp for origin, entry in newest.items() if entry)
+        return max([kept, *dropped, *told])
 
     def _version(self) -> int:
         """A version for rows that another region's commit changes here: a stamp that no journal entry tells of."""
@@ -234,8 +237,9 @@ class SqliteRegionStore:
 
     @property
     def damaged(self) -> str:
-        """What SQLite said when it found the file damaged; empty where it never did."""
-        return self._group.damaged
+        """What SQLite said when it found the file damaged, or which entries of the journal are; empty where none is."""
+        named = ", ".join(f"{origin}:{seq}" for origin, seq in self._torn)
+        return self._group.damaged or (named and f"{named} in the journal cannot be read")
 
     async def outcome(self, scope: str, key: str) -> Outcome | None:
         return read_outcome(self._reader, scope, self._address(key), self._clock.now())
@@ -381,8 +385,8 @@ class SqliteRegionStore:
             return
         version = self._version()
         for entry in entries:
-            commit = _decode_commit(entry)
-            if self._due(commit, terms.limits) and not missing(commit, self._cursors):
+            commit = commit_of(entry)  # what follows a damaged one of its origin is not due
+            if commit and self._due(commit, terms.limits) and not missing(commit, self._cursors):
                 self._apply(commit, entry, terms.cuts, version)
 
     def _due(self, commit: Commit, limits: Versions) -> bool:
@@ -471,7 +475,7 @@ class SqliteRegionStore:
         dot = (theirs.origin, theirs.seq)
         if not self._writer.execute(SQL["is_gap"], dot).fetchone():
             return False
-        mine = _decode_commit(self._writer.execute(SQL["entry"], dot).fetchone()[0])
+        mine = self._entry(*dot, self._writer.execute(SQL["entry"], dot).fetchone()[0])
         commit = completed(mine, theirs)
         self._writer.execute(SQL["replace_entry"], (encode(commit), *dot))
         if not lacks(commit, self._region):
@@ -523,8 +527,8 @@ class SqliteRegionStore:
 
     def _applied_after(self, cut: Cut) -> Iterator[Commit]:
         """The applied commits that came too late for `cut`. Epochs rise along an origin, so they are one run."""
-        for row in self._writer.execute(SQL["entries_after"], (cut.origin, cut.seq, -1)):
-            commit = _decode_commit(row[0])
+        for seq, row in enumerate(self._writer.execute(SQL["entries_after"], (cut.origin, cut.seq, -1)), cut.seq + 1):
+            commit = self._entry(cut.origin, seq, row[0])
             if commit.epoch >= cut.epoch:
                 return
             yield commit
@@ -553,8 +557,15 @@ class SqliteRegionStore:
         try:
             return _decode_commit(entry)
         except msgspec.MsgspecError as error:
-            self._group.damaged = f"the journal's entry {origin}:{seq} does not decode: {error}"
-            raise StoreCorrupt(self._group.damaged) from error
+            self._tear((origin, seq))
+            raise StoreCorrupt(f"the journal's entry {origin}:{seq} does not decode: {error}") from error
+
+    def _tear(self, dot: Dot) -> None:
+        """Remember that an entry is damaged, until another copy of it is in its place."""
+        if dot not in self._torn:
+            self._torn[dot] = None
+            if self.on_torn:
+                self.on_torn(dot)
 
     # Forgetting rows that are gone.
 
@@ -663,6 +674,8 @@ class SqliteRegionStore:
                     applied=self.applied,
                     version=self._version,
                     parked=lambda: self._parked,
+                    torn=self._torn,
+                    tear=self._tear,
                 )
             )
         return self._repairs

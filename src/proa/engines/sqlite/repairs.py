@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from proa.bell import breathe
-from proa.core.replicate.journal import NO_VERSIONS, Commit, Dot, Key, Row, incoming
+from proa.core.replicate.journal import NO_VERSIONS, Commit, Dot, Key, Row, commit_of, incoming
 from proa.core.replicate.repair import Fix, Held, Stretch, Sum, folded, heads, summed
 from proa.core.replicate.resolve import Merge
 from proa.core.replicate.stamp import Versions, covers
@@ -49,6 +49,8 @@ class Inside:
     applied: Callable[[], Versions]
     version: Callable[[], int]
     parked: Callable[[], Container[Dot]]
+    torn: dict[Dot, None]
+    tear: Callable[[Dot], None]
 
 
 class SqliteRepairs:
@@ -113,6 +115,12 @@ class SqliteRepairs:
         found = {dot: self._in.reader.execute(SQL["entry"], dot).fetchone() for dot in dots}
         return {dot: row[0] for dot, row in found.items() if row}
 
+    async def torn(self, asked: Sequence[Dot] = ()) -> list[Dot]:
+        for dot, entry in (await self.entries(asked)).items():
+            if not commit_of(entry, dot):
+                self._in.tear(dot)
+        return list(self._in.torn)
+
     # Fixing.
 
     async def fix(self, fixes: Sequence[Fix]) -> int:
@@ -141,6 +149,8 @@ class SqliteRepairs:
 
     def _replace_entries(self, entries: Mapping[Dot, bytes]) -> None:
         self._in.writer.executemany(SQL["replace_entry"], [(entry, *dot) for dot, entry in sorted(entries.items())])
+        for dot in entries:
+            self._in.torn.pop(dot, None)
 
 
 def _writes(entry: bytes) -> Iterator[tuple[Key, Written]]:
