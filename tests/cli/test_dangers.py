@@ -327,6 +327,14 @@ def test_sets_of_residency_that_overlap_keep_journals_for_ever(west, east, said)
     assert [what for code, what in found(app) if code == "PROA-K016"] == said
 
 
+def test_queues_and_events_count_among_the_sets_that_overlap():
+    app = App("shop", regions=[EU, US, AP])
+    app.queue("west", Plain, residency=[EU, US])
+    app.event("east", Plain, residency=[EU, AP])
+    said = f"no other region may hold all that {EU} may, so no journal is ever compacted"
+    assert [what for code, what in found(app) if code == "PROA-K016"] == [said]
+
+
 def test_a_handler_of_duplicates_belongs_to_a_regional_route_and_writes_regional_rows():
     app = shop()
     stock = app.table("stock", Plain, key="id", mode="strong")

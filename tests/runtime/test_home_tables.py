@@ -9,6 +9,7 @@ import pytest
 from proa import AlreadyExists, App, Context, NotFound, strong
 from proa.core.home import Place, acting
 from proa.core.replicate.journal import Write
+from proa.core.replicate.records import ConflictsWanted
 from proa.core.roles import Assignment, Cut, Node
 from proa.errors import LinkTimeout, NotHome
 from proa.ports import Batch
@@ -381,6 +382,27 @@ def test_a_row_is_at_home_where_it_says(tmp_path):
         await s.settled()
         assert body(await s.request("ap", "DELETE", "/members/m")) == "ap", "nobody's row: nothing to delete"
         assert body(await s.request("ap", "PUT", "/members", {"id": "m", "region": "ap"})) == "ap"
+
+    run(tmp_path, scenario)
+
+
+def test_of_rows_that_two_regions_insert_under_one_key_at_once_the_later_stays_and_the_other_is_listed(tmp_path):
+    async def scenario(s):
+        s.links.cut |= {(one, other) for one in REGIONS for other in REGIONS if one != other}
+        answers = [
+            await s.request(region, "PUT", "/members", {"id": "m", "region": region, "name": name})
+            for region, name in (("eu", "ada"), ("us", "bob"))
+        ]
+        assert [answer.status for answer in answers] == [200, 200]
+        s.links.cut.clear()
+        await s.settled()
+        records = {region: Records(s.app, region, s[region].store) for region in REGIONS}
+        for region in REGIONS:
+            (row,) = await s[region].store.read([("members", "m")])
+            assert s.app.tables["members"].decode(row.value).name == "bob"
+            (listed,) = await records[region].conflicts(ConflictsWanted())
+            sides = {side.row["name"]: bool(side.authors[0].unit) for side in (listed.ours, listed.theirs)}
+            assert (listed.rule, sides) == ("last_writer", {"ada": True, "bob": True})
 
     run(tmp_path, scenario)
 

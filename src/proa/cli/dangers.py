@@ -101,7 +101,7 @@ def _no_second(setting: Setting) -> Iterator[str]:
 
 def _endless_journal(setting: Setting) -> Iterator[str]:
     app = setting.app
-    parts = {part for table in app.tables.values() for part in table.parts if resident(part)}
+    parts = list(filter(resident, app.kept()))
     for region in app.regions:
         if not joinable_from(region, app.regions, parts):
             yield f"no other region may hold all that {region} may, so no journal is ever compacted"
