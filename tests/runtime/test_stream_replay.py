@@ -12,6 +12,8 @@ from proa.core.replicate.snapshot import START
 from proa.core.roles import Assignment
 from proa.errors import DeclarationError, NotFound, StoreCorrupt, Unprocessable
 from proa.ports import Batch
+from proa.runtime import streams
+from proa.runtime.events import StreamGap
 from proa.runtime.streams import Streams
 from support.inproc import system
 
@@ -276,6 +278,21 @@ def test_nothing_goes_from_the_journal_before_a_stream_has_looked_after_a_start(
 
     told = Told()
     play(tmp_path, story, shop(told))
+
+
+def test_a_region_in_which_nothing_changes_does_not_keep_the_journals_of_the_others(tmp_path, monkeypatch):
+    """Each commit of `eu` depends on the last one of `us`, which no stream needs, but which none has noted so far."""
+    monkeypatch.setattr(streams, "NOTED_EVERY_S", 0.05)
+
+    async def story(s):
+        await until(lambda: s["us"].store.head == 1)
+        await s.settled()
+        await write(s, *"abcdefgh")
+        written = s["eu"].store.head
+        await until(lambda: s["eu"].store.floors().get("eu/1", 0) >= written)
+        assert not [event for event in s.events if isinstance(event, StreamGap)]
+
+    play(tmp_path, story, shop(Told()))
 
 
 def test_what_is_rebuilt_stays_in_the_journal(tmp_path):

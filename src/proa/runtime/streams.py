@@ -37,6 +37,8 @@ ENTRIES = 200
 """How many entries are looked at in one go."""
 NOTED_EVERY = 1000
 """So many entries without a change are passed before that is noted durably."""
+NOTED_EVERY_S = 600.0
+"""Or fewer, after so long: what is not noted stays in the journal, and everything else that depends on it does, too."""
 IDLE_S = 5.0
 """Commits wake a stream; after this it looks at its rights again, which time alone may have changed."""
 BACKOFF_S = 0.25
@@ -130,6 +132,7 @@ class Streams:
         self._seen: dict[tuple[str, str], tuple[int, int]] = {}
         """Past a position, entries up to here have no change to tell of."""
         self._noted: dict[tuple[str, str], Position] = {}
+        self._noted_at: dict[tuple[str, str], float] = {}
         self._failing: dict[tuple[str, str], Failing] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -218,11 +221,20 @@ class Streams:
         told = await self._next(place, Reader(place.stream))
         if told is None:
             return await self._begin_again(place)
-        if told.changes or isinstance(place.position, Walk) or seq_of(told.end) - place.position >= NOTED_EVERY:
+        if (
+            told.changes
+            or isinstance(place.position, Walk)
+            or self._notes(place.name, seq_of(told.end) - place.position)
+        ):
             return await self._hand_over(place, told)
         before = self._looked_at(place.name, place.position)
         self._seen[place.name] = (place.position, seq_of(told.end))
         return seq_of(told.end) > before
+
+    def _notes(self, name: tuple[str, str], passed: int) -> bool:
+        """Whether to note durably that so many entries have no change."""
+        since = self._noted_at.setdefault(name, self._clock.monotonic())
+        return passed >= NOTED_EVERY or (passed > 0 and self._clock.monotonic() - since >= NOTED_EVERY_S)
 
     async def _next(self, place: Place, reader: Reader) -> Told | None:
         """The next changes; None where the base over which the stream walks is not the one that it began with."""
@@ -351,6 +363,7 @@ class Streams:
             for place, end in zip(places, ends, strict=True):
                 self._failing.pop(place.name, None)
                 self._noted[place.name] = end
+                self._noted_at[place.name] = self._clock.monotonic()
         return result
 
     async def _handle(self, stream: Stream[Any], work: Callable[[], Awaitable[Any]], unit: Unit) -> None:
