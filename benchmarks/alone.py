@@ -12,8 +12,8 @@ from pathlib import Path
 from proa.app import App
 from proa.core.roles import Assignment
 from proa.engines.sqlite.global_store import SqliteGlobalStore
-from proa.engines.sqlite.region_store import Identity
 from proa.observe.hub import Hub
+from proa.ports import Identity
 from proa.runtime.clock import SystemClock, SystemEntropy
 from proa.runtime.region import Ports, Region
 

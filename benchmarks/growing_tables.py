@@ -22,8 +22,8 @@ from figures import Figure, medians, ratio_at_least
 from large_tables import REGION, Order, key_of, orders, sku_of
 from proa.core.dedupe import Outcome
 from proa.core.replicate.journal import Write
-from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
-from proa.ports import Batch, Committed
+from proa.engines.sqlite.region_store import SqliteRegionStore
+from proa.ports import Batch, Committed, Identity
 from proa.runtime.clock import SystemClock, SystemEntropy
 
 FEW, MANY = 10_000, 1_000_000

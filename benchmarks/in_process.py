@@ -21,8 +21,9 @@ from proa.core.roles import Assignment
 from proa.declare.http import Request
 from proa.engines.sqlite.files import in_memory
 from proa.engines.sqlite.global_store import SqliteGlobalStore
-from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
+from proa.engines.sqlite.region_store import SqliteRegionStore
 from proa.observe.hub import Hub
+from proa.ports import Identity
 from proa.runtime.authority import Authority
 from proa.runtime.clock import SystemClock, SystemEntropy
 from proa.runtime.freshness import Freshness

@@ -18,8 +18,8 @@ from figures import Figure, at_least, at_most
 from proa.core.replicate.compaction import Retention
 from proa.core.replicate.journal import Write
 from proa.core.replicate.snapshot import START
-from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
-from proa.ports import Batch
+from proa.engines.sqlite.region_store import SqliteRegionStore
+from proa.ports import Batch, Identity
 from proa.runtime.clock import SystemClock
 from proa.runtime.joiner import PAGE_BYTES
 

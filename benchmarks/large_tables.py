@@ -24,8 +24,8 @@ from figures import Figure, at_most, medians, ratio_at_most
 from proa import App
 from proa.core.replicate.journal import Write
 from proa.declare.context import CURRENT
-from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
-from proa.ports import Batch
+from proa.engines.sqlite.region_store import SqliteRegionStore
+from proa.ports import Batch, Identity
 from proa.runtime.clock import SystemClock, SystemEntropy
 from proa.runtime.unit import Frame, Unit
 

@@ -154,6 +154,21 @@ Fits = Callable[[str, bytes], bool]
 """Whether a row's bytes belong where they are kept: (part of a table, bytes)."""
 
 
+class Identity(msgspec.Struct, frozen=True):
+    """Which life of which disk this is: issued by the global store, kept with the data.
+
+    `whole_since` is the life since which the disk lost nothing; 0: the present one.
+    """
+
+    incarnation: int
+    nonce: str
+    whole_since: int = 0
+
+    def followed(self, after: Identity) -> Identity:
+        """The identity `after` of the same disk, which lost nothing in between."""
+        return msgspec.structs.replace(after, whole_since=self.whole_since or self.incarnation)
+
+
 class RegionStore(Protocol):
     """A region's own database. Reads see durable commits alone; `commit` returns after the commit is durable."""
 

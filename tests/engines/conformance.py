@@ -16,9 +16,8 @@ from proa.core.replicate.tombstones import Passed
 from proa.core.residency import Gap, Holding, part, sealed, sealed_key
 from proa.core.roles import Cut
 from proa.core.time import stamp_of
-from proa.engines.sqlite.region_store import Identity
 from proa.errors import SchemaIncompatible
-from proa.ports import Batch, Committed, Conflict, Fenced, Found, Schema, Span, Terms
+from proa.ports import Batch, Committed, Conflict, Fenced, Found, Identity, Schema, Span, Terms
 
 
 def put(key, value=b"v", table="t", mode="any", **more):

@@ -12,9 +12,8 @@ from proa.core.replicate.journal import Commit, Write
 from proa.core.replicate.snapshot import ROWS, START
 from proa.core.replicate.tombstones import Passed
 from proa.core.roles import Cut
-from proa.engines.sqlite.region_store import Identity
 from proa.errors import CutBelowFloor
-from proa.ports import Committed, Fenced, Terms
+from proa.ports import Committed, Fenced, Identity, Terms
 
 EVERYTHING = dict.fromkeys(("eu/1", "us/1", "ap/1"), 1 << 62)
 ALL = Retention(old=1 << 62, oldest=1 << 62, copied=EVERYTHING)

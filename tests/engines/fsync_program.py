@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from proa.core.replicate.journal import Write
-from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
-from proa.ports import Batch
+from proa.engines.sqlite.region_store import SqliteRegionStore
+from proa.ports import Batch, Identity
 from proa.runtime.clock import SystemClock
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from proa.core.replicate.journal import Write
 from proa.engines.sqlite import log
-from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
-from proa.ports import Batch
+from proa.engines.sqlite.region_store import SqliteRegionStore
+from proa.ports import Batch, Identity
 from proa.runtime.clock import SystemClock
 
 log.CHANGES, log.LITTLE = 60, 4

@@ -16,11 +16,11 @@ from engines.conformance_repair import RepairConformance
 from proa.engines.sqlite import global_store, records
 from proa.engines.sqlite.files import SCHEMA_VERSION, connect, in_memory
 from proa.engines.sqlite.global_store import EXPIRED_KEPT_S, SqliteGlobalStore
-from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
+from proa.engines.sqlite.region_store import SqliteRegionStore
 from proa.engines.sqlite.rows import Sweep
 from proa.engines.sqlite.tables import NONE
 from proa.errors import StoreCorrupt, StoreFull, StoreNewer
-from proa.ports import Committed, Conflict, Terms
+from proa.ports import Committed, Conflict, Identity, Terms
 from support.ends import ManualClock
 
 

@@ -16,8 +16,8 @@ from proa.core.replicate.tombstones import Passed, heard
 from proa.core.roles import Cut
 from proa.declare.codec import RowCodec
 from proa.engines.sqlite.files import in_memory
-from proa.engines.sqlite.region_store import Identity, SqliteRegionStore, incoming
-from proa.ports import Committed, Terms
+from proa.engines.sqlite.region_store import SqliteRegionStore, incoming
+from proa.ports import Committed, Identity, Terms
 from support.ends import ManualClock
 
 NAMES = count()

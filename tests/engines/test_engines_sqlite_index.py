@@ -13,8 +13,8 @@ from proa.core.roles import Cut
 from proa.core.time import stamp_of
 from proa.engines.sqlite import tables
 from proa.engines.sqlite.files import in_memory
-from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
-from proa.ports import Terms
+from proa.engines.sqlite.region_store import SqliteRegionStore
+from proa.ports import Identity, Terms
 from support.ends import ManualClock
 
 NAMES = count()

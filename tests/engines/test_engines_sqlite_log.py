@@ -13,9 +13,9 @@ import pytest
 from engines.conformance import batch, put
 from proa.engines.sqlite import log
 from proa.engines.sqlite.files import translated
-from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
+from proa.engines.sqlite.region_store import SqliteRegionStore
 from proa.errors import StoreFull
-from proa.ports import Committed
+from proa.ports import Committed, Identity
 from support.ends import ManualClock
 
 LOG_PROGRAM = Path(__file__).parent / "log_program.py"

@@ -13,8 +13,8 @@ from proa.core.replicate.merge import LastWriter, resolve
 from proa.core.replicate.stamp import join
 from proa.core.time import stamp_of
 from proa.engines.sqlite.files import in_memory
-from proa.engines.sqlite.region_store import Identity, SqliteRegionStore, incoming
-from proa.ports import Terms
+from proa.engines.sqlite.region_store import SqliteRegionStore, incoming
+from proa.ports import Identity, Terms
 from support.ends import ManualClock
 
 NAMES = count()

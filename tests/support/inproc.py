@@ -13,9 +13,9 @@ from proa.core.replicate.stamp import join
 from proa.core.roles import Assignment, Cut
 from proa.declare.http import Request
 from proa.engines.sqlite.global_store import SqliteGlobalStore
-from proa.engines.sqlite.region_store import Identity
 from proa.errors import LinkDown, LinkTimeout
 from proa.observe.hub import Hub
+from proa.ports import Identity
 from proa.runtime.clock import SystemClock
 from proa.runtime.global_client import GlobalClient, serve_global
 from proa.runtime.region import Ports, Region

@@ -9,8 +9,8 @@ from proa.app import App
 from proa.declare.context import CURRENT
 from proa.engines.sqlite.files import in_memory
 from proa.engines.sqlite.global_store import SqliteGlobalStore
-from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
-from proa.ports import Committed, Terms
+from proa.engines.sqlite.region_store import SqliteRegionStore
+from proa.ports import Committed, Identity, Terms
 from proa.runtime.unit import Frame, Unit
 from support.ends import ManualClock, SeededEntropy
 

@@ -23,9 +23,9 @@ from proa.control.settling import Settling
 from proa.control.tables import TablesApi
 from proa.core.incarnation import Disk
 from proa.core.roles import INSYNC, NODES, PLANS, ROLES
-from proa.engines.sqlite.region_store import Identity
 from proa.nodes.plane import background, eyes_and_beat, life_of, until_reached
 from proa.nodes.site import Running, Site, shared_parts
+from proa.ports import Identity
 from proa.runtime.global_client import GlobalClient
 from proa.runtime.reapply import Reapply
 from proa.runtime.records import Records

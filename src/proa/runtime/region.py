@@ -24,11 +24,11 @@ from proa.core.roles import Assignment
 from proa.declare.handlers import Route
 from proa.declare.http import Answer
 from proa.engines.sqlite.log import RunBlocking
-from proa.engines.sqlite.region_store import Identity, SqliteRegionStore
+from proa.engines.sqlite.region_store import SqliteRegionStore
 from proa.errors import CutBelowFloor, StoreCorrupt, StoreFull
 from proa.observe.hub import Hub
 from proa.observe.metrics import Registry
-from proa.ports import Clock, Dependencies, Entropy, GlobalStore, HealthReport, Link, Method, Outside, Secrets
+from proa.ports import Clock, Dependencies, Entropy, GlobalStore, HealthReport, Identity, Link, Method, Outside, Secrets
 from proa.runtime.admission import Admission, Maker
 from proa.runtime.authority import Authority
 from proa.runtime.compactor import Compactor, Keep

@@ -57,6 +57,7 @@ from proa.ports import (
     Committed,
     Fenced,
     Fits,
+    Identity,
     Permit,
     RepairStore,
     Result,
@@ -69,21 +70,6 @@ _decode_commit = msgspec.msgpack.Decoder(Commit).decode
 _decode_versions = msgspec.msgpack.Decoder(Versions).decode
 FORGOTTEN = "forgotten"
 EVERY_CONFLICT = ConflictsWanted()
-
-
-class Identity(msgspec.Struct, frozen=True):
-    """Which life of which disk this is: issued by the global store, kept with the data.
-
-    `whole_since` is the life since which the disk lost nothing; 0: the present one.
-    """
-
-    incarnation: int
-    nonce: str
-    whole_since: int = 0
-
-    def followed(self, after: Identity) -> Identity:
-        """The identity `after` of the same disk, which lost nothing in between."""
-        return msgspec.structs.replace(after, whole_since=self.whole_since or self.incarnation)
 
 
 class SqliteRegionStore:
