@@ -67,7 +67,7 @@ registered = app.event("member.registered", Member)
 class SignUp(msgspec.Struct, frozen=True):
     """What somebody signs up with."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=100)]
+    name: Annotated[str, Meta(pattern=r"\S", max_length=100)]
     email: Annotated[str, Meta(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)]
 
 

@@ -35,7 +35,7 @@ from support.front import ask
 from support.inproc import system
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-NAMES = ("authorizer", "game-sessions", "mounted", "payments")
+NAMES = ("authorizer", "game-sessions", "mounted", "payments", "registration")
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 FEW = settings(
     max_examples=6,
@@ -105,6 +105,17 @@ async def play(ask):
     await ask("PUT", "/players/ada/status", {"text": "here"})
 
 
+async def sign_up(ask):
+    signed = await ask("POST", "/members", {"email": "ada@example.org", "name": "Ada"}, idempotency_key="first")
+    assert signed.status == 200, signed.body
+    MEMBERS["/members/{id}"]["id"] = MEMBERS["/members/{id}/profile"]["id"] = signed.json["id"]
+    MEMBERS["/mails/{member}"]["member"] = signed.json["id"]
+    async with asyncio.timeout(15):
+        for path in (f"/members/{signed.json['id']}/profile", f"/mails/{signed.json['id']}"):
+            while (await ask("GET", path)).status != 200:  # what follows from a sign-up comes by events
+                await asyncio.sleep(0.02)
+
+
 PAYMENTS = {
     "/accounts/{id}": {"id": "ada", "currency": "EUR", "limit": 10**12},
     "/charges": {"account": "ada", "amount": 1, "currency": "EUR"},
@@ -112,6 +123,12 @@ PAYMENTS = {
     "/customers/{id}/preferences": {"id": "ada"},
 }
 GAMES = {"/sessions/{id}": {"id": "s1"}, "/plays/{id}": {}, "/players/{player}/status": {"player": "ada"}}
+MEMBERS = {
+    "/members/{id}": {},
+    "/members/{id}/profile": {},
+    "/mails/{member}": {},
+    "/days/{region}": {"region": "eu-west-1"},
+}
 PROVIDER = IdentityProvider()
 JWKS = {"http://127.0.0.1:8790/.well-known/jwks.json": msgspec.json.encode(PROVIDER.jwks())}
 TOKEN = "Bearer " + PROVIDER.issue("ada", ["authorize:ask", "sessions:revoke"], lifetime_s=86_400)
@@ -123,7 +140,12 @@ async def open_session(ask):
     AUTHORIZER["/sessions/{id}"]["id"] = AUTHORIZER["/revocations"]["session"] = opened.json["id"]
 
 
-KNOWN = {"authorizer": (AUTHORIZER, open_session), "payments": (PAYMENTS, open_account), "game-sessions": (GAMES, play)}
+KNOWN = {
+    "authorizer": (AUTHORIZER, open_session),
+    "game-sessions": (GAMES, play),
+    "payments": (PAYMENTS, open_account),
+    "registration": (MEMBERS, sign_up),
+}
 """What exists in an example once it is prepared, by the path that names it."""
 
 
