@@ -1,4 +1,4 @@
-"""Transfers through a bank that is in trouble: an app with a dependency behind every policy, and what must hold of it.
+"""Transfers through a bank in trouble: an app with every policy of a dependency and of the way in, and what must hold.
 
 The bank tells repeats apart by the transfer's id, and keeps a ledger. No region has a transfer that the bank never
 made, and the bank makes none twice, however often it is asked: by retries, hedges, runs of a handler that lost a race,
@@ -21,9 +21,12 @@ from proa.core.policy.breaker import Breaker
 from proa.core.policy.budget import Budget
 from proa.core.policy.bulkhead import Bulkhead
 from proa.core.policy.fallback import cached
+from proa.core.policy.firewall import Rule
 from proa.core.policy.hedge import Hedge
 from proa.core.policy.limiter import Limit
 from proa.core.policy.retry import Retry
+from proa.core.policy.slots import Concurrency
+from proa.core.policy.throttle import Throttle
 from proa.simulation.checkers import loss
 from proa.simulation.client import Call, Client, Reply
 from proa.simulation.history import Final, Operation, Violation
@@ -60,6 +63,9 @@ class Ledger:
 
 ledger = Ledger()
 app = App("dependent", regions=REGIONS, lease_s=LEASE_S)
+app.throttle(Throttle(15, burst=4, per="route"))
+app.concurrency(Concurrency(limit_min=2, limit_first=4))
+app.firewall(Rule(name="hostile", patterns=["sql", "script"]))
 transfers = app.table("transfers", Made, key="id")
 bank = app.dependency(
     "bank",
