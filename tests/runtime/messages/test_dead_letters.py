@@ -221,6 +221,20 @@ def test_two_who_send_back_the_same_letters_move_each_once(tmp_path):
     letters_play(tmp_path, story)
 
 
+def test_letters_that_die_again_meanwhile_are_not_sent_back_once_more(tmp_path, monkeypatch):
+    monkeypatch.setattr(dead_module, "BATCH", 1)
+    monkeypatch.setattr(dead_module, "SLICE", 2)
+
+    async def story(s, _):
+        await died(s, "eu", *map(str, range(5)))
+        job = await done(letters(s).redrive(Wanted("orders"), rate=50))
+        await until(lambda: len(dead(s)) == 10)
+        page = await letters(s).page(Wanted("orders"))
+        assert (job.state, job.moved, [letter.redriven for letter in page.letters]) == ("done", 5, [1] * 5)
+
+    letters_play(tmp_path, story)
+
+
 def test_only_the_region_that_acts_for_a_letter_moves_it_and_may_send_it_elsewhere(tmp_path):
     async def story(s, mood):
         await died(s, "us", "a")

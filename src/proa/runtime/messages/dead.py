@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from math import inf
+from math import inf, nextafter
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -286,12 +286,15 @@ class DeadLetters:
         return letter(declared, edited)
 
     def redrive(self, wanted: Wanted, *, to: str = "", rate: float = inf) -> Job:
-        """Begin to send letters back to their queue, at most `rate` a second; to region `to`, or to their home."""
+        """Begin to send letters back to their queue, at most `rate` a second; to region `to`, or to their home.
+
+        Those that died until now: one that dies again is not sent back by the same job.
+        """
         queue, now = self.queue(wanted.queue), self._ends.clock.now
         return self._begin(wanted, "redrive", rate, lambda dead: _again(queue, dead, to, now()))
 
     def purge(self, wanted: Wanted, *, rate: float = inf) -> Job:
-        """Begin to remove letters for good."""
+        """Begin to remove letters for good, those that died until now."""
         return self._begin(wanted, "purge", rate, lambda _: [])
 
     def jobs(self) -> list[Job]:
@@ -317,7 +320,8 @@ class DeadLetters:
         if rate <= 0:
             raise Unprocessable(f"rate must be positive, got {rate:g}")
         job = Job(self._ends.entropy.token(4), wanted.queue, what)
-        task = asyncio.get_running_loop().create_task(self._run(job, queue, wanted, rate, become))
+        there = msgspec.structs.replace(wanted, until=min(wanted.until, nextafter(self._ends.clock.now(), inf)))
+        task = asyncio.get_running_loop().create_task(self._run(job, queue, there, rate, become))
         self._jobs[job.id] = job, task
         return job
 
