@@ -42,7 +42,11 @@ def run() -> list[Figure]:
     return [
         *(
             Figure(
-                f"a page of {LETTERS:,} dead letters by {name}", ms, "ms", bound=at_most(100), note=notes.get(name, "")
+                f"a page out of {LETTERS:,} dead letters, by {name}",
+                ms,
+                "ms",
+                bound=at_most(100),
+                note=notes.get(name, ""),
             )
             for name, ms in found["pages"].items()
         ),
