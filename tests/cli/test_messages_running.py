@@ -193,7 +193,7 @@ def test_a_queue_is_paused_and_resumed_and_a_wrong_name_is_refused(desk, capsys)
     desk.until("/mails/paused", (200, {"id": "paused", "email": "ada@example.org", "region": EU}))
     for verb in ("list", "pause"):
         refused = desk.proa(capsys, "queue", verb, "receitps", code=1)
-        assert (refused["code"], refused["detail"][:29]) == ("PROA-H404", "there is no queue 'receitps';")
+        assert (refused["code"], "queue 'receitps'" in refused["detail"]) == ("PROA-H404", True)
 
 
 def test_a_letter_is_found_mended_and_handled_by_another_region(desk, capsys):
@@ -252,7 +252,7 @@ def test_a_schedule_is_run_paused_and_resumed(desk, capsys):
     assert desk.proa(capsys, "schedule", "list")["schedules"][0]["paused"]
     desk.proa(capsys, "schedule", "resume", "yearly")
     assert not desk.proa(capsys, "schedule", "list")["schedules"][0]["paused"]
-    assert desk.proa(capsys, "schedule", "run", "yaerly", code=1)["done"] == {}
+    assert desk.proa(capsys, "schedule", "run", "yaerly", code=1)["code"] == "PROA-H404"
 
 
 def test_events_are_sent_once_more_to_one_subscription(desk, capsys):

@@ -9,7 +9,7 @@ from proa.cli.output import FAILED, INTERRUPTED, OK
 from proa.cli.queue import listed as queues
 from proa.cli.queue import pause
 from proa.cli.table import Asking
-from proa.errors import UsageError
+from proa.errors import NotFound, UsageError
 
 FIGURES = {
     "queue": "orders", "home": "eu", "depth": 12, "out": 3, "age_s": 4.5, "paused": "", "allowed": 10,
@@ -63,6 +63,11 @@ def test_each_queue_is_shown_with_who_hands_it_out(capsys, more, state):
     assert queues("app", common=Regions({"": {"queues": [FIGURES | more]}})) == OK
     line = capsys.readouterr().out.splitlines()[1]
     assert line.split() == ["orders", "eu", "eu", "12", "3", "4.5", "7.2", "10", "of", "10", *state.split()]
+
+
+def test_a_queue_that_no_region_has_is_not_shown_as_empty():
+    with pytest.raises(NotFound, match="no region that answers has a queue 'odrers'"):
+        queues("app", "odrers", common=Regions({"": {"queues": [FIGURES]}}))
 
 
 def test_a_region_that_does_not_answer_may_have_more(capsys):

@@ -7,6 +7,7 @@ import pytest
 from proa.cli.output import FAILED, OK
 from proa.cli.schedule import listed, pause, resume, run
 from proa.cli.table import Asking
+from proa.errors import NotFound
 
 
 def told(name, of="", **more):
@@ -76,7 +77,7 @@ def test_a_command_acts_where_the_schedule_is_run(capsys, command, what):
 
 
 def test_it_fails_where_nobody_runs_the_schedule_or_answers(capsys):
-    assert run("app", "sweep", common=Regions(eu=[told("other")])) == FAILED
-    assert "no region that answers runs a schedule 'sweep'" in capsys.readouterr().err
+    with pytest.raises(NotFound, match="no region that answers runs a schedule 'sweep'"):
+        run("app", "sweep", common=Regions(eu=[told("other")]))
     assert run("app", "sweep", common=Regions(deaf=["eu"], eu=[told("sweep")])) == FAILED
     assert "eu does not answer (refused)" in capsys.readouterr().err

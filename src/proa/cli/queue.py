@@ -10,7 +10,6 @@ from cyclopts import App as Cli
 from proa.cli.output import FAILED, OK, note, print_json, print_table
 from proa.cli.table import NOBODY, Who
 from proa.errors import NotFound
-from proa.local.plane import declared
 
 queue = Cli(name="queue", result_action="return_value", help_format="plaintext")
 
@@ -30,8 +29,8 @@ def listed(app: str, name: str = "", *, common: Who = NOBODY) -> int:
     answers = system.ask_all("")
     found = [one | {"region": region} for region, said in answers.items() for one in said["queues"]]
     shown = sorted((one for one in found if name in ("", one["queue"])), key=lambda one: (one["queue"], one["home"]))
-    if name and not shown and name not in declared(app).queues:
-        raise NotFound(f"there is no queue {name!r}; `proa queue list` without a name shows all")
+    if name and not shown:
+        raise NotFound(f"no region that answers has a queue {name!r}; `proa queue list` without a name shows all")
     if common.json:
         print_json({"queues": shown})
     else:

@@ -11,8 +11,9 @@ from typing import Any
 
 from cyclopts import App as Cli
 
-from proa.cli.output import FAILED, OK, note, print_json, print_table
+from proa.cli.output import FAILED, OK, print_json, print_table
 from proa.cli.table import NOBODY, System, Who, moment
+from proa.errors import NotFound
 
 schedule = Cli(name="schedule", result_action="return_value", help_format="plaintext")
 
@@ -79,8 +80,16 @@ def resume(app: str, name: str, *, why: str = "", common: Who = NOBODY) -> int:
 
 
 def _act(system: System, name: str, what: str, why: str, common: Who) -> int:
-    """Ask every region that runs the schedule."""
+    """Ask every region that runs the schedule.
+
+    Raises:
+        NotFound: none does.
+    """
     running = dict.fromkeys(one["region"] for one in _known(system.ask_all("")) if one["schedule"] == name)
+    if not running:
+        raise NotFound(
+            f"no region that answers runs a schedule {name!r}; `proa schedule list` shows those that are run"
+        )
     answers = {region: system.heard(region, "POST", f"{name}/{what}", {"why": why}) for region in running}
     done: dict[str, Sequence[str]] = {region: said["of"] for region, said in answers.items() if said is not None}
     if common.json:
@@ -89,9 +98,7 @@ def _act(system: System, name: str, what: str, why: str, common: Who) -> int:
         print_table(
             ("SCHEDULE", "OF", "REGION"), [(name, of or "-", by) for by, all_of in done.items() for of in all_of]
         )
-    if not running:
-        note(f"no region that answers runs a schedule {name!r}; `proa schedule list` shows those that are run")
-    return OK if done and len(done) == len(running) else FAILED
+    return OK if len(done) == len(running) else FAILED
 
 
 def _known(answers: Mapping[str, Any]) -> list[dict[str, Any]]:
