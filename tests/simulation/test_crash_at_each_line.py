@@ -3,9 +3,9 @@
 A *line* is what Python traces as one: a line of source that a process is about to run. Those of a unit are the lines of
 the handler here and of `PARTS` that the region's process runs from the moment a message is handed out until nothing is
 left to do: those of the handler, of its effect, of all commits, of fetching from the global store what it sent, of the
-unit that this was sent to. At each of them a process dies once, for a message of its own, where it comes to the line
-first; then the next process goes on with its disk. Of units that commit in the global store it is at the lines that
-differ, also where one comes to them last.
+unit that this was sent to. At each of them a process dies once, for a message of its own: at every other line where it
+comes to it first, at those between where it comes to it last. Then the next process goes on with its disk. Of units
+that commit in the global store it is the lines of `DIFFERENT`.
 """
 
 import asyncio
@@ -160,18 +160,19 @@ async def die_at(mode, points, others):
         assert sorted(order for order, _ in set(shop.paid)) == names
 
 
-def die_at_all(mode, points, others):
+def die_at_each(mode, parts):
+    """Let a process die at each line of a unit that is one of these parts, or the handler's."""
+    seen, others = simulated(lines_of_a_unit)(mode)
+    sources = (__file__, *(str(PROA / part) for part in parts))
+    lines = [line for line in seen if line[0].startswith(sources)]
+    points = [(line, seen[line] if number % 2 else 1) for number, line in enumerate(lines)]
     for first in range(0, len(points), WORLD_POINTS):
         simulated(die_at)(mode, points[first : first + WORLD_POINTS], others)
 
 
 def test_a_message_takes_effect_once_wherever_its_process_dies():
-    seen, others = simulated(lines_of_a_unit)("any")
-    die_at_all("any", [(line, 1) for line in seen], others)
+    die_at_each("any", PARTS)
 
 
 def test_a_message_takes_effect_once_wherever_its_process_dies_that_commits_in_the_global_store():
-    seen, others = simulated(lines_of_a_unit)("strong")
-    sources = (__file__, *(str(PROA / part) for part in DIFFERENT))
-    different = {line: often for line, often in seen.items() if line[0].startswith(sources)}
-    die_at_all("strong", [(line, nth) for line, often in different.items() for nth in sorted({1, often})], others)
+    die_at_each("strong", DIFFERENT)
