@@ -19,7 +19,7 @@ print(load_app(sys.argv[1]).name)
 """
 
 
-@pytest.mark.parametrize("name", ["authorizer", "payments"])
+@pytest.mark.parametrize("name", ["authorizer", "payments", "payouts"])
 def test_importing_an_app_opens_no_connection(name):
     ran = subprocess.run([sys.executable, "-c", OFFLINE, EXAMPLES / name], capture_output=True, text=True, check=True)
     assert ran.stdout == f"{name}\n"

@@ -113,3 +113,35 @@ async def test_a_payout_goes_on_in_another_region_when_its_own_is_lost_while_it_
         story.world.heal()
         await story.world.settle()
         assert (story.wallet(), story.moved) == ((30, 0), [(made, 70)])
+
+
+PAID = {"id": "p1", "wallet": "ada", "account": "open-1", "amount": 10, "key": "k1", "state": "paid", "reference": "T1"}
+WALLET = {"id": "ada", "left": 10**9 - 10, "held": 0}
+
+
+def complaints(payouts, wallet, *orders):
+    """What the drill's check says, where the bank was given these orders: payout, amount and key."""
+    with DRILL.simulated():
+        for payout, amount, key in orders:
+            DRILL.ledger.transfer(payout, "open-1", amount, key)
+        return DRILL.check({"payouts": payouts, "wallets": [wallet]})
+
+
+def test_books_that_agree_raise_no_complaint():
+    assert complaints([PAID], WALLET, ("p1", 10, "k")) == []
+
+
+@pytest.mark.parametrize(
+    ("payout", "wallet", "orders", "complaint"),
+    [
+        ({"state": "held"}, {"left": 10**9 - 10, "held": 10}, [], "have not come to their end"),
+        ({}, {}, [("p1", 10, "k"), ("p1", 10, "other")], "more than once"),
+        ({}, {}, [], "the bank moved nothing"),
+        ({"state": "undone"}, {"left": 10**9}, [("p1", 10, "k")], "that are not paid"),
+        ({}, {}, [("p1", 11, "k")], "another amount"),
+        ({}, {"left": 10**9 - 20}, [("p1", 10, "k")], "has spent 20"),
+    ],
+)
+def test_the_drill_notices_books_that_do_not_agree(payout, wallet, orders, complaint):
+    found = complaints([PAID | payout], WALLET | wallet, *orders)
+    assert [said for said in found if complaint in said]
