@@ -143,6 +143,18 @@ def _strong_reads(app, profiles, members, visits):
         await profiles.get(id, None, level=strong)
 
 
+def lose_replies(running, region):
+    """From now on a region does what it is asked to, and its answer is lost; returned is how it was."""
+    served = running.links.methods[region]["invoke"]
+
+    async def lost(caller, payload):
+        await served(caller, payload)
+        raise LinkTimeout("the reply was lost")
+
+    running.links.methods[region]["invoke"] = lost
+    return served
+
+
 def run(folder, scenario, *, roles=True):
     async def main():
         async with system(club(), folder) as running:
@@ -332,13 +344,7 @@ def test_strong_reads_of_two_homes_in_one_unit_are_refused_with_what_to_do(tmp_p
 
 def test_a_strong_read_of_a_home_that_is_away_is_refused_and_may_be_repeated(tmp_path):
     async def scenario(s):
-        served = s.links.methods["us"]["invoke"]
-
-        async def lost(caller, payload):
-            await served(caller, payload)
-            raise LinkTimeout("the reply was lost")
-
-        s.links.methods["us"]["invoke"] = lost
+        lose_replies(s, "us")
         answer = await s.request("eu", "GET", f"/now/{key_of('us')}")
         assert (answer.status, body(answer)["code"]) == (503, "PROA-U503"), "a read leaves no outcome unknown"
         await s.stop("us")
@@ -440,13 +446,7 @@ def test_a_home_that_cannot_be_reached_is_said_to_be_so_and_nothing_was_started(
 
 def test_an_answer_that_was_lost_leaves_the_outcome_unknown_and_the_key_tells(tmp_path):
     async def scenario(s):
-        served = s.links.methods["us"]["invoke"]
-
-        async def lost(caller, payload):
-            await served(caller, payload)
-            raise LinkTimeout("the reply was lost")
-
-        s.links.methods["us"]["invoke"] = lost
+        served = lose_replies(s, "us")
         answer = await put(s, "eu", key_of("us"), key="k1")
         assert (answer.status, body(answer)["code"]) == (503, "PROA-U006")
         assert header(answer, "proa-not-started") is None
