@@ -238,15 +238,6 @@ def test_commits_that_are_cut_below_the_journal_spoil_a_region_for_good_and_no_o
         act(s["eu"], 3, "ap", cut)
         await until(lambda: happened(s, SuffixCompacted))
         assert (s["eu"].health().ready, s["eu"].health().failing) == (False, ("store",))
-        await s.stop("eu")
-        shutil.rmtree(tmp_path / "eu")
-        for name, incarnation in (("us", 1), ("eu", 2)):
-            act(await s.start(name, incarnation), 3, "ap", cut)
-            await until(lambda name=name: s[name].serving)
-        for name in REGIONS:
-            await until(lambda name=name: parked(s, name))
-        assert [(await parked(s, name))[0] for name in REGIONS] == [("eu/1", 1)] * 3
-        assert (s["eu"].health().ready, s["eu"].health().failing) == (True, ())
 
     run(tmp_path, scenario, app)
 
@@ -255,10 +246,6 @@ def act(region, epoch, active, *cuts):
     """One region alone is active in this epoch."""
     roles = dict.fromkeys(REGIONS, "standby") | {active: "active"}
     region.assume(Assignment(epoch, "active-passive", roles, cuts=cuts), region._ports.clock.monotonic() + 60)
-
-
-async def parked(s, name):
-    return [(one.commit.origin, one.commit.seq) for one in await s[name].store.parked()]
 
 
 def test_whoever_merges_a_snapshot_tells_that_it_began(tmp_path):

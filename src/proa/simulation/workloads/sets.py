@@ -15,7 +15,7 @@ from proa.declare.tables import Mode
 from proa.simulation.checkers import sets
 from proa.simulation.client import EDGE, Call, Client
 from proa.simulation.history import Final, Operation, Violation
-from proa.simulation.workloads.workload import Standard, own, request
+from proa.simulation.workloads.workload import Standard, own, remaining, request
 
 WATCHED = 0.4
 """So many of the additions are watched: somebody looks for the element while it is being added."""
@@ -72,6 +72,11 @@ class Sets(Standard):
         asked = request("GET", f"/{self.mode}/pairs/{element}")
         await client.ask(Call(self.name, "look", element, element, asked, via))
 
+    def check(self, history: Sequence[Operation], final: Final) -> list[Violation]:
+        attempts, _ = remaining(own(history, self.name), final, self.mode)
+        looks = [one for one in attempts if one.action == "look" and one.outcome == "ok"]
+        return [*super().check(history, final), *_vanished(looks, final, f"{self.mode}_left", self.mode)]
+
     def judged(self, attempts: Sequence[Operation], final: Final) -> list[Violation]:
         looks = [one for one in attempts if one.action == "look" and one.outcome == "ok"]
         violations: list[Violation] = []
@@ -80,7 +85,6 @@ class Sets(Standard):
         if self.mode != "active":  # there the parking of a commit may come between the two halves of a look
             violations += _halves(looks)
             violations += _uncaused(looks)
-        violations += _vanished(looks, final, f"{self.mode}_left", self.mode)
         if self.mode == "active":
             violations += _fallen(final)
         if self.mode == "strong":
