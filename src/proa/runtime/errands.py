@@ -97,15 +97,22 @@ class Errand:
 
         Raises:
             DeadlineExceeded: that was over, as `overdue` says. A TimeoutError of the code itself passes.
+            Elsewhere: it came to a row whose home is another region, whatever it made of being told so.
         """
         token = CURRENT.set(self.unit)
         try:
             async with limit:
-                return await work()
+                result = await work()
+            self.unit.stay()
+        except BaseExceptionGroup:  # a task group tells in its own way what ended one of its tasks
+            self.unit.stay()
+            raise
         except TimeoutError:
             if not limit.expired():
                 raise
             raise DeadlineExceeded(overdue) from None
+        else:
+            return result
         finally:
             CURRENT.reset(token)
 

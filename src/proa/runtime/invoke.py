@@ -333,9 +333,11 @@ class Invoker:
             handle = self._at_home if call.route.unit == "home" else self._handle
             answer, keep_writes = await handle(call, unit)
             unit.stay()
-        except Elsewhere as elsewhere:
+        except (Elsewhere, BaseExceptionGroup):  # a task group tells in its own way what ended one of its tasks
+            if unit.elsewhere is None:
+                raise
             call.request.recallable = False
-            return await self.resolve(call, elsewhere.place)
+            return await self.resolve(call, unit.elsewhere)
         except ProaError:
             if outcome := await self._recorded(call, unit):
                 return await self._found(call, outcome, unit.places)

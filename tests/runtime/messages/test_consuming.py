@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
 
 import pytest
 
@@ -11,10 +13,17 @@ from proa.core.policy.retry import Retry
 from proa.declare.context import Context
 from proa.declare.queues import Message
 from proa.errors import DeclarationError, Rejected, TryLater
-from proa.runtime.events import MessageFailed, MessagesAdopted
+from proa.runtime.events import MessageFailed, MessageMoved, MessagesAdopted
 from proa.runtime.messages import intake
-from support.inproc import everybody, take, until
-from support.messages import Order, Total, count, dead, handled, play, send, shop
+from support.inproc import REGIONS, everybody, take, until
+from support.messages import SOON, Order, Total, count, dead, handled, play, send, shop
+
+
+@dataclass
+class Parcel:
+    id: str
+    region: str
+    by: str
 
 
 def counting(totals, told=None, fails=None):
@@ -399,3 +408,45 @@ def test_a_message_that_is_too_large_is_refused_before_anything_is_written(tmp_p
         assert (answer.status, s["eu"].store.head) == (413, 0)
 
     play(tmp_path, shop(counting), story)
+
+
+# Rows with a home.
+
+
+async def directly(put):
+    await put
+
+
+async def in_a_task_group(put):
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(put)
+
+
+async def against_all_rules(put):
+    with suppress(BaseException):
+        await put
+
+
+@pytest.mark.parametrize("write", [directly, in_a_task_group, against_all_rules])
+def test_a_message_moves_to_the_home_of_the_row_that_its_handler_writes(tmp_path, write):
+    app = App("shop", regions=REGIONS)
+    parcels = app.table("parcels", Parcel, key="id", mode="home", home="region")
+    orders = app.queue("orders", Order, retry=SOON)
+
+    @app.post("/orders")
+    async def place(order: Order) -> str:
+        return await orders.send(order)
+
+    @orders.consumer()
+    async def handle(order: Order, ctx: Context) -> None:
+        await write(parcels.put(Parcel(order.id, "us", by=ctx.region)))
+
+    async def story(s):
+        (message,) = await send(s, "eu", "a")
+        await until(lambda: handled(s))
+        moves = [(event.message, event.region, event.to) for event in s.events if isinstance(event, MessageMoved)]
+        (row,) = await s["us"].store.read([("parcels", "a")])
+        assert (moves, handled(s)) == ([(message, "eu", "us")], [message])
+        assert parcels.decode(row.value) == Parcel("a", "us", by="us")
+
+    play(tmp_path, app, story)
