@@ -128,7 +128,7 @@ def test_a_region_with_a_new_disk_joins_by_a_snapshot_under_load_and_serves_when
         ap = await s.start("ap", incarnation=2)
         lease(ap)
         await until(lambda: ap.serving)
-        assert len(happened(s, SnapshotMerged)) == 1
+        assert happened(s, SnapshotMerged)  # once more, where the peer compacts what was to be pulled next
         assert [await qty(s, "ap", key) for key in ("0", "49", "7")] == [1, 1, 404]
         await load
         await s.settled()
