@@ -1191,6 +1191,22 @@ class ReloadRefused(ProaError):
     title = "Reload refused"
 
 
+class RegionSilent(Unavailable):
+    """A region that was asked as an operator does not answer. Whether it did what it was asked to is not known.
+
+    Cause: it is down or paused, or cannot be reached from here; the detail says which region, and how it failed.
+    Fix: see `proa status`; once the region answers, look whether it was done before you ask again.
+    """
+
+    code = "PROA-L006"
+    status = 503
+    title = "Region does not answer"
+
+    def __init__(self, region: str = "", why: str = "") -> None:
+        super().__init__(f"{region} does not answer ({why})" if region else "")
+        self.why = why
+
+
 # Worlds (W): the simulation itself.
 
 

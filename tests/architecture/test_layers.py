@@ -18,6 +18,7 @@ LAYERS = [
     {"edge", "control", "chaos"},
     {"nodes"},
     {"local", "simulation"},
+    {"operate"},
     {"cli"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -90,10 +91,11 @@ def test_every_module_opens_with_its_idea(path):
     assert ast.get_docstring(ast.parse(path.read_text()))
 
 
-def test_the_public_names_need_no_extra():
-    """`import proa` works with msgspec alone: a function starts quickly."""
+@pytest.mark.parametrize("package", [SOURCE, SOURCE / "operate"], ids=named)
+def test_the_public_names_need_no_extra(package):
+    """`import proa` works with msgspec alone, so that a function starts quickly; so do programs of operators."""
     heavy = {"uvicorn", "aiohttp", "structlog", "rich", "cyclopts", "pydantic", "cryptography"}
-    tree = ast.parse((SOURCE / "__init__.py").read_text())
+    tree = ast.parse((package / "__init__.py").read_text())
     pending, seen = [module for module, _ in imports(tree)], set()
     while pending:
         module = pending.pop()

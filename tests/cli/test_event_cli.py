@@ -9,7 +9,7 @@ from proa.cli import event
 from proa.cli.event import listed, replay
 from proa.cli.output import FAILED, OK
 from proa.cli.table import Asking
-from proa.errors import UsageError
+from proa.errors import RegionSilent, UsageError
 
 APP = """
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class Regions(Asking):
         assert (method, path) == ("POST", "")
         self.asked.append((region, body))
         if self._lost and self._lost.pop(0):
-            raise ConnectionResetError("reset")
+            raise RegionSilent(region, "reset")
         self.page += 1
         seen, sent = (sum(one[part] for one in self._pages[: self.page]) for part in (0, 1))
         if body["dry_run"]:

@@ -8,10 +8,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from datetime import timedelta
 
 import pytest
 
-from proa.cli.systems import find
+from proa.errors import NotFound
+from proa.operate import System
+from proa.operate.reach import find
 from support.dev import Dev, run
 
 pytestmark = pytest.mark.processes
@@ -241,6 +244,35 @@ def test_a_redrive_is_stopped_midway_and_the_rest_is_purged(desk, capsys):
     assert desk.proa(capsys, "dlq", "purge", "receipts", "--everything")["regions"][EU]["moved"] == 12
     assert desk.letters(capsys) == []
     assert desk.proa(capsys, "dlq", "list", "receitps", code=1)["code"] == "PROA-H404"
+
+
+def test_a_program_mends_a_letter_and_stops_a_redrive_midway(desk):
+    for number in range(6):
+        desk.ask("/orders", {"id": f"program-{number}", "email": "nobody"})
+    system = System(token=desk.token)
+    dead = system.dead_letters("receipts")
+    desk.eventually(lambda: len([*dead.where(code="PROA-M002").latest()]), 6)
+    name = next(dead.latest()).body["id"]
+    one = dead.where(fields={"id": name}, since=timedelta(minutes=5))
+    (letter,) = one.latest()
+    assert (letter.region, letter.attempts, letter.history[0].error) == (EU, 1, "PROA-M002")
+    assert dead.edit(letter.message, {"id": name, "email": "grace@example.org"}, why="a typo").body["id"] == name
+    assert one.count().regions == {EU: 1, US: 0}
+    moving = one.redrive(to=US)
+    assert (moving.wait(30), moving.moved, moving.unheard) == (True, 1, {})
+    desk.until(f"/mails/{name}", (200, {"id": name, "email": "grace@example.org", "region": US}))
+    with pytest.raises(NotFound):
+        dead.get(letter.message)
+
+    rest = dead.redrive(rate=1)
+    desk.eventually(lambda: (rest.wait(0), rest.moved > 0), (False, True))
+    rest.cancel()
+    assert (rest.jobs[EU].state, rest.moved < 5) == ("cancelled", True)
+    desk.eventually(lambda: dead.count().letters, 5)  # those that were sent back have died again
+    assert dead.purge(everything=True).wait(30)
+    desk.eventually(lambda: dead.count().letters, 0)
+    with pytest.raises(NotFound, match="no queue 'receitps'"):
+        system.dead_letters("receitps").count()
 
 
 def test_a_schedule_is_run_paused_and_resumed(desk, capsys):

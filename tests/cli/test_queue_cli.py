@@ -9,7 +9,7 @@ from proa.cli.output import FAILED, INTERRUPTED, OK
 from proa.cli.queue import listed as queues
 from proa.cli.queue import pause
 from proa.cli.table import Asking
-from proa.errors import NotFound, UsageError
+from proa.errors import NotFound, RegionSilent, UsageError
 
 FIGURES = {
     "queue": "orders", "home": "eu", "depth": 12, "out": 3, "age_s": 4.5, "paused": "", "allowed": 10,
@@ -17,8 +17,10 @@ FIGURES = {
 }  # fmt: skip
 LETTER = {
     "message": "m1", "queue": "orders", "region": "eu", "died_at": 1_800_000_000.0, "error": "KeyError",
-    "said": "KeyError: 'a'\nmore", "fingerprint": "0badcafe", "attempts": 5,
+    "said": "KeyError: 'a'\nmore", "fingerprint": "0badcafe", "attempts": 5, "redriven": 0, "group": "",
+    "sent_at": 1_799_999_990.0, "unit": "u1", "trace": "", "body": {"id": "7"}, "history": [],
 }  # fmt: skip
+JOB = {"id": "j", "queue": "orders", "what": "redrive", "moved": 0, "state": "running", "why": ""}
 
 
 class Regions(Asking):
@@ -46,7 +48,7 @@ class Regions(Asking):
     def ask(self, region, method, path, body=None):
         self.asked.append((region, method, path, body))
         if region in self._deaf:
-            raise ConnectionRefusedError("refused")
+            raise RegionSilent(region, "refused")
         answer = self._answers[path]
         return answer(body) if callable(answer) else answer
 
@@ -125,8 +127,8 @@ def test_a_list_that_is_interrupted_shows_what_it_found_and_where_to_go_on(capsy
 
 
 def test_a_redrive_is_done_by_every_region_and_awaited(capsys):
-    job = {"id": "j", "moved": 5, "state": "done", "why": ""}
-    regions = Regions({"orders/dead/redrive": {"id": "j"}, "orders/dead/jobs": {"jobs": [job]}})
+    job = JOB | {"moved": 5, "state": "done"}
+    regions = Regions({"orders/dead/redrive": JOB, "orders/dead/jobs": {"jobs": [job]}})
     assert dlq.redrive("app", "orders", rate=9.0, common=regions) == OK
     assert [line.split() for line in capsys.readouterr().out.splitlines()[1:]] == [
         ["eu", "5", "done"],
@@ -135,8 +137,8 @@ def test_a_redrive_is_done_by_every_region_and_awaited(capsys):
 
 
 def test_a_redrive_that_some_region_did_not_finish_fails(capsys):
-    job = {"id": "j", "moved": 5, "state": "failed", "why": "StoreFull: no room"}
-    regions = Regions({"orders/dead/redrive": {"id": "j"}, "orders/dead/jobs": {"jobs": [job]}}, deaf=["us"])
+    job = JOB | {"moved": 5, "state": "failed", "why": "StoreFull: no room"}
+    regions = Regions({"orders/dead/redrive": JOB, "orders/dead/jobs": {"jobs": [job]}}, deaf=["us"])
     assert dlq.redrive("app", "orders", common=regions) == FAILED
     assert "us does not answer (refused); what it acts for stays as it is" in capsys.readouterr().err
 
@@ -146,7 +148,7 @@ def test_a_dry_run_counts_part_by_part_and_changes_nothing(capsys, monkeypatch):
         return {"letters": 3, "looked_at": 5000, "next": "" if body.get("start") == "b" else "b"}
 
     monkeypatch.setattr(dlq, "SAY_EVERY_S", 0)
-    regions = Regions({"orders/dead/purge": counted}, as_json=True)
+    regions = Regions({"orders/dead/redrive": counted}, as_json=True)
     assert dlq.purge("app", "orders", dry_run=True, common=regions) == OK
     said = capsys.readouterr()
     assert json.loads(said.out) == {"regions": {"eu": {"letters": 6}, "us": {"letters": 6}}}
@@ -167,4 +169,4 @@ def test_an_edit_goes_to_the_region_that_acts_for_the_letter(capsys):
     with pytest.raises(UsageError, match="not JSON"):
         dlq.edit("app", "orders", "m1", "{", common=regions)
     with pytest.raises(UsageError, match="not name=value"):
-        dlq.Filter(field=["id"]).asked()
+        dlq.Filter(field=["id"]).of(regions, "app", "orders")

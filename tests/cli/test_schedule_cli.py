@@ -7,7 +7,7 @@ import pytest
 from proa.cli.output import FAILED, OK
 from proa.cli.schedule import listed, pause, resume, run
 from proa.cli.table import Asking
-from proa.errors import NotFound
+from proa.errors import NotFound, RegionSilent
 
 
 def told(name, of="", **more):
@@ -39,7 +39,7 @@ class Regions(Asking):
     def ask(self, region, method, path, body):
         self.asked.append((region, method, path, body))
         if region in self._deaf:
-            raise ConnectionRefusedError("refused")
+            raise RegionSilent(region, "refused")
         return {"schedule": "sweep", "of": [one["of"] for one in self._lists[region]]}
 
 

@@ -7,7 +7,7 @@ import pytest
 from proa.cli.output import FAILED, OK
 from proa.cli.streams import rebuild, streams
 from proa.cli.table import Asking
-from proa.errors import UsageError
+from proa.errors import RegionSilent, UsageError
 
 
 def told(origin, failing="", **more):
@@ -39,7 +39,7 @@ class Regions(Asking):
         if path == "streams/skip":
             return {"skipped": ["17"]}
         if region not in self._lists:
-            raise ConnectionRefusedError("refused")
+            raise RegionSilent(region, "refused")
         return {"regions": self._lists[region]}
 
 

@@ -1,6 +1,7 @@
 """What an author writes; pyright strict must accept every line."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Annotated
 
 import msgspec
@@ -40,6 +41,7 @@ from proa import (
     scopes,
     strong,
 )
+from proa.operate import Letter, Moving, System
 
 
 @dataclass
@@ -263,3 +265,10 @@ async def buy(order: Order) -> str:
     id_: str = await purchase.start(order, id=order.id)
     await purchase.signal(id_, "approved", Note(1, "yes"))
     return id_
+
+
+def mend(system: System) -> int:
+    typos = system.dead_letters("receipts").where(code="PROA-M002", since=timedelta(hours=2), fields={"id": 7})
+    letters: list[Letter] = [typos.edit(letter.message, Order("7", "a")) for letter in typos.latest(10)]
+    moving: Moving = typos.redrive(to="us-east-1", rate=200)
+    return len(letters) + moving.moved if moving.wait(timeout_s=5) else typos.count().letters

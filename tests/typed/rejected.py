@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from proa import App, Saga
+from proa.operate import System
 
 
 @dataclass
@@ -66,3 +67,5 @@ app.get("/y", idempotent=True)  # expected: reportCallIssue
 app.get("/z", auth="admin")  # expected: reportArgumentType
 app.post("/z", cache=None)  # expected: reportCallIssue
 app.dependency("post", timeout="1")  # expected: reportCallIssue
+System().dead_letters("receipts").where(eror="0badcafe")  # expected: reportCallIssue
+System().dead_letters("receipts").where(since="2h")  # expected: reportArgumentType

@@ -10,8 +10,8 @@ from proa.chaos.demo import save
 from proa.chaos.report import Narrator, show
 from proa.cli.launch import launcher
 from proa.cli.output import OK, VIOLATED, note, print_json
-from proa.cli.systems import BASE
 from proa.errors import AppNotFound
+from proa.operate.reach import BASE
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 """Beside the sources of a checkout, where the demo finds them from any folder."""

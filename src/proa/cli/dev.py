@@ -18,13 +18,13 @@ import msgspec
 
 from proa.cli import events
 from proa.cli.board import Board
-from proa.cli.launch import state_dir_of
 from proa.cli.output import OK, print_line
 from proa.cli.reload import reloads
 from proa.cli.watch import watched
 from proa.local.cluster import Cluster
 from proa.local.plane import declared
 from proa.nodes.plane import background
+from proa.operate.reach import state_dir_of
 
 PORT = 8080
 
@@ -60,7 +60,7 @@ def dev(
         reload: restart the regions, one after another, when the app's files change.
         json: print what happens as JSON lines.
     """
-    folder = state_dir_of(declared(app), state_dir)
+    folder = state_dir or state_dir_of(declared(app))
     board = Board() if sys.stderr.isatty() and not json else None
     tell: Callable[[msgspec.Struct], None] = _told_as_json if json else board.tell if board else events.told
     cluster = Cluster(app, folder, port=port or None, rtt_ms=rtt_ms, lease_s=lease_s, failover=failover, log=tell)

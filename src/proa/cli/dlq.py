@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Annotated, Any
 
 import msgspec
@@ -13,11 +14,11 @@ from cyclopts import App as Cli
 from cyclopts import Parameter
 
 from proa.cli.output import FAILED, INTERRUPTED, OK, note, print_json, print_table
-from proa.cli.table import NOBODY, System, Who, moment, since_of
-from proa.errors import UsageError
+from proa.cli.table import NOBODY, Who, moment, since_of
+from proa.errors import ProaError, RegionSilent, UsageError
+from proa.operate import Counted, DeadLetters, Letter, Moving, Which
 
 dlq = Cli(name="dlq", result_action="return_value", help_format="plaintext")
-LOOK_EVERY_S = 0.2
 SAY_EVERY_S = 1.0
 SAID_SHOWN = 60
 
@@ -41,16 +42,23 @@ class Filter:
     region: str = ""
     """Of this region's messages only."""
 
-    def asked(self) -> dict[str, Any]:
-        """The same as the control API takes it."""
-        fields = dict(_pair(text) for text in self.field or ())
-        asked = {"error": self.error, "code": self.code, "message": self.message, "region": self.region}
-        times = {name: since_of(text) for name, text in (("since", self.since), ("until", self.until)) if text}
-        return {**asked, "fields": fields, **times}
+    def of(self, common: Who, app: str, queue: str) -> DeadLetters:
+        """The letters of a queue to which this applies."""
+        which: Which = {"error": self.error, "code": self.code, "message": self.message, "region": self.region}
+        which["fields"] = dict(_pair(text) for text in self.field or ())
+        if self.since:
+            which["since"] = since_of(self.since)
+        if self.until:
+            which["until"] = since_of(self.until)
+        return _letters(common, app, queue).where(**which)
 
 
 EVERYTHING = Filter()
-Which = Annotated[Filter, Parameter(name="*")]
+Meant = Annotated[Filter, Parameter(name="*")]
+
+
+def _letters(common: Who, app: str, queue: str) -> DeadLetters:
+    return DeadLetters(common.system(app, "queues"), queue)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -62,7 +70,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 @dlq.command(name="list")
 def listed(
-    app: str, queue: str, *, limit: int = 20, start: str = "", which: Which = EVERYTHING, common: Who = NOBODY
+    app: str, queue: str, *, limit: int = 20, start: str = "", which: Meant = EVERYTHING, common: Who = NOBODY
 ) -> int:
     """Show letters, the latest first. Every region has them all, so the first that answers is asked.
 
@@ -79,7 +87,7 @@ def listed(
     """
     page: dict[str, Any] = {"letters": [], "next": start}
     try:
-        _look(common.system(app, "queues"), f"{queue}/dead", which.asked(), limit, page)
+        _look(which.of(common, app, queue), limit, page)
     except KeyboardInterrupt:
         code = INTERRUPTED
     else:
@@ -105,7 +113,7 @@ def show(app: str, queue: str, message: str, *, common: Who = NOBODY) -> int:
         message: its id.
         common: which system, and who asks.
     """
-    print_json(common.system(app, "queues").ask_first("GET", f"{queue}/dead/{message}"))
+    print_json(_letters(common, app, queue).get(message))
     return OK
 
 
@@ -118,7 +126,7 @@ def redrive(
     rate: float | None = None,
     dry_run: bool = False,
     why: str = "",
-    which: Which = EVERYTHING,
+    which: Meant = EVERYTHING,
     common: Who = NOBODY,
 ) -> int:
     """Send letters back to their queue, where their attempts count from none again. Ctrl-C stops where it stands.
@@ -133,8 +141,8 @@ def redrive(
         which: letters of some kind only.
         common: which system, and who asks.
     """
-    asked = which.asked() | {"to": to, "dry": dry_run, "why": why} | ({"rate": rate} if rate else {})
-    return _carry_out(common.system(app, "queues"), queue, "redrive", asked, common)
+    meant = which.of(common, app, queue)
+    return _count(meant, to, common) if dry_run else _watch(meant.redrive(to=to, rate=rate or inf, why=why), common)
 
 
 @dlq.command
@@ -145,7 +153,7 @@ def purge(
     everything: bool = False,
     dry_run: bool = False,
     why: str = "",
-    which: Which = EVERYTHING,
+    which: Meant = EVERYTHING,
     common: Who = NOBODY,
 ) -> int:
     """Remove letters for good. Ctrl-C stops where it stands.
@@ -159,10 +167,8 @@ def purge(
         which: letters of some kind only.
         common: which system, and who asks.
     """
-    if which == EVERYTHING and not everything and not dry_run:
-        raise UsageError("this would remove every letter of the queue: say which, or --everything")
-    asked = which.asked() | {"dry": dry_run, "why": why}
-    return _carry_out(common.system(app, "queues"), queue, "purge", asked, common)
+    meant = which.of(common, app, queue)
+    return _count(meant, "", common) if dry_run else _watch(meant.purge(everything=everything, why=why), common)
 
 
 @dlq.command
@@ -182,94 +188,64 @@ def edit(app: str, queue: str, message: str, body: str = "-", *, why: str = "", 
         given = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
         raise UsageError(f"the body is not JSON: {error}") from None
-    system = common.system(app, "queues")
-    home = system.ask_first("GET", f"{queue}/dead/{message}")["region"]
-    print_json(system.ask(_acting(system, queue, home), "PUT", f"{queue}/dead/{message}", {"body": given, "why": why}))
+    print_json(_letters(common, app, queue).edit(message, given, why=why))
     return OK
 
 
-def _look(system: System, path: str, asked: Mapping[str, Any], limit: int, page: dict[str, Any]) -> None:
+def _look(meant: DeadLetters, limit: int, page: dict[str, Any]) -> None:
     """Look for letters from where a page ends, until it has so many or there are no more."""
-    progress = Progress()
-    while True:
-        part = system.ask_first("POST", path, {**asked, "limit": limit - len(page["letters"]), "start": page["next"]})
-        page["letters"] += part["letters"]
-        page["next"] = part["next"]
-        if not part["next"] or len(page["letters"]) >= limit:
-            return
-        progress.more(part["looked_at"], f"{len(page['letters']):,} found")
+    progress, looked_at = Progress(), 0
+    for part in meant.pages(limit, page["next"]):
+        page["letters"] += part.letters
+        page["next"] = part.next
+        looked_at += part.looked_at
+        progress.say(looked_at, f"{len(page['letters']):,} found")
 
 
-def _counted(system: System, region: str, path: str, asked: Mapping[str, Any], part: Mapping[str, Any]) -> int:
-    """How many letters a region would move, of which it has told a part."""
-    letters = part["letters"]
+def _count(meant: DeadLetters, to: str, common: Who) -> int:
+    """Tell how many letters each region would move."""
     progress = Progress()
-    while part["next"]:
-        progress.more(part["looked_at"], f"{letters:,} counted in {region}")
-        part = system.ask(region, "POST", path, {**asked, "start": part["next"]})
-        letters += part["letters"]
-    return letters
+
+    def told(region: str, so_far: Counted) -> None:
+        progress.say(so_far.looked_at, f"{so_far.letters:,} counted in {region}")
+
+    count = meant.count(to=to, told=told)
+    _note_unheard(count.unheard)
+    return _tell({region: {"letters": letters} for region, letters in count.regions.items()}, common, "LETTERS")
+
+
+def _watch(moving: Moving, common: Who) -> int:
+    """Wait until every region has done its share."""
+    told = dict(moving.unheard)
+    _note_unheard(told)
+    try:
+        while not moving.wait(SAY_EVERY_S):
+            note(f"{moving.moved:,} so far")
+    except KeyboardInterrupt:
+        moving.cancel()
+    _note_unheard({region: error for region, error in moving.unheard.items() if region not in told})
+    _tell({region: msgspec.to_builtins(job) for region, job in moving.jobs.items()}, common, "MOVED")
+    return OK if all(job.state == "done" for job in moving.jobs.values()) else FAILED
+
+
+def _note_unheard(unheard: Mapping[str, ProaError]) -> None:
+    """Say who does not answer, or refuses."""
+    for region, error in unheard.items():
+        how = str(error) if isinstance(error, RegionSilent) else f"{region} refuses: {error}"
+        note(f"{how}; what it acts for stays as it is")
 
 
 class Progress:
     """Says now and then how many letters were looked through."""
 
     def __init__(self) -> None:
-        self._looked_at = 0
         self._said_at = time.monotonic()
 
-    def more(self, looked_at: int, so_far: str) -> None:
-        """So many more were."""
-        self._looked_at += looked_at
+    def say(self, looked_at: int, so_far: str) -> None:
+        """So many were, by now."""
         if time.monotonic() >= self._said_at + SAY_EVERY_S:
-            note(f"{self._looked_at:,} looked through, {so_far}")
+            note(f"{looked_at:,} looked through, {so_far}")
             self._said_at = time.monotonic()
-
-
-def _acting(system: System, queue: str, home: str) -> str:
-    """The region that acts for a home."""
-    answers = system.ask_all("")
-    for region, said in answers.items():
-        if any((one["queue"], one["home"]) == (queue, home) for one in said["queues"]):
-            return region
-    raise UsageError(f"no region that answers acts for the messages of {home}; `proa queue list` shows who does")
-
-
-def _carry_out(system: System, queue: str, what: str, asked: Mapping[str, Any], common: Who) -> int:
-    """Let every region do its share, and wait until all have."""
-    path = f"{queue}/dead/{what}"
-    begun = system.ask_each("POST", path, asked, missing="; what it acts for stays as it is")
-    if asked["dry"]:
-        letters = {region: {"letters": _counted(system, region, path, asked, part)} for region, part in begun.items()}
-        return _tell(letters, common, "LETTERS")
-    try:
-        jobs = _awaited(system, queue, {region: said["id"] for region, said in begun.items()})
-    except KeyboardInterrupt:
-        jobs = {
-            region: system.ask(region, "POST", f"{queue}/dead/cancel/{said['id']}") for region, said in begun.items()
-        }
-    code = _tell(jobs, common, "MOVED")
-    return code if begun and all(job["state"] == "done" for job in jobs.values()) else FAILED
-
-
-def _awaited(system: System, queue: str, ids: Mapping[str, str]) -> dict[str, Any]:
-    """The jobs, when none is running any more."""
-    while True:
-        jobs = {
-            region: _job(system.ask(region, "GET", f"{queue}/dead/jobs")["jobs"], id_) for region, id_ in ids.items()
-        }
-        if all(job["state"] != "running" for job in jobs.values()):
-            return jobs
-        note(f"{sum(job['moved'] for job in jobs.values()):,} so far")
-        time.sleep(LOOK_EVERY_S)
-
-
-def _job(jobs: Sequence[Mapping[str, Any]], id_: str) -> Mapping[str, Any]:
-    """The job of this id; a region that has begun anew meanwhile knows it no more."""
-    return next(
-        (job for job in jobs if job["id"] == id_),
-        {"id": id_, "moved": 0, "state": "lost", "why": "the region started anew"},
-    )
 
 
 def _tell(shares: Mapping[str, Mapping[str, Any]], common: Who, column: str) -> int:
@@ -284,7 +260,7 @@ def _tell(shares: Mapping[str, Mapping[str, Any]], common: Who, column: str) -> 
     return OK
 
 
-def _line(one: Mapping[str, Any]) -> tuple[str, ...]:
-    died = moment(one["died_at"], "seconds")
-    said = one["said"].splitlines()[0][:SAID_SHOWN] if one["said"] else ""
-    return (died, one["region"], one["message"], str(one["attempts"]), one["error"], one["fingerprint"], said)
+def _line(one: Letter) -> tuple[str, ...]:
+    died = moment(one.died_at, "seconds")
+    said = one.said.splitlines()[0][:SAID_SHOWN] if one.said else ""
+    return (died, one.region, one.message, str(one.attempts), one.error, one.fingerprint, said)

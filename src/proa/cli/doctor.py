@@ -142,7 +142,7 @@ def clock() -> Finding:
 
 def witness_clocks(state_dir: Path) -> Iterator[Finding]:
     """How far this machine's clock is from that of each running system's global store."""
-    from proa.cli.systems import running
+    from proa.operate.reach import running
 
     for config in running(state_dir):
         offset_ms = asyncio.run(_offset_ms(config))

@@ -12,8 +12,8 @@ from proa.chaos.options import DrillOptions
 from proa.chaos.report import Narrator, show
 from proa.cli.launch import launcher
 from proa.cli.output import OK, VIOLATED, print_json
-from proa.cli.systems import BASE
 from proa.local.plane import declared
+from proa.operate.reach import BASE
 
 _DEFAULTS = DrillOptions()
 

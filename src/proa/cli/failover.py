@@ -19,8 +19,8 @@ from cyclopts import Parameter
 
 from proa.cli.output import APPROVAL_MISSING, FAILED, OK, note, print_json, print_table
 from proa.cli.status import assignment_of, describe
-from proa.cli.systems import control, find, look
-from proa.errors import UsageError
+from proa.cli.systems import look
+from proa.operate.reach import control, find, token_of
 from proa.runtime.config import ClusterConfig
 
 WATCH_EVERY_S = 0.25
@@ -41,10 +41,8 @@ class Common:
 
     def ask(self, method: str, path: str, body: Any) -> tuple[ClusterConfig, dict[str, Any]]:
         """Ask the control API as this operator."""
-        if not self.token:
-            raise UsageError("an operator's token is needed: set PROA_TOKEN (`proa operator add` makes one)")
-        config = find(self.state_dir)
-        return config, control(config, method, path, body, self.token)
+        token, config = token_of(self.token), find(self.state_dir)
+        return config, control(config, method, path, body, token)
 
 
 _COMMON = Common()

@@ -6,18 +6,11 @@ import shutil
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from proa.app import App
 from proa.chaos.options import DrillOptions, Launch
 from proa.chaos.system import System
-from proa.cli.systems import BASE
 from proa.errors import StoreLocked
 from proa.local.cluster import Cluster
 from proa.local.lock import held
-
-
-def state_dir_of(app: App, given: Path | None) -> Path:
-    """The state directory: the one given, else `.proa/<app name>`."""
-    return given or BASE / app.name
 
 
 def launcher(target: str, folder: Path) -> Launch:

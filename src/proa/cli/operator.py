@@ -14,9 +14,10 @@ from typing import Literal
 from cyclopts import App as Cli
 
 from proa.cli.output import OK, print_json, print_table
-from proa.cli.systems import find, global_store
+from proa.cli.systems import global_store
 from proa.control import operators
 from proa.control.operators import OperatorRole
+from proa.operate.reach import find
 from proa.runtime.clock import SystemEntropy
 from proa.runtime.config import ClusterConfig
 

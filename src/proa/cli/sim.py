@@ -14,8 +14,8 @@ from msgspec.structs import asdict
 from proa.app import App
 from proa.chaos.workload import drill_file
 from proa.cli.output import FAILED, OK, VIOLATED, console, note, print_json
-from proa.cli.systems import BASE
 from proa.local.plane import declared
+from proa.operate.reach import BASE
 from proa.simulation.batch import BatchReport, SimOptions, Tally, run_batch
 from proa.simulation.case import Fault
 from proa.simulation.profiles import draw, kinds

@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 
 from proa.cli.output import OK, print_json, print_table
-from proa.cli.systems import find, get, look
+from proa.cli.systems import look
 from proa.core.roles import Assignment
 from proa.errors import GlobalStoreUnreachable, ProaError
+from proa.operate.reach import find, get
 from proa.runtime.config import Address, ClusterConfig
 
 _UNKNOWN: dict[str, Any] = {"assignment": None, "verdicts": {}, "plan": None, "stale": True}

@@ -6,9 +6,7 @@ not answer would have said is missing, and said to be missing.
 
 from __future__ import annotations
 
-import http.client
 import sys
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,14 +19,13 @@ import msgspec
 from cyclopts import App as Cli
 from cyclopts import Parameter
 
-from proa.cli.launch import state_dir_of
 from proa.cli.output import FAILED, OK, VIOLATED, note, print_json, print_table
-from proa.cli.systems import ask_region, find
 from proa.core.replicate.lost import FATES, settled_fate
 from proa.core.residency import may_hold, table_of
-from proa.errors import NotActive, NotHome, NotResident, Unavailable, UsageError
+from proa.errors import NotActive, NotHome, NotResident, RegionSilent, Unavailable, UsageError
 from proa.local.plane import declared
-from proa.runtime.config import ClusterConfig
+from proa.operate import asking
+from proa.operate.reach import find, state_dir_of, token_of
 
 table = Cli(name="table", result_action="return_value", help_format="plaintext")
 
@@ -49,84 +46,23 @@ class Common:
 
     def system(self, app: str, part: str = "tables") -> System:
         """The running system of `app`, as this operator reaches it; what is asked is a part of its control API."""
-        if not self.token:
-            raise UsageError("an operator's token is needed: set PROA_TOKEN (`proa operator add` makes one)")
-        return System(find(state_dir_of(declared(app), self.state_dir)), self.token, part)
+        token = token_of(self.token)
+        return System(find(self.state_dir or state_dir_of(declared(app))), token, part)
 
 
 NOBODY = Common()
 Who = Annotated[Common, Parameter(name="*")]
 
 
-class Asking(ABC):
-    """The regions of a running system, and how they are asked: one, each, or the first that answers."""
+class Asking(asking.Asking):
+    """The regions of a running system; people are told on standard error of each that does not answer."""
 
-    @abstractmethod
-    def regions(self, region: str) -> Sequence[str]:
-        """The region named, or all of them."""
-
-    @abstractmethod
-    def ask(self, region: str, method: str, path: str, body: Any = None) -> Any:
-        """Ask one region."""
-
-    def heard(self, region: str, method: str, path: str, body: Any = None, missing: str = "") -> Any:
-        """The answer of one region; None where it does not answer, which is said with what is `missing` then."""
-        try:
-            return self.ask(region, method, path, body)
-        except (OSError, http.client.HTTPException) as error:
-            note(f"{region} does not answer ({error or type(error).__name__}){missing}")
-            return None
-
-    def ask_first(self, method: str, path: str, body: Any = None) -> Any:
-        """The answer of the first region that gives one.
-
-        Raises:
-            Unavailable: no region answers.
-        """
-        for name in self.regions(""):
-            if (said := self.heard(name, method, path, body)) is not None:
-                return said
-        raise Unavailable("no region answers")
-
-    def ask_each(
-        self, method: str, path: str, body: Any = None, *, region: str = "", missing: str = ""
-    ) -> dict[str, Any]:
-        """The answers of the regions that answer, or of one, if any; see `heard` for the others."""
-        answers = {name: self.heard(name, method, path, body, missing) for name in self.regions(region)}
-        return {name: said for name, said in answers.items() if said is not None}
-
-    def heard_all(self, answers: Mapping[str, Any]) -> bool:
-        """Whether every region gave one of these answers."""
-        return len(answers) == len(self.regions(""))
-
-    def ask_all(self, path: str, region: str = "") -> dict[str, Any]:
-        """The answers of the regions that answer, or of one; the others are named on standard error.
-
-        Raises:
-            Unavailable: no region answers.
-        """
-        answers = self.ask_each("GET", path, region=region, missing="; what it has is not shown")
-        if not answers:
-            raise Unavailable("no region answers")
-        return answers
+    def silent(self, error: RegionSilent, missing: str) -> None:
+        note(f"{error}{missing}")
 
 
-@dataclass(frozen=True)
-class System(Asking):
-    """A running system and the token to ask its regions with."""
-
-    config: ClusterConfig
-    token: str
-    part: str = "tables"
-
-    def ask(self, region: str, method: str, path: str, body: Any = None) -> Any:
-        return ask_region(self.config, region, method, f"/{self.part}/{path}".rstrip("/"), body, self.token)
-
-    def regions(self, region: str) -> Sequence[str]:
-        known = self.config.regions()
-        if region and region not in known:
-            raise UsageError(f"there is no region {region!r}; there are {', '.join(known)}")
-        return (region,) if region else known
+class System(Asking, asking.Regions):
+    """A running system as commands ask it."""
 
 
 # Conflicts.
@@ -271,8 +207,11 @@ def _settle(system: System, how: str, body: Mapping[str, Any], common: Common) -
     for region in system.config.regions():
         try:
             settled = system.ask(region, "POST", f"lost/{how}", body)
-        except (OSError, http.client.HTTPException, NotActive, NotHome, NotResident) as error:
-            refused.append(f"{region}: {error or type(error).__name__}")
+        except RegionSilent as error:
+            refused.append(f"{region}: {error.why}")
+            continue
+        except (NotActive, NotHome, NotResident) as error:
+            refused.append(f"{region}: {error}")
             continue
         if common.json:
             print_json(settled)

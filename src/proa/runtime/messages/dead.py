@@ -88,7 +88,13 @@ class Tried(msgspec.Struct, frozen=True):
 
 
 class Letter(msgspec.Struct, frozen=True):
-    """A letter as people read it. `region` is its home, `attempts` how often it was tried before it was given up."""
+    """A letter as people read it; times are in seconds since 1970.
+
+    `message` is the message's id, `region` its home, `group` the one it is in, if any; `unit` sent it, under `trace`.
+    It was given up after so many `attempts` with an `error` (a code, or an exception's name) that `said` why; those of
+    one `fingerprint` failed alike. `redriven` is how often it was sent back before, `history` its attempts, `body` what
+    it carries.
+    """
 
     message: str
     queue: str
@@ -124,7 +130,10 @@ class Counted(msgspec.Struct, frozen=True):
 
 
 class Job(msgspec.Struct):
-    """Letters on their way back to their queue, or out, so far. `state` is running, done, cancelled or failed."""
+    """Letters on their way back to their queue, or out: how many a region has `moved` so far, and `what` it does.
+
+    `state` is running, done, cancelled, or failed with the reason `why`.
+    """
 
     id: str
     queue: str
