@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from engines.conformance import INDEXED, Conformance, batch, by, foreign, outcome, put, span
+from engines.conformance import HERE, INDEXED, Conformance, batch, by, foreign, outcome, partial, put, span
 from engines.conformance_base import ALL, BaseConformance
 from engines.conformance_repair import RepairConformance
+from proa.core.residency import Gap
 from proa.engines.sqlite import global_store, records
 from proa.engines.sqlite.files import SCHEMA_VERSION, connect, in_memory
 from proa.engines.sqlite.global_store import EXPIRED_KEPT_S, SqliteGlobalStore
@@ -410,3 +411,15 @@ def test_many_units_share_one_fsync_and_none_is_answered_before_it(tmp_path):
     begin, end = events.index("mark:begin\\n"), events.index("mark:end\\n")
     batch_events = events[begin + 1 : end]
     assert batch_events == ["sync"] + ["mark:answer\\n"] * 50
+
+
+def test_a_damaged_entry_of_those_that_lack_something_hides_none_of_the_others(backend):
+    async def scenario():
+        async with backend.open("region") as store:
+            await store.apply([partial(1, HERE), partial(2, HERE)], Terms())
+            store._writer.execute("UPDATE journal SET entry = X'C1' WHERE seq = 1")
+            store._writer.commit()
+            assert await store.gaps() == [Gap("us/1", 2, (HERE,))]
+            assert await store.repairs.torn() == [("us/1", 1)]
+
+    asyncio.run(scenario())

@@ -186,7 +186,7 @@ INSERT INTO gaps (origin, seq) VALUES (?, ?);
 
 -- name: gaps
 -- The entries of commits that lack here what this region may hold, from one on.
-SELECT j.entry FROM gaps g JOIN journal j ON j.origin = g.origin AND j.seq = g.seq
+SELECT j.origin, j.seq, j.entry FROM gaps g JOIN journal j ON j.origin = g.origin AND j.seq = g.seq
 WHERE filled = 0 AND (g.origin, g.seq) > (?, ?) ORDER BY g.origin, g.seq LIMIT ?;
 
 -- name: open_gaps

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -451,7 +452,12 @@ class SqliteRegionStore:
 
     async def gaps(self, limit: int = 100, after: Dot = ("", 0)) -> list[Gap]:
         found = self._reader.execute(SQL["gaps"], (*after, limit))
-        return [gap(_decode_commit(row[0]), self._region) for row in found]
+        return [gap(commit, self._region) for row in found if (commit := self._readable(*row))]
+
+    def _readable(self, origin: str, seq: int, entry: bytes) -> Commit | None:
+        """A journal entry as a commit; None for a damaged one, which peers have another copy of."""
+        with suppress(StoreCorrupt):
+            return self._entry(origin, seq, entry)
 
     async def fill(self, entries: Sequence[bytes]) -> int:
         return await self._group.submit(lambda: sum(self._fill(_decode_commit(entry)) for entry in entries))
