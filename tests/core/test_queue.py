@@ -18,6 +18,7 @@ from proa.core.queue import (
     prefix,
     spot,
 )
+from proa.core.trace import own_trace
 
 NAMES = st.text("abc.-_", min_size=1, max_size=5)
 SPOTS = st.builds(Spot, NAMES, NAMES, st.sampled_from("0159"), st.integers(0, 10**13 - 1), NAMES, NAMES | st.just(""))
@@ -107,3 +108,20 @@ def test_a_long_history_keeps_the_first_attempt_and_the_latest():
 )
 def test_like_errors_have_one_fingerprint(one, other, alike):
     assert (fingerprint(*one) == fingerprint(*other)) == alike
+
+
+UNIT = "01a231ca285858931342e90000012090"
+
+
+@pytest.mark.parametrize(
+    ("unit", "trace", "kept"),
+    [
+        (UNIT, own_trace(UNIT), ("", "")),
+        (UNIT, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", ("", ...)),
+        ("other", own_trace("other"), ("other", "")),
+    ],
+)
+def test_what_an_id_tells_of_its_unit_is_not_kept_twice(unit, trace, kept):
+    envelope = Envelope.sent(f"{UNIT}0003", b"", 1.0, unit, trace, {})
+    assert (envelope.sender, envelope.traceparent) == (unit, trace)
+    assert (envelope.unit, envelope.trace) == tuple(trace if one is ... else one for one in kept)

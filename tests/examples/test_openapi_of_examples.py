@@ -35,7 +35,7 @@ from support.front import ask
 from support.inproc import system
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-NAMES = ("authorizer", "game-sessions", "mounted", "payments", "registration")
+NAMES = ("authorizer", "game-sessions", "mounted", "payments", "payouts", "registration")
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 FEW = settings(
     max_examples=6,
@@ -84,19 +84,33 @@ async def nothing(_ask):
     """What exists in an app without rows will do."""
 
 
+async def beside(http):
+    """The port on which something else serves meanwhile."""
+    runner = web.AppRunner(http)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    return runner.addresses[0][1]
+
+
 async def open_account(ask):
     import bank
 
-    runner = web.AppRunner(bank.http())
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    bank.URL = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    bank.URL = f"http://127.0.0.1:{await beside(bank.http())}"
     answer = await ask("PUT", "/accounts/ada", {"currency": "EUR", "limit": 10**12})
     assert answer.status == 200
     spent = {"account": "ada", "amount": 1, "currency": "EUR"}
     charged = await ask("POST", "/charges", spent, idempotency_key="first")
     PAYMENTS["/charges/{id}"]["id"] = charged.json["id"]
     await ask("PUT", "/customers/ada/preferences", {})
+
+
+async def open_wallet(ask):
+    import clearing
+
+    clearing.PORT = await beside(clearing.http(clearing.Ledger()))
+    assert (await ask("PUT", "/wallets/ada", {"left": 10**12})).status == 200
+    begun = await ask("POST", "/payouts", {"wallet": "ada", "account": "DE02", "amount": 1}, idempotency_key="first")
+    PAYOUTS["/payouts/{id}"]["id"] = PAYOUTS["/payouts/{id}/stop"]["id"] = begun.json["id"]
 
 
 async def play(ask):
@@ -122,6 +136,12 @@ PAYMENTS = {
     "/charges/{id}": {},
     "/customers/{id}/preferences": {"id": "ada"},
 }
+PAYOUTS = {
+    "/wallets/{id}": {"id": "ada"},
+    "/payouts": {"wallet": "ada"},
+    "/payouts/{id}": {},
+    "/payouts/{id}/stop": {},
+}
 GAMES = {"/sessions/{id}": {"id": "s1"}, "/plays/{id}": {}, "/players/{player}/status": {"player": "ada"}}
 MEMBERS = {
     "/members/{id}": {},
@@ -144,6 +164,7 @@ KNOWN = {
     "authorizer": (AUTHORIZER, open_session),
     "game-sessions": (GAMES, play),
     "payments": (PAYMENTS, open_account),
+    "payouts": (PAYOUTS, open_wallet),
     "registration": (MEMBERS, sign_up),
 }
 """What exists in an example once it is prepared, by the path that names it."""

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import msgspec
 
 from proa.core.policy.retry import Retry
+from proa.core.trace import own_trace
 
 MESSAGES = ":messages"
 """The table of messages that wait. No declared table can have such a name."""
@@ -32,6 +33,8 @@ LAST = "~"
 """Sorts after every digit, so after every key that goes on from a prefix."""
 PRIORITIES = 10
 SHARES = 64
+UNIT_LENGTH = 32
+"""How many characters of a message's id are the unit that sent it."""
 HISTORY_MAX = 20
 """How many failed attempts a message remembers; of more it keeps the first one and the latest."""
 SAID_MAX = 300
@@ -65,7 +68,8 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
 
     `receives` counts how often it was handed out since it was sent, or redriven; `not_before` is when one that keeps
     its place may be handed out again. `running` names a unit that claimed it before it ran. `about` are attributes of
-    an event, `unit` and `trace` those that sent it.
+    an event, `unit` and `trace` those that sent it; empty where they follow from the id (`sent`), which is read by
+    `sender` and `traceparent`.
     """
 
     id: str
@@ -80,6 +84,22 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
     moved: int = 0
     history: tuple[Attempt, ...] = ()
     about: dict[str, str] = {}
+
+    @classmethod
+    def sent(cls, id_: str, body: bytes, at: float, unit: str, trace: str, about: dict[str, str]) -> Envelope:
+        """A message that a unit sends: what its id tells of that unit is not kept twice."""
+        told = id_[:UNIT_LENGTH] == unit
+        return cls(id_, body, at, "" if told else unit, "" if trace == own_trace(unit) else trace, about=about)
+
+    @property
+    def sender(self) -> str:
+        """The unit that sent it."""
+        return self.unit or self.id[:UNIT_LENGTH]
+
+    @property
+    def traceparent(self) -> str:
+        """The W3C `traceparent` of the unit that sent it."""
+        return self.trace or own_trace(self.sender)
 
 
 class Spot(NamedTuple):

@@ -159,7 +159,7 @@ class Subscription(Queue[T]):
     def message(self, logged: Logged, home: str, at: float, id_: str = "") -> tuple[Spot, Envelope]:
         """The message that tells of an event."""
         where = Spot(self.name, home, band_of(PRIORITY, ""), milliseconds(at), id_ or logged.id)
-        return where, Envelope(id_ or logged.id, logged.body, at, logged.unit, logged.trace, about=logged.about)
+        return where, Envelope.sent(where.id, logged.body, at, logged.unit, logged.trace, logged.about)
 
 
 class Event(Bodies[T]):

@@ -118,7 +118,7 @@ class Message(Generic[T]):
     @property
     def trace(self) -> str:
         """The trace of the unit that sent it."""
-        return self._envelope.trace
+        return self._envelope.traceparent
 
     @property
     def history(self) -> Sequence[Attempt]:
@@ -259,7 +259,7 @@ class Queue(Bodies[T]):
         self._check(delay_s, priority, group)
         id_, now = unit.message_id(), unit.now()
         where = Spot(self.name, home, band_of(priority, group or ""), milliseconds(now + delay_s), id_, group or "")
-        unit.send(self, where, Envelope(id_, body, now, unit.unit, unit.trace, about=dict(about)))
+        unit.send(self, where, Envelope.sent(id_, body, now, unit.unit, unit.trace, dict(about)))
         return id_
 
     def _check(self, delay_s: float, priority: int, group: str | None) -> None:

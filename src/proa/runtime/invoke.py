@@ -22,6 +22,7 @@ from proa.core.dedupe import Outcome, decide, fingerprint, key_in, owned, valid_
 from proa.core.home import Place
 from proa.core.queue import OUTBOX
 from proa.core.roles import ROLES, ROLES_KEY, Assignment
+from proa.core.trace import own_trace
 from proa.declare.context import CURRENT, Calling
 from proa.declare.handlers import Route
 from proa.declare.http import Answer, Request
@@ -184,7 +185,7 @@ class Invoker:
         """
         started = self._clock.monotonic()
         unit = self.unit_id()
-        trace = request.headers.get("traceparent") or f"00-{unit}-{unit[16:]}-01"
+        trace = request.headers.get("traceparent") or own_trace(unit)
         limit_s = route.timeout_s if passed_on_s is None else min(passed_on_s, route.timeout_s)
         deadline = started + limit_s
         if request.deadline is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from proa.core.replicate.journal import Commit, Dot, Row
+from proa.core.trace import own_trace
 
 
 class ConflictRecord(msgspec.Struct, frozen=True):
@@ -47,4 +48,4 @@ class ConflictsWanted(msgspec.Struct, frozen=True):
 
 def trace_of(commit: Commit) -> str:
     """The W3C trace of the unit that committed it; one that began its own trace has its unit's id for it."""
-    return commit.trace or f"00-{commit.unit}-{commit.unit[16:]}-01"
+    return commit.trace or own_trace(commit.unit)

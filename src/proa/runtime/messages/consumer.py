@@ -197,7 +197,7 @@ class Consuming:
         first, began = taken[0], self._ends.clock.monotonic()
         route, visibility_s = self._consumer.route, self._consumer.visibility_s
         place = self._queue.place(first.where.home)
-        errand = Errand(self._ends, route, place, first.envelope.id, visibility_s, first.envelope.trace)
+        errand = Errand(self._ends, route, place, first.envelope.id, visibility_s, first.envelope.traceparent)
         timeout = asyncio.timeout(visibility_s)
         messages = [self._message(one, Limit(timeout, visibility_s)) for one in taken]
         await errand.run(lambda: self._call(messages, errand), timeout, f"no heartbeat for {visibility_s:g} s")
@@ -276,7 +276,7 @@ class Consuming:
         verdict = self._failed(taken, error, took_s)
         if isinstance(await self._settle(taken, self._settled(taken, verdict)), Committed):
             if not isinstance(error, ProaError):
-                about = (self._consumer.route.scope, taken.envelope.unit, taken.envelope.trace)
+                about = (self._consumer.route.scope, taken.envelope.sender, taken.envelope.traceparent)
                 self._ends.telemetry.emit(HandlerRaised.of(error, *about))
             self._told(taken, verdict, took_s)
         else:

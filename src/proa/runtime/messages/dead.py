@@ -440,8 +440,8 @@ def letter(queue: Queue[Any], dead: Dead) -> Letter:
         envelope.receives,
         envelope.redriven,
         envelope.sent_at,
-        envelope.unit,
-        envelope.trace,
+        envelope.sender,
+        envelope.traceparent,
         readable(queue.decode, envelope.body),
         [Tried(*msgspec.structs.astuple(attempt)) for attempt in envelope.history],
     )
