@@ -5,10 +5,11 @@ import asyncio
 import msgspec
 import pytest
 
-from proa import ApiKeys, App, Cache, Change, Context, Principal, Response, Retry, Saga, cached, purge
+from proa import ApiKeys, App, Cache, Context, Principal, Response, Saga, cached, purge
 from proa.errors import NoUnit
 from proa.runtime.calls import AnswerKept, AnswersPurged, PurgeUnheard
 from proa.simulation import World, simulated
+from support.ways import NEVER_S, in_every_way
 
 REGIONS = ["eu-west-1", "us-east-1"]
 
@@ -328,56 +329,22 @@ class Note(msgspec.Struct, frozen=True):
     text: str
 
 
-def papers(every_s=1_000_000):
+def papers(every_s=NEVER_S):
     """An app whose note is written by everything that can write one, and purged with it."""
     app = App("papers", regions=REGIONS)
-    notes, drafts = app.table("notes", Note, key="id"), app.table("drafts", Note, key="id")
-    letters, written = app.queue("letters", Note, retry=Retry(attempts=1)), app.event("written", Note)
+    notes = app.table("notes", Note, key="id")
 
     async def put(note: Note) -> None:
         await notes.put(note)
         purge(path=f"/notes/{note.id}")
-
-    @letters.consumer()
-    async def arrived(note: Note) -> None:
-        await put(note)
         if note.text == "wrong":
             raise ValueError
-
-    @written.on
-    async def noted(note: Note) -> None:
-        await put(note)
-
-    @drafts.changes(name="drafts")
-    async def drafted(change: Change[Note]) -> None:
-        await put(change.row)
-
-    @app.saga()
-    async def editing(saga: Saga, note: Note) -> None:
-        await saga.step(put, note)
-
-    @app.schedule(every_s=every_s)
-    async def regularly() -> None:
-        await put(Note("a", "tick"))
 
     @app.get("/notes/{id}", cache=Cache(100_000))
     async def read(id: str) -> str:
         return (await notes.get(id, Note(id, "none"))).text
 
-    @app.post("/by/{way}")
-    async def write(way: str, note: Note) -> None:
-        match way:
-            case "request":
-                await put(note)
-            case "message":
-                await letters.send(note)
-            case "event":
-                await written.emit(note)
-            case "change":
-                await drafts.put(note)
-            case "saga":
-                await editing.start(note, id="s")
-
+    in_every_way(app, Note, put, Note("a", "tick"), every_s)
     return app
 
 

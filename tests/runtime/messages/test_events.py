@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import msgspec
 import pytest
 
-from proa import App, Change, Context, Retry, Saga
+from proa import App, Context, Retry
 from proa.core.roles import Assignment
 from proa.declare import cloudevents
 from proa.declare.queues import Message
@@ -15,6 +15,7 @@ from proa.runtime.event_log import SWEEP_S, Wanted
 from proa.runtime.events import MessageDead, MessageHandled
 from proa.simulation import World, simulated
 from support.inproc import system, until
+from support.ways import NEVER_S, in_every_way
 
 REGIONS = ["eu", "us"]
 
@@ -386,51 +387,19 @@ def test_an_upgrade_makes_older_events_readable(tmp_path):
 # Emitting from whatever writes.
 
 
-def relayed(told, every_s=1_000_000):
+def relayed(told, every_s=NEVER_S):
     """An app in which every sort of unit emits `placed` for an order that it is given."""
     app = App("shop", regions=REGIONS)
-    drafts, placed = app.table("drafts", Order, key="id"), app.event("placed", Order)
-    letters, written = app.queue("letters", Order), app.event("written", Order)
+    placed = app.event("placed", Order)
 
     @placed.on
     async def note(order: Order, ctx: Context) -> None:
         told.append((order.id, ctx.region))
 
-    @letters.consumer()
-    async def arrived(order: Order) -> None:
+    async def emit_placed(order: Order) -> None:
         await placed.emit(order)
 
-    @written.on
-    async def passed_on(order: Order) -> None:
-        await placed.emit(order)
-
-    @drafts.changes(name="drafts")
-    async def drafted(change: Change[Order]) -> None:
-        await placed.emit(change.row)
-
-    async def told_of(order: Order) -> None:
-        await placed.emit(order)
-
-    @app.saga()
-    async def editing(saga: Saga, order: Order) -> None:
-        await saga.step(told_of, order)
-
-    @app.schedule(every_s=every_s)
-    async def regularly() -> None:
-        await placed.emit(Order("tick"))
-
-    @app.post("/by/{way}")
-    async def write(way: str, order: Order) -> None:
-        match way:
-            case "message":
-                await letters.send(order)
-            case "event":
-                await written.emit(order)
-            case "change":
-                await drafts.put(order)
-            case "saga":
-                await editing.start(order, id="s")
-
+    in_every_way(app, Order, emit_placed, Order("tick"), every_s)
     return app
 
 
