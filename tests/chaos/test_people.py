@@ -11,7 +11,7 @@ import pytest
 
 from proa.app import App
 from proa.chaos.account import Lag
-from proa.chaos.drill import Course, Scene, recover
+from proa.chaos.drill import Course, Scene, _recover
 from proa.chaos.options import DrillOptions
 from proa.chaos.people import People, Person, ShownPlan, accepted_loss, error_of, somebody
 from proa.chaos.plans import following
@@ -214,7 +214,7 @@ def test_a_drill_looks_at_the_plan_that_its_fault_led_to_not_at_one_that_was_ove
         await plans.until(lambda plan: plan.step == "aborted", 5)
         course = Course(0.0, {}, {}, Lag(), plans.over())
         await put(store, PLANS, "000002", msgspec.structs.replace(LOST, id="000002", step="done"))
-        await recover(Scene(None, app, None, options, plans, None, None), course)
+        await _recover(Scene(None, app, None, options, plans, None, None), course)
         return course.recovery, course.broken
 
     assert with_plans(tmp_path, act)[0] == ("000002", [])

@@ -171,7 +171,7 @@ async def _under_load(scene: Scene, load: LoadProcess) -> Course:
     try:
         await asyncio.sleep(started + scene.options.fault_after_s - time.time())
         course = await _lose(scene)
-        await recover(scene, course)
+        await _recover(scene, course)
         if scene.options.fail_back:
             await _fail_back(scene, course)
             await load.stop()
@@ -222,7 +222,7 @@ async def _lag(scene: Scene) -> Lag:
     return Lag(max(lag.get("p50", 0.0) for lag in lags), max(lag.get("p99", 0.0) for lag in lags))
 
 
-async def recover(scene: Scene, course: Course) -> None:
+async def _recover(scene: Scene, course: Course) -> None:
     """Approve what waits for approval, and wait until the plan about the lost region is over."""
     options = scene.options
     if scene.fails_over and options.failover == "approval":
