@@ -18,7 +18,7 @@ from typing import NamedTuple
 import msgspec
 
 from proa.core.policy.retry import Retry
-from proa.core.trace import own_trace
+from proa.core.trace import kept_trace, own_trace
 
 MESSAGES = ":messages"
 """The table of messages that wait. No declared table can have such a name."""
@@ -89,7 +89,7 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
     def sent(cls, id_: str, body: bytes, at: float, unit: str, trace: str, about: dict[str, str]) -> Envelope:
         """A message that a unit sends: what its id tells of that unit is not kept twice."""
         told = id_[:UNIT_LENGTH] == unit
-        return cls(id_, body, at, "" if told else unit, "" if trace == own_trace(unit) else trace, about=about)
+        return cls(id_, body, at, "" if told else unit, kept_trace(unit, trace), about=about)
 
     @property
     def sender(self) -> str:

@@ -19,6 +19,7 @@ from proa.core.queue import OUTBOX, SEPARATOR, Envelope, Spot
 from proa.core.replicate.journal import Key, Row, Write
 from proa.core.replicate.resolve import dots_of
 from proa.core.residency import table_of
+from proa.core.trace import kept_trace
 from proa.declare.context import Calling
 from proa.declare.handlers import DeclaredUnit, Route
 from proa.declare.tables import BaseTable
@@ -542,7 +543,7 @@ class Unit:
             dots=[dot for row in self._rows.values() if row for dot in dots_of(row)] if store == "regional" else [],
             epoch=epoch,
             places=self.places,
-            trace="" if self.unit in self.trace else self.trace,
+            trace=kept_trace(self.unit, self.trace),
         )
 
 
