@@ -11,13 +11,11 @@ from typing import Any
 
 import msgspec
 
-from proa.core.replicate.journal import Commit, Dot, Row
+from proa.core.replicate.journal import Commit, Dot, Row, read_entry
 from proa.core.replicate.stamp import region_of
 from proa.core.time import wall_of
 from proa.declare.streams import Change, Stream
 from proa.errors import StoreCorrupt
-
-_decode_commit = msgspec.msgpack.Decoder(Commit).decode
 
 
 class Reader:
@@ -37,10 +35,7 @@ class Reader:
         Raises:
             StoreCorrupt: the entry is damaged.
         """
-        try:
-            commit = _decode_commit(entry)
-        except msgspec.MsgspecError as error:
-            raise StoreCorrupt(f"the journal's entry {_named(dot)} does not decode: {error}") from error
+        commit = read_entry(entry, dot)
         return (commit.origin, commit.seq), list(self._changes(commit))
 
     def _changes(self, commit: Commit) -> Iterator[Change[Any]]:
@@ -61,13 +56,9 @@ class BlindReader(Reader):
         """As `Reader` does; a damaged entry stands for all the keys that it may have had."""
         with suppress(StoreCorrupt):
             return super().in_entry(entry, dot)
-        return dot, [Change(_named(dot), None, region_of(dot[0]), "", 0.0)]
+        return dot, [Change(f"{dot[0]}:{dot[1]}", None, region_of(dot[0]), "", 0.0)]
 
     def _row(self, value: bytes) -> Any:
         with suppress(msgspec.MsgspecError):
             return super()._row(value)
         return None
-
-
-def _named(dot: Dot) -> str:
-    return f"{dot[0]}:{dot[1]}"

@@ -15,6 +15,7 @@ import msgspec
 from proa.core.dedupe import Outcome
 from proa.core.replicate.stamp import Versions, join
 from proa.core.roles import Cut
+from proa.errors import StoreCorrupt
 
 FORMAT = 1
 """The version of the journal's format; a peer with a newer one is refused, not guessed at."""
@@ -104,6 +105,18 @@ class Commit(msgspec.Struct, frozen=True, array_like=True):
 
 
 _decode_commit = msgspec.msgpack.Decoder(Commit).decode
+
+
+def read_entry(entry: bytes, dot: Dot) -> Commit:
+    """A journal entry as a commit.
+
+    Raises:
+        StoreCorrupt: it is damaged; `dot` is where it stands.
+    """
+    try:
+        return _decode_commit(entry)
+    except msgspec.MsgspecError as error:
+        raise StoreCorrupt(f"the journal's entry {dot[0]}:{dot[1]} does not decode: {error}") from error
 
 
 def commit_of(entry: bytes | None, dot: Dot | None = None) -> Commit | None:

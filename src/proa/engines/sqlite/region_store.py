@@ -21,7 +21,19 @@ import msgspec
 from proa.bell import Bell
 from proa.core.dedupe import Outcome, Pair, RecentKeys
 from proa.core.replicate.compaction import Floors, Retention, cut_below
-from proa.core.replicate.journal import NO_VERSIONS, Commit, Dot, Key, Row, Write, commit_of, incoming, missing, parks
+from proa.core.replicate.journal import (
+    NO_VERSIONS,
+    Commit,
+    Dot,
+    Key,
+    Row,
+    Write,
+    commit_of,
+    incoming,
+    missing,
+    parks,
+    read_entry,
+)
 from proa.core.replicate.records import ConflictRecord, ConflictsWanted, Parked
 from proa.core.replicate.resolve import Committing, LastWriter, Merge, Stamping, order, resolve, verdict
 from proa.core.replicate.snapshot import Page, Place
@@ -547,10 +559,10 @@ class SqliteRegionStore:
     def _entry(self, origin: str, seq: int, entry: bytes) -> Commit:
         """A journal entry as a commit; a damaged one is remembered: without it rows would be wrong."""
         try:
-            return _decode_commit(entry)
-        except msgspec.MsgspecError as error:
+            return read_entry(entry, (origin, seq))
+        except StoreCorrupt:
             self._tear((origin, seq))
-            raise StoreCorrupt(f"the journal's entry {origin}:{seq} does not decode: {error}") from error
+            raise
 
     def _tear(self, dot: Dot) -> None:
         """Remember that an entry is damaged, until another copy of it is in its place."""
