@@ -11,7 +11,7 @@ later is parked with the mark.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -23,8 +23,8 @@ from proa.declare.context import CURRENT
 from proa.declare.duplicates import Duplicate, Finished
 from proa.declare.handlers import Route
 from proa.errors import DeadlineExceeded, StoreCorrupt, StoreFull, code_of
-from proa.ports import Clock, Committed, Conflict, Entropy, Fenced, RegionStore, Telemetry
-from proa.runtime.authority import Authority
+from proa.ports import Committed, Conflict, Fenced
+from proa.runtime.errands import Ends
 from proa.runtime.events import DuplicateDamaged, DuplicateHandled, DuplicateNotHandled, traceback_of
 from proa.runtime.unit import Frame, Unit
 
@@ -34,7 +34,6 @@ IDLE_S = 3600.0
 BACKOFF_S = 0.25
 BACKOFF_MAX_S = 60.0
 RACES_MAX = 8
-NewUnit = Callable[[Route, Frame], Unit]
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -49,23 +48,9 @@ class Failing(msgspec.Struct):
 class DuplicateHandlers:
     """Runs the `on_duplicate` handlers of one region's share of the pairs."""
 
-    def __init__(
-        self,
-        region: str,
-        routes: Mapping[str, Route],
-        store: RegionStore,
-        authority: Authority,
-        new_unit: NewUnit,
-        ends: tuple[Clock, Entropy, Telemetry],
-        unit_id: Callable[[], str],
-    ) -> None:
-        self._region = region
+    def __init__(self, routes: Mapping[str, Route], ends: Ends) -> None:
         self._routes = routes
-        self._store = store
-        self._authority = authority
-        self._new_unit = new_unit
-        self._clock, self._entropy, self._telemetry = ends
-        self._unit_id = unit_id
+        self._ends = ends
         self._failing: dict[str, Failing] = {}
         self._told: set[str] = set()
         self.waiting = 0
@@ -102,12 +87,12 @@ class DuplicateHandlers:
 
     async def _round(self) -> None:
         """Look at every pair once."""
-        pairs = await self._store.duplicates()
+        pairs = await self._ends.store.duplicates()
         self._tell([pair for pair in pairs if pair.damaged and not pair.handled])
         waiting = list(filter(self._waits, pairs))
         for pair in filter(self._due, waiting):
             await self._handle(pair)
-        waiting = [pair for pair in await self._store.duplicates() if self._waits(pair)]
+        waiting = [pair for pair in await self._ends.store.duplicates() if self._waits(pair)]
         units = {pair.other.unit for pair in waiting}
         self._failing = {unit: failing for unit, failing in self._failing.items() if unit in units}
         self.waiting = len(waiting)
@@ -116,7 +101,7 @@ class DuplicateHandlers:
         """Say once of each pair that it can be handed to nobody any more."""
         for other in (pair.other for pair in damaged if pair.other.unit not in self._told):
             self._told.add(other.unit)
-            self._telemetry.emit(DuplicateDamaged(other.scope, other.key, other.unit))
+            self._ends.telemetry.emit(DuplicateDamaged(other.scope, other.key, other.unit))
 
     def _waits(self, pair: Pair) -> bool:
         """Whether the pair is to be handled, by whomever; a later unit that failed had no effect."""
@@ -126,9 +111,9 @@ class DuplicateHandlers:
     def _due(self, pair: Pair) -> bool:
         """Whether to deal with the pair here and now; where this region may not hold an answer, another one has to."""
         failing = self._failing.get(pair.other.unit)
-        if pair.kept.is_sealed or pair.other.is_sealed or (failing and failing.again_at > self._clock.monotonic()):
+        if pair.kept.is_sealed or pair.other.is_sealed or (failing and failing.again_at > self._ends.clock.monotonic()):
             return False
-        return self._authority.may_write_home(place_of(pair))
+        return self._ends.authority.may_write_home(place_of(pair))
 
     # One pair.
 
@@ -141,14 +126,14 @@ class DuplicateHandlers:
             return
         if committed:
             self._failing.pop(unit, None)
-            self._telemetry.emit(DuplicateHandled(route.scope, pair.kept.unit, unit, committed))
+            self._ends.telemetry.emit(DuplicateHandled(route.scope, pair.kept.unit, unit, committed))
 
     async def _attempt_all(self, pair: Pair, route: Route) -> str:
         """Run until a run is committed; its unit, or nothing where it is not for this region to do (any more)."""
         for race in range(RACES_MAX):
             if race:
-                await self._clock.sleep(BACKOFF_S / 100 * 2**race * self._entropy.random())
-            unit = self._unit_id()
+                await self._ends.clock.sleep(BACKOFF_S / 100 * 2**race * self._ends.entropy.random())
+            unit = self._ends.unit_id()
             match await self._attempt(pair, route, unit):
                 case Committed():
                     return unit
@@ -159,15 +144,15 @@ class DuplicateHandlers:
         raise DeadlineExceeded(f"lost {RACES_MAX} races for its rows")
 
     async def _attempt(self, pair: Pair, route: Route, name: str) -> Committed | Conflict | Fenced | None:
-        deadline, first = self._clock.monotonic() + route.timeout_s, f"duplicate {pair.other.unit}"
-        unit = self._new_unit(route, Frame(name, deadline=deadline, first=first, ground=place_of(pair)))
-        epoch = self._authority.epoch
+        deadline, first = self._ends.clock.monotonic() + route.timeout_s, f"duplicate {pair.other.unit}"
+        unit = self._ends.new_unit(route, Frame(name, deadline=deadline, first=first, ground=place_of(pair)))
+        epoch = self._ends.authority.epoch
         await self._run_handler(route, duplicate_of(pair), unit)
         batch = unit.batch("regional", None, epoch, keep_writes=True)
         batch.reads = {**batch.reads, (HANDLED, pair.other.unit): 0}
         batch.writes.append(Write(HANDLED, pair.other.unit, _encode(name), "home"))
         batch.places = (*batch.places, place_of(pair))
-        result = await self._store.commit(batch)
+        result = await self._ends.store.commit(batch)
         if isinstance(result, Committed):
             unit.after_commit()
         return result if isinstance(result, Committed | Conflict | Fenced) else None
@@ -186,11 +171,11 @@ class DuplicateHandlers:
     def _failed(self, pair: Pair, error: Exception) -> None:
         unit = pair.other.unit
         attempts = self._failing[unit].attempts + 1 if unit in self._failing else 1
-        pause_s = min(BACKOFF_MAX_S, BACKOFF_S * 2**attempts) * (0.5 + self._entropy.random() / 2)
+        pause_s = min(BACKOFF_MAX_S, BACKOFF_S * 2**attempts) * (0.5 + self._ends.entropy.random() / 2)
         said = code_of(error)
-        self._failing[unit] = Failing(attempts, said, self._clock.monotonic() + pause_s)
+        self._failing[unit] = Failing(attempts, said, self._ends.clock.monotonic() + pause_s)
         told = traceback_of(error)
-        self._telemetry.emit(DuplicateNotHandled(pair.other.scope, unit, attempts, said, round(pause_s, 3), told))
+        self._ends.telemetry.emit(DuplicateNotHandled(pair.other.scope, unit, attempts, said, round(pause_s, 3), told))
 
 
 def place_of(pair: Pair) -> Place:

@@ -68,6 +68,7 @@ from proa.runtime.unit import STORES, Elsewhere, Frame, Outbound, Purging, Store
 if TYPE_CHECKING:
     from proa.runtime.effects import Effects
     from proa.runtime.levels import Levels
+    from proa.runtime.sagas.engine import Sagas
     from proa.runtime.secrets import Keeper
     from proa.runtime.session import Session
 
@@ -159,6 +160,7 @@ class Invoker:
         self.secrets: Keeper | None = None
         self.outbound: Outbound | None = None
         self.effects: Effects | None = None
+        self.sagas: Sagas | None = None
         self.purging: Purging | None = None
         self._in_flight: dict[tuple[str, str], Invocation] = {}
         self._mark = int(entropy.token(5), 16)
@@ -172,6 +174,20 @@ class Invoker:
         """
         self._units += 1
         return (int(self._clock.now() * 1000) << 80 | self._mark << 40 | self._units).to_bytes(16).hex()
+
+    def new_unit(self, route: Route | None, frame: Frame) -> Unit:
+        """A unit that no request asked for, as an errand's is: `frame`, with what all units of the region know."""
+        known = msgspec.structs.replace(
+            frame,
+            levels=self.levels,
+            secrets=self.secrets,
+            outbound=self.outbound,
+            effects=self.effects,
+            sagas=self.sagas,
+            calls=self.calls,
+            purging=self.purging,
+        )
+        return Unit(self._region, route, self._stores, self._clock, self._entropy, known)
 
     async def invoke(
         self, route: Route, request: Request, path: Mapping[str, str], passed_on_s: float | None = None

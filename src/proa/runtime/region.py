@@ -21,7 +21,6 @@ from proa.core.replicate.snapshot import joinable
 from proa.core.replicate.stamp import Versions, covers
 from proa.core.residency import resident
 from proa.core.roles import Assignment
-from proa.declare.handlers import Route
 from proa.declare.http import Answer
 from proa.engines.sqlite.log import RunBlocking
 from proa.engines.sqlite.region_store import SqliteRegionStore
@@ -168,7 +167,7 @@ class Region:
         if self.streams:
             self.compactor.needed = self.streams.needed
         self.effects = self.invoker.effects = self._effects()
-        self.sagas = self._sagas()
+        self.sagas = self.invoker.sagas = self._sagas()
         self.messages = self.invoker.outbound = self._messages()
         self.scheduler = self._scheduler()
         self.events = self._event_log()
@@ -302,9 +301,7 @@ class Region:
             return None
         from proa.runtime.duplicates import DuplicateHandlers
 
-        ends = (self._ports.clock, self._ports.entropy, self._ports.hub)
-        unit_id = self.invoker.unit_id
-        return DuplicateHandlers(self.name, routes, self.store, self.authority, self._unit, ends, unit_id)
+        return DuplicateHandlers(routes, self._errand_ends)
 
     def _change_streams(self) -> Streams | None:
         streams = [stream for table in self.app.tables.values() for stream in table.streams.values()]
@@ -312,8 +309,7 @@ class Region:
             return None
         from proa.runtime.streams import Streams
 
-        ends = (self._ports.clock, self._ports.entropy, self._ports.hub)
-        return Streams(self.name, streams, self.store, self.authority, self._unit, ends, self.invoker.unit_id)
+        return Streams(streams, self._errand_ends)
 
     def _messages(self) -> Dispatcher | None:
         if not self.app.queues:
@@ -368,7 +364,7 @@ class Region:
             clock,
             entropy,
             hub,
-            self._unit,
+            invoker.new_unit,
             invoker.unit_id,
             invoker.commit_globally,
             self._ports.global_store.outcome,
@@ -378,21 +374,6 @@ class Region:
     def clock(self) -> Clock:
         """The region's clock."""
         return self._ports.clock
-
-    def _unit(self, route: Route | None, frame: Frame) -> Unit:
-        stores = (self.store, self._ports.global_store)
-        invoker = self.invoker
-        known = msgspec.structs.replace(
-            frame,
-            levels=invoker.levels,
-            secrets=self.secrets,
-            outbound=invoker.outbound,
-            effects=invoker.effects,
-            sagas=self.sagas,
-            calls=invoker.calls,
-            purging=invoker.purging,
-        )
-        return Unit(self.name, route, stores, self._ports.clock, self._ports.entropy, known)
 
     # Life.
 
@@ -629,7 +610,7 @@ class Region:
         return self.messages.alarms.warnings() if self.messages else {}
 
     def _check_unit(self) -> Unit:
-        return self._unit(None, Frame(self.invoker.unit_id()))
+        return self.invoker.new_unit(None, Frame(self.invoker.unit_id()))
 
     def status(self) -> RegionStatus:
         """The figures of this region at this moment."""

@@ -23,9 +23,9 @@ from proa.declare.context import CURRENT
 from proa.declare.handlers import Route
 from proa.declare.streams import Change, Stream
 from proa.errors import DeadlineExceeded, NotFound, ProaError, StoreCorrupt, Unavailable, Unprocessable, code_of
-from proa.ports import Clock, Committed, Conflict, Entropy, RegionStore, Result, Span, Telemetry
-from proa.runtime.authority import Authority
+from proa.ports import Committed, Conflict, Result, Span
 from proa.runtime.changes import BlindReader, Reader
+from proa.runtime.errands import Ends
 from proa.runtime.events import StreamFailed, StreamGap, traceback_of
 from proa.runtime.replay import Position, Walk, beginning, decode_position, seq_of, walked
 from proa.runtime.unit import Frame, Unit
@@ -112,23 +112,9 @@ class Told(msgspec.Struct, frozen=True):
 class Streams:
     """Runs the streams of one region."""
 
-    def __init__(
-        self,
-        region: str,
-        streams: Sequence[Stream[Any]],
-        store: RegionStore,
-        authority: Authority,
-        new_unit: Callable[[Route, Frame], Unit],
-        ends: tuple[Clock, Entropy, Telemetry],
-        unit_id: Callable[[], str],
-    ) -> None:
-        self._region = region
+    def __init__(self, streams: Sequence[Stream[Any]], ends: Ends) -> None:
         self._streams = streams
-        self._store = store
-        self._authority = authority
-        self._new_unit = new_unit
-        self._clock, self._entropy, self._telemetry = ends
-        self._unit_id = unit_id
+        self._ends = ends
         self._seen: dict[tuple[str, str], tuple[int, int]] = {}
         """Past a position, entries up to here have no change to tell of."""
         self._noted: dict[tuple[str, str], Position] = {}
@@ -152,18 +138,20 @@ class Streams:
 
     def needed(self) -> Versions:
         """Up to where every stream is done with each origin's entries; where one has not looked yet, with none."""
-        return {origin: min(self._done(stream, origin) for stream in self._streams) for origin in self._store.cursors()}
+        return {
+            origin: min(self._done(stream, origin) for stream in self._streams) for origin in self._ends.store.cursors()
+        }
 
     def _done(self, stream: Stream[Any], origin: str) -> int:
         return seq_of(self._noted.get((stream.name, origin), 0))
 
     def status(self) -> list[StreamStatus]:
         """Every origin that this region acts for."""
-        cursors = self._store.cursors()
+        cursors = self._ends.store.cursors()
         return [
             self._status(name, self._noted[name], cursors.get(name[1], 0))
             for name in sorted(self._noted)
-            if self._authority.may_write_home(Home(name[0], region_of(name[1])))
+            if self._ends.authority.may_write_home(Home(name[0], region_of(name[1])))
         ]
 
     def _status(self, name: tuple[str, str], position: Position, cursor: int) -> StreamStatus:
@@ -172,23 +160,23 @@ class Streams:
         failing = self._failing.get(name)
         if failing is None or not failing.alone:
             return StreamStatus(*name, seq, lag, walking=walking)
-        failing_s = round(self._clock.monotonic() - failing.since, 3)
+        failing_s = round(self._ends.clock.monotonic() - failing.since, 3)
         return StreamStatus(*name, seq, lag, failing.error, failing.attempts, failing_s, walking)
 
     async def _run(self, stream: Stream[Any]) -> None:
         while True:
-            before = self._store.cursors()
+            before = self._ends.store.cursors()
             more = [await self._turn(stream, origin) for origin in sorted(before) if self._due(stream, origin)]
             if not any(more):
-                await self._store.changed(before, self._idle_s(stream))
+                await self._ends.store.changed(before, self._idle_s(stream))
 
     def _due(self, stream: Stream[Any], origin: str) -> bool:
         failing = self._failing.get((stream.name, origin))
-        return (failing is None or failing.again_at <= self._clock.monotonic()) and not self._store.joining
+        return (failing is None or failing.again_at <= self._ends.clock.monotonic()) and not self._ends.store.joining
 
     def _idle_s(self, stream: Stream[Any]) -> float:
         """Commits wake it; time alone ends a pause, or the wait for another region's lease."""
-        now = self._clock.monotonic()
+        now = self._ends.clock.monotonic()
         again = [failing.again_at - now for (name, _), failing in self._failing.items() if name == stream.name]
         return max(0.01, min([IDLE_S, *again]))
 
@@ -207,13 +195,13 @@ class Streams:
         """Hand over the next changes of an origin; whether there may be more."""
         place = await self._place(stream, origin)
         self._noted[place.name] = place.position
-        if not self._authority.may_write_home(place.home):
+        if not self._ends.authority.may_write_home(place.home):
             return False
         if place.version == 0:
             return await self._hand_over(place, Told(place.position))
-        floor = self._store.floors().get(origin, 0)
+        floor = self._ends.store.floors().get(origin, 0)
         if not isinstance(place.position, Walk) and place.position < floor:
-            self._telemetry.emit(StreamGap(stream.name, origin, place.position, floor))
+            self._ends.telemetry.emit(StreamGap(stream.name, origin, place.position, floor))
             return await self._hand_over(place, Told(floor))
         return await self._hand_over_next(place)
 
@@ -233,23 +221,23 @@ class Streams:
 
     def _notes(self, name: tuple[str, str], passed: int) -> bool:
         """Whether to note durably that so many entries have no change."""
-        since = self._noted_at.setdefault(name, self._clock.monotonic())
-        return passed >= NOTED_EVERY or (passed > 0 and self._clock.monotonic() - since >= NOTED_EVERY_S)
+        since = self._noted_at.setdefault(name, self._ends.clock.monotonic())
+        return passed >= NOTED_EVERY or (passed > 0 and self._ends.clock.monotonic() - since >= NOTED_EVERY_S)
 
     async def _next(self, place: Place, reader: Reader) -> Told | None:
         """The next changes; None where the base over which the stream walks is not the one that it began with."""
         stream, origin, position = place.stream, place.origin, place.position
         if not isinstance(position, Walk):
             begin = self._looked_at(place.name, position)
-            return await self._changes(place, begin, await self._store.journal({origin: begin}, ENTRIES), reader)
-        if position.region != self._region:
+            return await self._changes(place, begin, await self._ends.store.journal({origin: begin}, ENTRIES), reader)
+        if position.region != self._ends.region:
             return None
         return await self._walked(place, position, self._batch(stream, origin), reader)
 
     async def _walked(self, place: Place, walk: Walk, limit: int, reader: Reader) -> Told | None:
         """The next rows of the base. What comes before something unreadable goes first."""
         stream, origin = place.stream, place.origin
-        found = await walked(self._store, origin, walk, list(stream.table.parts), limit)
+        found = await walked(self._ends.store, origin, walk, list(stream.table.parts), limit)
         if found is None:
             return None
         end, rows = found
@@ -270,7 +258,7 @@ class Streams:
 
     async def _place(self, stream: Stream[Any], origin: str) -> Place:
         place = Place(stream, origin, 0, 0)
-        (row,) = await self._store.read([place.key])
+        (row,) = await self._ends.store.read([place.key])
         if row and row.value:
             return Place(stream, origin, row.version, decode_position(row.value))
         return Place(stream, origin, 0, await self._beginning(stream, origin))
@@ -278,12 +266,12 @@ class Streams:
     async def _beginning(self, stream: Stream[Any], origin: str) -> Position:
         """Where a stream begins that was never told of this origin; of a region that it knew it wants everything."""
         prefix = f"{stream.name}{SEPARATOR}{region_of(origin)}/"
-        span = Span(POSITIONS, ("", prefix), ("", prefix + "~"), 1, self._clock.now())
-        known = stream.start == "beginning" or await self._store.query(span)
-        return self._first(origin) if known else self._store.cursors().get(origin, 0)
+        span = Span(POSITIONS, ("", prefix), ("", prefix + "~"), 1, self._ends.clock.now())
+        known = stream.start == "beginning" or await self._ends.store.query(span)
+        return self._first(origin) if known else self._ends.store.cursors().get(origin, 0)
 
     def _first(self, origin: str) -> Position:
-        return beginning(self._region, self._store.floors().get(origin, 0))
+        return beginning(self._ends.region, self._ends.store.floors().get(origin, 0))
 
     async def _changes(self, place: Place, begin: int, entries: Sequence[bytes], reader: Reader) -> Told:
         """The next batch of changes, without what is set aside. What comes before something unreadable goes first."""
@@ -305,10 +293,10 @@ class Streams:
         return Told(end, changes, dots)
 
     async def _set_aside(self) -> set[Dot]:
-        assignment = self._authority.assignment
+        assignment = self._ends.authority.assignment
         if assignment is None or not assignment.cuts:
             return set()
-        return {(parked.commit.origin, parked.commit.seq) for parked in await self._store.parked()}
+        return {(parked.commit.origin, parked.commit.seq) for parked in await self._ends.store.parked()}
 
     def _batch(self, stream: Stream[Any], origin: str) -> int:
         """After a failure one commit at a time, so that what it does not like stands alone."""
@@ -348,22 +336,22 @@ class Streams:
         self, places: Sequence[Place], ends: Sequence[Position], work: Callable[[], Awaitable[Any]], dots: Sequence[Dot]
     ) -> Result:
         """Move the stream on from its places to others, in one commit with what `work` writes."""
-        stream, epoch = places[0].stream, self._authority.epoch
-        deadline = self._clock.monotonic() + stream.timeout_s
-        unit = self._new_unit(_route(stream), Frame(self._unit_id(), deadline=deadline))
+        stream, epoch = places[0].stream, self._ends.authority.epoch
+        deadline = self._ends.clock.monotonic() + stream.timeout_s
+        unit = self._ends.new_unit(_route(stream), Frame(self._ends.unit_id(), deadline=deadline))
         await self._handle(stream, work, unit)
         batch = unit.batch("regional", None, epoch, keep_writes=True)
         batch.reads = {**batch.reads, **{place.key: place.version for place in places}}
         batch.writes += [Write(*place.key, _encode(end), "home") for place, end in zip(places, ends, strict=True)]
         batch.places = (*batch.places, places[0].home)
         batch.dots = [*batch.dots, *dots]
-        result = await self._store.commit(batch)
+        result = await self._ends.store.commit(batch)
         if isinstance(result, Committed):
             unit.after_commit()
             for place, end in zip(places, ends, strict=True):
                 self._failing.pop(place.name, None)
                 self._noted[place.name] = end
-                self._noted_at[place.name] = self._clock.monotonic()
+                self._noted_at[place.name] = self._ends.clock.monotonic()
         return result
 
     async def _handle(self, stream: Stream[Any], work: Callable[[], Awaitable[Any]], unit: Unit) -> None:
@@ -377,13 +365,13 @@ class Streams:
             CURRENT.reset(token)
 
     def _failed(self, name: tuple[str, str], error: Exception, *, alone: bool = True) -> None:
-        now, before = self._clock.monotonic(), self._failing.get(name)
+        now, before = self._ends.clock.monotonic(), self._failing.get(name)
         attempts, since = (before.attempts + 1, before.since) if before else (1, now)
-        pause_s = min(BACKOFF_MAX_S, BACKOFF_S * 2**attempts) * (0.5 + self._entropy.random() / 2)
+        pause_s = min(BACKOFF_MAX_S, BACKOFF_S * 2**attempts) * (0.5 + self._ends.entropy.random() / 2)
         said = code_of(error)
         self._failing[name] = Failing(attempts, said, since, now + pause_s, alone)
         told = traceback_of(error)
-        self._telemetry.emit(StreamFailed(*name, attempts, said, round(pause_s, 3), told))
+        self._ends.telemetry.emit(StreamFailed(*name, attempts, said, round(pause_s, 3), told))
 
     # What people ask for.
 
@@ -409,8 +397,8 @@ class Streams:
         stream = self.named(name)
         if stream.reset_handler is None:
             raise Unprocessable(f"stream {name} has no reset handler, so everything would be told twice")
-        regions = sorted({self._region, *map(region_of, self._store.cursors())})
-        mine = [region for region in regions if self._authority.may_write_home(Home(name, region))]
+        regions = sorted({self._ends.region, *map(region_of, self._ends.store.cursors())})
+        mine = [region for region in regions if self._ends.authority.may_write_home(Home(name, region))]
         for region in mine:
             await self._start_over(stream, region)
         return mine
@@ -457,7 +445,9 @@ class Streams:
 
     async def _places(self, stream: Stream[Any], region: str) -> list[Place]:
         """Where the stream stands with every origin of a region."""
-        return [await self._place(stream, one) for one in sorted(self._store.cursors()) if region_of(one) == region]
+        return [
+            await self._place(stream, one) for one in sorted(self._ends.store.cursors()) if region_of(one) == region
+        ]
 
     def _firsts(self, places: Sequence[Place]) -> list[Position]:
         return [self._first(place.origin) for place in places]

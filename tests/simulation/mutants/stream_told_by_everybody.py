@@ -7,9 +7,9 @@ from proa.runtime.streams import Place, Streams
 def plant(replace):
     init = Streams.__init__
 
-    def everywhere(self, region, *arguments):
-        init(self, region, *arguments)
-        self._place = placed(self._place, region)
+    def everywhere(self, streams, ends):
+        init(self, streams, ends)
+        self._place = placed(self._place, ends.region)
 
     def placed(find, region):
         async def place(stream, origin):
