@@ -15,7 +15,8 @@ from proa.engines.sqlite.global_store import SqliteGlobalStore
 from proa.observe.hub import Hub
 from proa.ports import Identity
 from proa.runtime.clock import SystemClock, SystemEntropy
-from proa.runtime.region import Ports, Region
+from proa.runtime.composition.foundation import Ports
+from proa.runtime.region import Region
 
 HERE = "here"
 """The region that such an app declares."""

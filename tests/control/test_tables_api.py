@@ -147,7 +147,7 @@ async def fail_over(s):
     async def second_life():
         return msgspec.structs.replace(s["eu"].store.identity, incarnation=2)
 
-    s["eu"].register = second_life
+    s["eu"].rejoining.register = second_life
     s.links.cut.clear()
     await s["eu"].rejoin(promoted)
     await s.settled()

@@ -15,7 +15,7 @@ from proa.core.replicate.journal import Commit
 from proa.core.replicate.stamp import region_of
 from proa.core.saga import SAGAS
 from proa.engines.sqlite.files import SQL
-from proa.runtime.region import STORE_FILE
+from proa.runtime.composition.foundation import STORE_FILE
 from proa.runtime.sagas.course import decode_record
 
 pytestmark = pytest.mark.processes

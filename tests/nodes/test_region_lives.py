@@ -10,7 +10,7 @@ EU, US = "eu", "us"
 
 async def renewed(region):
     """What a region does when its late commits are set aside: another origin on the same disk."""
-    await region.store.assume(region.store.identity.followed(await region.register()))
+    await region.store.assume(region.store.identity.followed(await region.rejoining.register()))
 
 
 @simulated

@@ -475,7 +475,7 @@ def test_late_writes_of_an_old_active_region_are_parked_everywhere_and_it_comes_
         async def second_life():
             return msgspec.structs.replace(s["eu"].store.identity, incarnation=2)
 
-        s["eu"].register = second_life
+        s["eu"].rejoining.register = second_life
         s.links.cut.clear()
         await s["eu"].rejoin(promoted)
         await s.settled()

@@ -17,8 +17,9 @@ from proa.errors import LinkDown, LinkTimeout
 from proa.observe.hub import Hub
 from proa.ports import Identity
 from proa.runtime.clock import SystemClock
+from proa.runtime.composition.foundation import Ports
 from proa.runtime.global_client import GlobalClient, serve_global
-from proa.runtime.region import Ports, Region
+from proa.runtime.region import Region
 from support.ends import SeededEntropy
 
 REGIONS = ["eu", "us"]

@@ -26,10 +26,11 @@ from proa.core.roles import INSYNC, NODES, PLANS, ROLES
 from proa.nodes.plane import background, eyes_and_beat, life_of, until_reached
 from proa.nodes.site import Running, Site, shared_parts
 from proa.ports import Identity
+from proa.runtime.composition.foundation import Ports
 from proa.runtime.global_client import GlobalClient
 from proa.runtime.reapply import Reapply
 from proa.runtime.records import Records
-from proa.runtime.region import Ports, Region
+from proa.runtime.region import Region
 
 CONTROL = "/_proa/control"
 
@@ -82,8 +83,8 @@ def parts_below(region: Region, shared: Parts) -> dict[str, Answers]:
 
 async def _take_identity(region: Region, shared: Parts) -> None:
     """Learn which life of its disk this is, and keep it durably; the same way again for each rejoining."""
-    region.register = _registrar(region, shared, fresh=True)
-    rolled_back = await region.rolled_back()
+    region.rejoining.register = _registrar(region, shared, fresh=True)
+    rolled_back = await region.rejoining.rolled_back()
     await region.store.assume(await until_reached(shared.clock, _registrar(region, shared, fresh=rolled_back)))
 
 

@@ -6,6 +6,7 @@ lease, which says that no plan went on without it, and no roles are changing han
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -27,10 +28,14 @@ PAUSE_S = 0.01
 
 
 class Keep(msgspec.Struct, frozen=True):
-    """How long entries are kept: until every peer has them, and in any case, in seconds."""
+    """How long entries are kept: until every peer has them, and in any case, in seconds.
+
+    `for_ever`: a region that lacked some could get them from nobody's snapshot.
+    """
 
     retention_s: float
     retention_max_s: float
+    for_ever: bool = False
 
     @property
     def every_s(self) -> float:
@@ -58,8 +63,18 @@ class Compactor:
         self._telemetry = telemetry
         self.needed: Callable[[], Versions] = dict
         """Up to where change streams are done with each origin."""
+        self._task: asyncio.Task[None] | None = None
 
-    async def run(self) -> None:
+    def start(self) -> None:
+        """Begin to look, where anything may ever go."""
+        if not self._keep.for_ever:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def stop(self) -> None:
+        if self._task:
+            self._task.cancel()
+
+    async def _run(self) -> None:
         """Compact whenever something may go; a full disk waits for the next time."""
         while True:
             await self._clock.sleep(self._keep.every_s)

@@ -7,7 +7,7 @@ plane drives it through `ports.RegionControl`; which process it runs in is someb
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -16,22 +16,16 @@ import msgspec
 
 from proa.app import App
 from proa.core.dedupe import Outcome
-from proa.core.replicate.records import ConflictRecord
 from proa.core.replicate.snapshot import joinable
 from proa.core.replicate.stamp import Versions, covers
 from proa.core.residency import resident
 from proa.core.roles import Assignment
 from proa.declare.http import Answer
-from proa.engines.sqlite.log import RunBlocking
-from proa.engines.sqlite.region_store import SqliteRegionStore
-from proa.errors import CutBelowFloor, StoreCorrupt, StoreFull
-from proa.observe.hub import Hub
-from proa.observe.metrics import Registry
-from proa.ports import Clock, Dependencies, Entropy, GlobalStore, HealthReport, Identity, Link, Method, Outside, Secrets
+from proa.ports import Clock, HealthReport, Method
 from proa.runtime.admission import Admission, Maker
-from proa.runtime.authority import Authority
 from proa.runtime.compactor import Compactor, Keep
-from proa.runtime.events import ClockJudged, CommitsParked, DuplicateFound, MergeRaised, SuffixCompacted, TableRead
+from proa.runtime.composition.foundation import Ports, foundation
+from proa.runtime.events import ClockJudged, DuplicateFound
 from proa.runtime.forward import Forwarder
 from proa.runtime.freshness import Freshness
 from proa.runtime.gateway import Gateway, json_page
@@ -39,7 +33,8 @@ from proa.runtime.handover import Handover
 from proa.runtime.health import HealthMonitor
 from proa.runtime.invoke import Invoker
 from proa.runtime.levels import Levels
-from proa.runtime.measure import measured_events
+from proa.runtime.readiness import Readiness
+from proa.runtime.rejoining import Rejoining
 from proa.runtime.repairer import Repairer
 from proa.runtime.replicator import Replicator
 from proa.runtime.router import Router
@@ -65,38 +60,7 @@ if TYPE_CHECKING:
     from proa.runtime.secrets import Keeper
     from proa.runtime.streams import Streams
 
-Register = Callable[[], Awaitable[Identity]]
-"""Asks the global store for the identity of this disk: a new incarnation."""
-CATCH_UP_S = 30.0
-CONTACT_S = 2.0
 START_WAIT_S = 1.0
-SET_ASIDE_RETRY_S = 0.1
-NO_TASK: asyncio.Task[None] | None = None
-STORE_FILE = "region.db"
-
-
-class Nowhere:
-    """`ports.Outside` and `ports.Secrets` of a region that reaches no other system."""
-
-    async def read(self, name: str) -> tuple[str, ...]:
-        raise LookupError(f"no secrets are kept for this region, {name} neither")
-
-    async def get(self, url: str, *, timeout_s: float) -> bytes:  # noqa: ARG002 - the port's
-        raise OSError(f"nothing outside can be reached from here, {url} neither")
-
-
-class Ports(msgspec.Struct, frozen=True):
-    """The ends of the world that one region is given."""
-
-    clock: Clock
-    entropy: Entropy
-    link: Link
-    global_store: GlobalStore
-    hub: Hub
-    run_blocking: RunBlocking
-    outside: Outside = Nowhere()
-    secrets: Secrets = Nowhere()
-    dependencies: Dependencies | None = None
 
 
 class Beside(Protocol):
@@ -113,17 +77,8 @@ class Region:
         self.app = app
         self.name = name
         self._ports = ports
-        self.authority = Authority(name, ports.clock)
-        self.store = SqliteRegionStore(
-            data_dir / STORE_FILE,
-            name,
-            ports.clock,
-            ports.run_blocking,
-            permit=self.authority.permit,
-            merges=app.merges(),
-            schemas=app.schemas(strong=False),
-            progress=lambda table, rows: ports.hub.emit(TableRead(table, rows)),
-        )
+        base = foundation(app, name, data_dir, ports)
+        self.authority, self.store, self.metrics = base.authority, base.store, base.metrics
         peers = [region for region in app.regions if region != name]
         self.replicator = Replicator(
             name,
@@ -135,15 +90,18 @@ class Region:
             clock_bound_s=app.clock_bound_ms / 1000,
             passage=self._passage(),
         )
-        keep = Keep(app.journal_retention_s, app.journal_retention_max_s)
+        for_ever = not joinable(app.regions, self._parts())
+        keep = Keep(app.journal_retention_s, app.journal_retention_max_s, for_ever=for_ever)
+        self.readiness = Readiness(self.store, self.replicator, self.authority)
         self.compactor = Compactor(keep, self.store, self.replicator, self.authority, ports.clock, ports.hub)
-        self.handover = Handover(name, self.authority, self.store, self._set_aside, ports.hub)
         self.repairer = Repairer(app, name, self.store, ports.link, ports.clock, ports.hub)
         stores = (self.store, ports.global_store)
         freshness = Freshness(name, peers, stores, ports.link, ports.clock, self.authority)
         self.replicator.on_pulled = freshness.heard
         self.replicator.clock_sound = lambda: not self.authority.clock_off
         self.sessions = Sessions(name, stores, self.replicator, self.authority, ports.link, ports.clock)
+        self.rejoining = Rejoining(base, self.replicator, self.readiness, self.sessions)
+        self.handover = Handover(name, self.authority, self.store, self.rejoining.set_aside, ports.hub)
         levels = Levels(stores, self.authority, freshness, self.sessions, ports.clock)
         reachable = self.replicator.reachable
         self.forwarder = Forwarder(name, self.authority, ports.link, ports.clock, reachable)
@@ -152,7 +110,6 @@ class Region:
         self.confirmations = self._confirmations()
         self.monitor = HealthMonitor(app.checks.values(), self._check_unit, self._facts, ports.clock, ports.hub)
         self.monitor.warnings = self._warnings
-        self.metrics = Registry({"region": name})
         self.router = Router(app.routes)
         self.secrets = self.invoker.secrets = self._secrets()
         self.authenticator = self._authenticator()
@@ -171,18 +128,10 @@ class Region:
         self.messages = self.invoker.outbound = self._messages()
         self.scheduler = self._scheduler()
         self.events = self._event_log()
-        self.register: Register | None = None
-        self.serving = False
-        self.spoilt = ""
-        self._new_life = self._coming_up = self._compacting = NO_TASK
-        ports.hub.subscribe(measured_events(self.metrics))
         register_gauges(self)
 
     def _hear_of_news(self) -> None:
         """Have the store and the replicator tell what this region does something about."""
-        self.replicator.on_fork = self._begin_new_life
-        self.replicator.joiner.on_merge = self._step_back
-        self.store.on_merge_raised = self._tell_of_merge
         self.store.on_doubled = self._tell_of_duplicate
         self.store.on_torn = self.repairer.mend
 
@@ -254,7 +203,7 @@ class Region:
             self._invoke,
             self._makers(),
             self._ports.hub,
-            serving=lambda: self.serving and not self.spoilt,
+            serving=self.readiness.admits,
             cross_origin=cross_origin(self.app),
         )
         return Gateway(self.app, self.name, admission, pages)
@@ -377,6 +326,11 @@ class Region:
 
     # Life.
 
+    @property
+    def serving(self) -> bool:
+        """Whether it has caught up since it was started, and was not stopped."""
+        return self.readiness.serving
+
     async def start(self) -> None:
         """Begin to replicate and to check; serve once caught up. The store must have its identity.
 
@@ -393,12 +347,10 @@ class Region:
         self.monitor.start()
         for part in self._beside():
             part.start()
-        loop = asyncio.get_running_loop()
-        if joinable(self.app.regions, self._parts()):
-            self._compacting = loop.create_task(self.compactor.run())
-        self._coming_up = loop.create_task(self._come_up())
+        self.compactor.start()
+        coming_up = self.readiness.start()
         self.repairer.start()
-        await asyncio.wait([self._coming_up], timeout=START_WAIT_S)
+        await asyncio.wait([coming_up], timeout=START_WAIT_S)
 
     def _beside(self) -> Iterator[Beside]:
         """What works beside the requests, as far as the app declares anything for it."""
@@ -407,37 +359,10 @@ class Region:
             if part is not None:
                 yield part
 
-    async def _come_up(self) -> None:
-        """A region that was away, or lost its disk, would answer from the past: catch up first."""
-        await self._caught_up()
-        self.serving = True
-
-    async def _caught_up(self) -> None:
-        """Catch up with whoever can be reached; however long it takes, where that needs a snapshot."""
-        await self.replicator.contact(CONTACT_S)
-        joiner, caught_up = self.replicator.joiner, False
-        while not caught_up:
-            await joiner.merged()
-            caught_up = await self.catch_up(self._known_elsewhere(), CATCH_UP_S) or not joiner.needed
-            caught_up = caught_up and not self.store.joining
-
-    def _step_back(self) -> None:
-        """A snapshot is being merged into the rows: nobody is served until that is done and the rest caught up."""
-        self.serving = False
-        if self._coming_up and self._coming_up.done():
-            self._coming_up = asyncio.get_running_loop().create_task(self._come_up())
-
     async def stop(self) -> None:
         """Answer what was begun, flush, and close."""
-        self.serving = False
         self.handover.end()
-        for task in (self._coming_up, self._compacting):
-            if task:
-                task.cancel()
-        self.replicator.stop()
-        self.repairer.stop()
-        self.monitor.stop()
-        for part in self._beside():
+        for part in (self.readiness, self.compactor, self.replicator, self.repairer, self.monitor, *self._beside()):
             part.stop()
         if self.cache:
             self.cache.stop()
@@ -466,13 +391,13 @@ class Region:
         return self.store.cursors()
 
     def health(self) -> HealthReport:
-        return self.monitor.report(ready=self._ready())
+        return self.monitor.report(ready=self.readiness.ready())
 
     def assume(self, assignment: Assignment, lease_until: float) -> None:
         before = self.authority.epoch
         self.authority.newborn = self.store.identity is not None and self.store.identity.incarnation == 1
         self.authority.assume(assignment, lease_until)
-        self._come_to_terms(self.authority.assignment)
+        self.rejoining.come_to_terms(self.authority.assignment)
         if not assignment.cuts:
             self.sessions.epoch = max(self.sessions.epoch, assignment.epoch)
         if self.authority.epoch > before:
@@ -481,38 +406,23 @@ class Region:
     async def stop_before(self, epoch: int) -> None:  # noqa: ARG002 - the store asks for the epoch at each commit
         await self.store.flush()
 
-    def _come_to_terms(self, assignment: Assignment | None) -> None:
-        terms = self.replicator.terms
-        terms.cuts, terms.epoch = (assignment.cuts, assignment.epoch) if assignment else ((), 0)
-
     async def drain(self, epoch: int) -> int:
         if epoch >= self.authority.epoch:
             self.authority.draining = True
         return await self.store.flush()
 
     def hold(self, origins: frozenset[str]) -> Versions:
-        applied = self.store.applied()
-        limits = self.replicator.terms.limits
-        self.replicator.terms.limits = {
-            origin: limits.get(origin, applied.get(origin, 0)) for origin in sorted(origins) if origin != self.origin
-        }
+        terms, applied = self.replicator.terms, self.store.applied()
+        held = sorted(origins - {self.origin})
+        terms.limits = {origin: terms.limits.get(origin, applied.get(origin, 0)) for origin in held}
         self.authority.expect(promotion=bool(origins))
-        return dict(self.replicator.terms.limits)
+        return dict(terms.limits)
 
     async def catch_up(self, targets: Versions, timeout_s: float) -> bool:
         return await self.replicator.catch_up(targets, timeout_s)
 
     async def rejoin(self, assignment: Assignment) -> None:
-        self.authority.fenced = True
-        try:
-            self._come_to_terms(assignment)
-            await self._set_aside(assignment)
-            if self._outlived(assignment) and self.register and self.store.identity:
-                await self.store.assume(self.store.identity.followed(await self.register()))
-            await self._caught_up()
-            self.authority.assume(assignment, self.authority.lease_until)
-        finally:
-            self.authority.fenced = False
+        await self.rejoining.rejoin(assignment)
 
     def note_store_time(self, store_now: float) -> None:
         """Compare this clock with the global store's; beyond the declared bound this region refuses its own writes."""
@@ -521,81 +431,20 @@ class Region:
             self.authority.clock_off = off
             self._ports.hub.emit(ClockJudged(off_s, within_bound=not off))
 
-    async def rolled_back(self) -> bool:
-        """Whether a peer has more of this origin than this disk: it was put back to an earlier state."""
-        if not self.origin:
-            return False
-        ahead, forgotten = await asyncio.gather(
-            self.replicator.known_of(self.origin), self.replicator.forgotten(self.origin)
-        )
-        return forgotten or ahead > self.store.head
-
-    def _begin_new_life(self) -> None:
-        """The disk turned out to be an earlier state of itself: its sequence must not be continued."""
-        if self.register and (self._new_life is None or self._new_life.done()):
-            self.authority.fenced = True
-            self._new_life = asyncio.get_running_loop().create_task(self._renew(self.register))
-
-    async def _renew(self, register: Register) -> None:
-        try:
-            await self.store.assume(await register())
-        finally:
-            self.authority.fenced = False
-
-    def _tell_of_merge(self, conflict: ConflictRecord) -> None:
-        key = "" if resident(conflict.ours.table) else conflict.ours.key
-        self._ports.hub.emit(MergeRaised(conflict.ours.table, key, conflict.rule))
-
     def _tell_of_duplicate(self, ours: Outcome, theirs: Outcome) -> None:
         kept, other = sorted((ours, theirs), key=lambda outcome: outcome.unit)
         self._ports.hub.emit(DuplicateFound(kept.scope, (kept.unit, other.unit), (kept.region, other.region)))
         if self.duplicates:
             self.duplicates.look()
 
-    def _outlived(self, assignment: Assignment) -> bool:
-        """Whether this origin went on past a cut, so that its sequence must not be continued."""
-        head = self.store.head
-        return any(cut.origin == self.origin and head > cut.seq for cut in assignment.cuts)
-
-    def _known_elsewhere(self) -> Versions:
-        """The furthest that any reachable peer said it is, of every origin but this one."""
-        furthest: Versions = {}
-        for peer in self.replicator.peers.values():
-            if peer.reachable:
-                furthest = {
-                    origin: max(seq, furthest.get(origin, 0))
-                    for origin, seq in (furthest | peer.cursors).items()
-                    if origin != self.origin
-                }
-        return furthest
-
-    async def _set_aside(self, assignment: Assignment) -> None:
-        """Park what came too late for the cuts, once there is room for it and every entry can be read."""
-        while True:
-            try:
-                parked = await self.store.set_aside(assignment.cuts)
-                break
-            except (StoreFull, StoreCorrupt):
-                await self._ports.clock.sleep(SET_ASIDE_RETRY_S)
-            except CutBelowFloor as error:
-                self.spoilt = error.detail
-                self._ports.hub.emit(SuffixCompacted(error.detail))
-                return
-        self.sessions.epoch = max(self.sessions.epoch, assignment.epoch)
-        if parked:
-            self._ports.hub.emit(CommitsParked(parked, assignment.epoch))
-
     # What it tells of itself.
-
-    def _ready(self) -> bool:
-        return self.serving and not self.spoilt and bool(self.origin) and not self.authority.fenced
 
     def _facts(self) -> dict[str, str]:
         """Failing components that need no asking."""
         facts: dict[str, str] = {}
         if not self.origin:
             facts["store"] = "no incarnation yet"
-        if spoilt := self.spoilt or self.store.damaged:
+        if spoilt := self.readiness.spoilt or self.store.damaged:
             facts["store"] = spoilt
         if self.authority.clock_off:
             facts["clock"] = "out of bound"
@@ -621,7 +470,7 @@ class Region:
             role=self.authority.role,
             epoch=self.authority.epoch,
             lease_left_s=round(self.authority.lease_left_s(), 3),
-            ready=self._ready(),
+            ready=self.readiness.ready(),
             health=self.health().status,
             failing=list(self.health().failing),
             head=self.store.head,
@@ -631,7 +480,7 @@ class Region:
             peers={name: "up" if peer.reachable else "down" for name, peer in self.replicator.peers.items()},
             passed={name: peer.passed for name, peer in self.replicator.peers.items()},
             taking_over=bool(self.authority.tenure and not self.authority.tenure.complete),
-            caught_up=covers(self.cursors(), self._known_elsewhere()),
+            caught_up=covers(self.cursors(), self.readiness.known_elsewhere()),
             duplicates=self.doubled(),
             streams=[msgspec.to_builtins(one) for one in self.streams.status()] if self.streams else [],
             floors=self.store.floors(),
@@ -647,8 +496,8 @@ class Region:
         return {"listed": listed, "handled": handled, "waiting": waiting, "failing": failing}
 
     def _health_page(self) -> Answer:
-        page = self.monitor.page(self.name, ready=self._ready())
-        healthy = page["status"] != "fail" and self._ready()
+        page = self.monitor.page(self.name, ready=self.readiness.ready())
+        healthy = page["status"] != "fail" and self.readiness.ready()
         return json_page(page, 200 if healthy else 503, "application/health+json")
 
     def _metrics_page(self) -> Answer:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Collection, Iterator
 from itertools import product
 
-from proa.runtime.region import STORE_FILE
+from proa.runtime.composition.foundation import STORE_FILE
 from proa.simulation import archive
 from proa.simulation.dependencies import SimDependency
 from proa.simulation.disk import Disk, When

@@ -26,8 +26,9 @@ from proa.core.route import RoutePolicy
 from proa.core.situation import Rules
 from proa.errors import ProaError, UsageError
 from proa.nodes import edge, region, witness
+from proa.runtime.composition.foundation import STORE_FILE
 from proa.runtime.events import JournalCompacted, SnapshotMerged
-from proa.runtime.region import STORE_FILE, Region
+from proa.runtime.region import Region
 from proa.simulation import archive
 from proa.simulation.archive import Archive
 from proa.simulation.case import Moment

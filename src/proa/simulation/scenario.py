@@ -171,7 +171,7 @@ class _Scenario:
         try:
             await world.settle(SETTLE_S)
         except AssertionError:
-            spoilt = [name for name in self._app.regions if (found := world.region(name)) and found.spoilt]
+            spoilt = [name for name in self._app.regions if (found := world.region(name)) and found.readiness.spoilt]
             if not spoilt:
                 raise
             for name in spoilt:

@@ -14,8 +14,8 @@ from proa.declare.http import Request
 from proa.engines.sqlite.log import RunBlocking
 from proa.observe.hub import Hub
 from proa.ports import Dependencies, Method, Outside, Secrets
+from proa.runtime.composition.foundation import Nowhere
 from proa.runtime.gateway import Asgi, Gateway
-from proa.runtime.region import Nowhere
 from proa.simulation.client import Reply
 from proa.simulation.disk import Disk
 from proa.simulation.http import NO_HEADERS, Door, Http, RegionDoor

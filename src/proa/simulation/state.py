@@ -22,7 +22,7 @@ from proa.core.roles import AUDIT, PLANS, ROLES, Assignment
 from proa.engines.sqlite.files import SQL
 from proa.engines.sqlite.rows import row_of
 from proa.nodes.witness import STORE
-from proa.runtime.region import STORE_FILE
+from proa.runtime.composition.foundation import STORE_FILE
 from proa.runtime.streams import POSITIONS
 from proa.simulation.archive import Archive, kept_in
 from proa.simulation.checkers.residency import marks
