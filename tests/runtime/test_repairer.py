@@ -19,6 +19,7 @@ from proa.errors import NotResident, StoreCorrupt
 from proa.ports import Committed
 from proa.runtime.cures import Rows
 from proa.runtime.events import EntryMended, EntryTorn, RowsDiverged, TablesCompared
+from proa.runtime.health import facts
 from support.inproc import system, until
 
 FAR_S = 60.0
@@ -534,12 +535,12 @@ def test_an_entry_that_rotted_on_the_disk_is_named_by_what_needs_it_until_a_peer
         cut = Cut(2, "eu/1", 1)
         with pytest.raises(StoreCorrupt, match=f"entry eu/1:{seq} does not decode"):
             await us.store.set_aside([cut])
-        assert us._facts()["store"] == f"eu/1:{seq} in the journal cannot be read"
+        assert facts(us)["store"] == f"eu/1:{seq} in the journal cannot be read"
         assert [row.value for row in await us.store.read([("notes", "00003")])] == [note("t", "00003")]
         s.links.cut.clear()
         await until(lambda: told(s, EntryMended))
         assert [(event.origin, event.seq) for event in told(s, EntryTorn)] == [("eu/1", seq)]
-        assert "store" not in us._facts()
+        assert "store" not in facts(us)
         assert await us.store.set_aside([cut]) == 3
         assert await us.store.read([("notes", "00003")]) == [None]
 

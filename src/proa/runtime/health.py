@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,6 +15,9 @@ from proa.declare.context import CURRENT, UnitOfWork
 from proa.declare.health import HealthCheck
 from proa.ports import Clock, HealthReport, Telemetry
 from proa.runtime.events import CheckFailed, CheckPassed
+
+if TYPE_CHECKING:
+    from proa.runtime.region import Region
 
 Facts = Callable[[], dict[str, str]]
 """What the region knows of itself without asking anybody: failing component -> why."""
@@ -101,3 +105,24 @@ class HealthMonitor:
         if failing != state.failing:
             state.failing = failing
             self._telemetry.emit(CheckFailed(check.name, problem) if failing else CheckPassed(check.name))
+
+
+def facts(region: Region) -> dict[str, str]:
+    """The failing components of a region that need no asking."""
+    found: dict[str, str] = {}
+    if not region.origin:
+        found["store"] = "no incarnation yet"
+    if spoilt := region.readiness.spoilt or region.store.damaged:
+        found["store"] = spoilt
+    if region.authority.clock_off:
+        found["clock"] = "out of bound"
+    if region.authenticator and (issuers := region.authenticator.failing()):
+        found["identity"] = f"no keys to verify tokens of {issuers}"
+    if region.secrets and (names := region.secrets.failing()):
+        found["secrets"] = f"cannot be read: {names}"
+    return found
+
+
+def warnings(region: Region) -> dict[str, str]:
+    """What people should know of a region, although it makes it unfit for nothing."""
+    return region.messages.alarms.warnings() if region.messages else {}

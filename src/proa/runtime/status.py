@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from proa.core.replicate.stamp import Versions
+from proa.core.replicate.stamp import Versions, covers
+
+if TYPE_CHECKING:
+    from proa.runtime.region import Region
 
 
 class RegionStatus(msgspec.Struct, frozen=True):
@@ -42,6 +46,44 @@ class RegionStatus(msgspec.Struct, frozen=True):
     floors: Versions
     joining: bool
     messages: int
+
+
+def status(region: Region) -> RegionStatus:
+    """The figures of a region at this moment."""
+    store, authority, replicator, health = region.store, region.authority, region.replicator, region.health()
+    peers, lags = replicator.peers.items(), sorted(replicator.lags_s)
+    return RegionStatus(
+        region=region.name,
+        origin=store.origin,
+        role=authority.role,
+        epoch=authority.epoch,
+        lease_left_s=round(authority.lease_left_s(), 3),
+        ready=health.ready,
+        health=health.status,
+        failing=list(health.failing),
+        head=store.head,
+        cursors=store.cursors(),
+        lag_ms={"p50": percentile_ms(lags, 0.5), "p99": percentile_ms(lags, 0.99)},
+        backlog=replicator.backlog(),
+        peers={name: "up" if peer.reachable else "down" for name, peer in peers},
+        passed={name: peer.passed for name, peer in peers},
+        taking_over=bool(authority.tenure and not authority.tenure.complete),
+        caught_up=covers(store.cursors(), region.readiness.known_elsewhere()),
+        duplicates=doubled(region),
+        streams=[msgspec.to_builtins(one) for one in region.streams.status()] if region.streams else [],
+        floors=store.floors(),
+        joining=replicator.joiner.needed,
+        messages=region.messages.depth_of_all() if region.messages else 0,
+        insync=list(region.confirmations.group.counted) if region.confirmations else None,
+    )
+
+
+def doubled(region: Region) -> dict[str, int]:
+    """How many keys two regions finished, and what became of them (see `RegionStatus`)."""
+    listed, handled = region.store.duplicates_counted()
+    handlers = region.duplicates
+    waiting, failing = (handlers.waiting, handlers.failing) if handlers else (0, 0)
+    return {"listed": listed, "handled": handled, "waiting": waiting, "failing": failing}
 
 
 def percentile_ms(ordered: Sequence[float], fraction: float) -> float:
