@@ -127,11 +127,14 @@ def _messages(base: Foundation, replication: Replication, ends: GetEnds) -> Disp
     if not base.app.queues:
         return None
     from proa.runtime.messages.dispatcher import Dispatcher
+    from proa.runtime.messages.figures import register_gauges
     from proa.runtime.messages.relay import Relay
 
     app, ports = base.app, base.ports
     relay = Relay(app.regions, ends(), ports.global_store, ports.link, replication.replicator.copied)
-    return Dispatcher(app.queues.values(), app.regions, ends(), relay)
+    made = Dispatcher(app.queues.values(), app.regions, ends(), relay)
+    register_gauges(base.metrics, made.intakes, ports.clock)
+    return made
 
 
 def _scheduler(base: Foundation, ends: GetEnds) -> Scheduler | None:
