@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proa.core.lease import DRIFT
-from proa.simulation.faults import KINDS, ROT, SKEW_SHARE, Scene
+from proa.simulation.faults.catalogue import KINDS
+from proa.simulation.faults.disks import ROT
+from proa.simulation.faults.kind import SKEW_SHARE, Scene
 from proa.simulation.profiles import PROFILES, draw, kinds
 
 REGIONS = ("eu-west-1", "us-east-1", "ap-south-1")

@@ -12,7 +12,9 @@ from random import Random
 
 from proa.app import CLOCK_BOUND_MS
 from proa.simulation.case import Fault, ProfileName
-from proa.simulation.faults import KINDS, ROT, Scene
+from proa.simulation.faults.catalogue import KINDS
+from proa.simulation.faults.disks import ROT
+from proa.simulation.faults.kind import Scene
 
 COUNT = 3
 LONGEST_SHARE = 0.3

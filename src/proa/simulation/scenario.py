@@ -19,7 +19,8 @@ from proa.chaos import workload
 from proa.errors import AppNotFound, NodeFailed
 from proa.simulation.case import Case, Moment, Run
 from proa.simulation.client import Client
-from proa.simulation.faults import ROT, Injector
+from proa.simulation.faults.disks import ROT
+from proa.simulation.faults.injector import Injector
 from proa.simulation.history import Violation
 from proa.simulation.loop import Deadlock, run
 from proa.simulation.machines import stream

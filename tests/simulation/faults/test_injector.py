@@ -14,7 +14,9 @@ from proa import App, Breaker
 from proa.errors import UsageError
 from proa.simulation.case import Fault
 from proa.simulation.dependencies import SimDependency
-from proa.simulation.faults import KINDS, Injector, Scene
+from proa.simulation.faults.catalogue import KINDS
+from proa.simulation.faults.injector import Injector
+from proa.simulation.faults.kind import Scene
 from proa.simulation.loop import run
 from proa.simulation.world import World, simulated
 
