@@ -262,7 +262,7 @@ async def roles(s, revoked=None):
 def test_a_global_commit_loses_no_race_for_roles_that_were_noted(tmp_path):
     async def scenario(s):
         await s.request("eu", "POST", "/take/gold", key="k-1")
-        s["us"].invoker.note_roles(*await roles(s))
+        s["us"].invoker.globally.note_roles(*await roles(s))
         s.app.runs = 0
         assert (await s.request("us", "POST", "/take/gold", key="k-2")).status == 200
         assert s.app.runs == 1
@@ -274,8 +274,8 @@ def test_a_global_commit_loses_no_race_for_roles_that_were_noted(tmp_path):
 
 def test_a_region_whose_right_was_revoked_commits_nothing_globally_however_often_it_is_asked(tmp_path):
     async def scenario(s):
-        s["eu"].invoker.note_roles(*await roles(s))
-        s["eu"].invoker.note_roles(*await roles(s, revoked={"eu": 2}))
+        s["eu"].invoker.globally.note_roles(*await roles(s))
+        s["eu"].invoker.globally.note_roles(*await roles(s, revoked={"eu": 2}))
         for number in range(3):
             refused = await s.request("eu", "POST", "/take/gold", key=f"k-{number}")
             assert (refused.status, body(refused)["code"]) == (503, RegionFenced.code)

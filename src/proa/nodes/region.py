@@ -92,7 +92,7 @@ def _heard(region: Region, shared: Parts, parity: Parity) -> None:
     """Tell the runtime what the control tables say: the store's time, the roles, and each region of itself."""
     situation = shared.view.situation
     region.note_store_time(situation.store_s)
-    region.invoker.note_roles(situation.assignment, situation.roles_version)
+    region.invoker.globally.note_roles(situation.assignment, situation.roles_version)
     nodes = situation.nodes
     reports = {name: nodes[name].node for name in shared.rules.regions if name in nodes}
     region.handover.heard(reports)
@@ -119,7 +119,7 @@ async def _governed(site: Site, life: Life, region: Region, shared: Parts) -> As
         controller = Controller(region.name, shared)
         keepers = [Keeper(region.name, region.confirmations, shared)] if region.confirmations else []
         parity = Parity(region.name, life.schema, site.hub)
-        region.invoker.note_roles(shared.view.situation.assignment, shared.view.situation.roles_version)
+        region.invoker.globally.note_roles(shared.view.situation.assignment, shared.view.situation.roles_version)
         shared.view.subscribe(lambda: _heard(region, shared, parity))
         await member.beat()  # roles, holds and cuts must be known before peers' commits are applied
         await region.start()

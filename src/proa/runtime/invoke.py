@@ -20,8 +20,6 @@ import msgspec
 from proa.app import App
 from proa.core.dedupe import Outcome, decide, fingerprint, key_in, owned, valid_key
 from proa.core.home import Place
-from proa.core.queue import OUTBOX
-from proa.core.roles import ROLES, ROLES_KEY, Assignment
 from proa.core.trace import own_trace
 from proa.declare.context import CURRENT, Calling
 from proa.declare.handlers import Route
@@ -41,7 +39,6 @@ from proa.errors import (
     NotResident,
     OutcomeUnknown,
     ProaError,
-    RegionFenced,
     ResponseTooLarge,
     Unavailable,
     of_code,
@@ -56,13 +53,13 @@ from proa.ports import (
     Found,
     GlobalStore,
     RegionStore,
-    Result,
     Telemetry,
 )
 from proa.runtime.answers import answer_of, marked, problem, replay
 from proa.runtime.authority import Authority
 from proa.runtime.eager import within
 from proa.runtime.events import HandlerRaised, UnitConfirmed, UnitFinished
+from proa.runtime.global_commits import GlobalCommits
 from proa.runtime.unit import STORES, Elsewhere, Frame, Outbound, Purging, Store, Unit
 
 if TYPE_CHECKING:
@@ -82,8 +79,6 @@ ROLE_WAIT_SHARE = 0.4
 EPOCH_HEADER = "proa-epoch"
 HOME_HEADER = "proa-home"
 SESSION_HEADER = "proa-session"
-ROLES_ADDRESS = (ROLES, ROLES_KEY)
-_decode_roles = msgspec.msgpack.Decoder(Assignment).decode
 
 
 class Invocation(msgspec.Struct):
@@ -148,6 +143,7 @@ class Invoker:
         self._region = region
         self._stores = stores
         self._regional, self._global = stores
+        self.globally = GlobalCommits(region, self._global, authority)
         self._authority = authority
         self._clock = clock
         self._entropy = entropy
@@ -165,7 +161,6 @@ class Invoker:
         self._in_flight: dict[tuple[str, str], Invocation] = {}
         self._mark = int(entropy.token(5), 16)
         self._units = 0
-        self._roles_version = 0
 
     def unit_id(self) -> str:
         """A new unit id of 32 hex digits, which is also a W3C trace id.
@@ -377,7 +372,7 @@ class Invoker:
         if holders or call.by_peer:
             self._check_holders(call, holders, outcome if store == "global" else None)
         batch = unit.batch(store, outcome, self._authority.epoch, keep_writes=keep_writes)
-        result = await (self._regional.commit(batch) if store == "regional" else self.commit_globally(batch))
+        result = await (self._regional.commit(batch) if store == "regional" else self.globally.commit(batch))
         if keep_writes and isinstance(result, Committed | Found):
             unit.after_commit()
         match result:
@@ -558,37 +553,6 @@ class Invoker:
             holders,
             call.owner,
         )
-
-    async def commit_globally(self, batch: Batch) -> Result:
-        """Commit in the global store, unless this region has lost its right to; a Conflict may be that of the roles."""
-        if refused := self._authority.refusal():
-            return refused
-        # The roles are part of what a global commit rests on: a region that was fenced since cannot commit.
-        batch.reads = {**batch.reads, ROLES_ADDRESS: self._roles_version}
-        try:
-            result = await self._global.commit(batch)
-        finally:
-            if self.outbound and any(write.table == OUTBOX for write in batch.writes):
-                self.outbound.left()  # perhaps: the reply may be lost
-        if isinstance(result, Conflict) and tuple(result.key) == ROLES_ADDRESS:
-            return await self._recheck_roles(result)
-        return result
-
-    async def _recheck_roles(self, conflict: Conflict) -> Result:
-        """The roles changed: learn the new version, and whether this region may still commit; then run again."""
-        row = (await self._global.read([ROLES_ADDRESS]))[0]
-        if row and row.value and self._region in _decode_roles(row.value).revoked:
-            return Fenced(RegionFenced.code, f"{self._region} lost its right to commit")
-        self._roles_version = row.version if row else 0
-        return conflict
-
-    def note_roles(self, assignment: Assignment | None, version: int) -> None:
-        """Rest global commits on these roles, which the control plane brought: no commit has to lose a race for them.
-
-        Not where they took this region's right to commit; a commit that rests on older ones meets that in the store.
-        """
-        if assignment and version > self._roles_version and self._region not in assignment.revoked:
-            self._roles_version = version
 
 
 def _size(answer: Answer) -> int:

@@ -45,15 +45,17 @@ def background(base: Foundation, replication: Replication, units: Units) -> Back
     """Make the parts, and hand the invoker those that units use."""
     ends = cache(partial(_ends, base, units))
     made = Background(
-        _duplicate_handlers(base, ends),
-        _streams(base, ends),
-        _effects(base, units, ends),
-        _sagas(base, ends),
-        _messages(base, replication, ends),
-        _scheduler(base, ends),
-        _event_log(base, ends),
+        duplicates=_duplicate_handlers(base, ends),
+        streams=_streams(base, ends),
+        effects=_effects(base, units, ends),
+        sagas=_sagas(base, ends),
+        messages=_messages(base, replication, ends),
+        scheduler=_scheduler(base, ends),
+        events=_event_log(base, ends),
     )
-    units.invoker.effects, units.invoker.sagas, units.invoker.outbound = made.effects, made.sagas, made.messages
+    invoker = units.invoker
+    invoker.effects, invoker.sagas = made.effects, made.sagas
+    invoker.outbound = invoker.globally.outbound = made.messages
     base.store.on_doubled = partial(_tell_of_duplicate, base.ports.hub, made.duplicates)
     if made.streams:
         replication.compactor.needed = made.streams.needed
@@ -73,7 +75,7 @@ def _ends(base: Foundation, units: Units) -> Ends:
         ports.hub,
         invoker.new_unit,
         invoker.unit_id,
-        invoker.commit_globally,
+        invoker.globally.commit,
         ports.global_store.outcome,
     )
 
