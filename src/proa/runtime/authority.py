@@ -26,6 +26,7 @@ class Authority:
 
     `draining`: its right was withdrawn and it flushes; `expecting`: another region's was, so this one may be promoted;
     `fenced`: it sets a suffix aside or waits for a new incarnation. `newborn`: its disk is the first of its life.
+    `changes` counts what happened to roles and rights, for those who wait for the next.
     """
 
     def __init__(self, region: str, clock: Clock) -> None:
@@ -37,9 +38,20 @@ class Authority:
         self.lease_until = NEVER
         self.draining = False
         self.expecting = False
-        self.fenced = False
         self.clock_off = False
-        self._changes = Bell()
+        self.changes = 0
+        self._fenced = False
+        self._bell = Bell()
+
+    @property
+    def fenced(self) -> bool:
+        """Whether this region may commit nothing for now."""
+        return self._fenced
+
+    @fenced.setter
+    def fenced(self, fenced: bool) -> None:
+        self._fenced = fenced
+        self._tell()
 
     @property
     def epoch(self) -> int:
@@ -63,33 +75,42 @@ class Authority:
             self.tenure = following(self.tenure, assignment, newborn=self.newborn)
         self.assignment = assignment
         self.lease_until = lease_until
-        self._changes.ring()
+        self._tell()
 
     def expect(self, *, promotion: bool) -> None:
         """Whether the roles are about to change hands, so that it is worth waiting for them."""
         self.expecting = promotion
-        self._changes.ring()
+        self._tell()
 
     async def settled(self, timeout_s: float) -> None:
         """Wait, while the roles are changing hands, until this region may write `active` rows or they have changed."""
-        if len(self._changes) >= WAITING_MAX:
+        if self.crowded:
             return
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         while (self.draining or self.expecting) and not self.may_write_active():
-            if not await self._changes.wait(deadline - loop.time()):
+            if not await self._bell.wait(deadline - loop.time()):
                 return
 
-    async def changed(self, timeout_s: float) -> None:
-        """Wait for the next change of roles or rights; where too many wait already, not at all."""
-        if len(self._changes) < WAITING_MAX and timeout_s > 0:
-            await self._changes.wait(timeout_s)
+    @property
+    def crowded(self) -> bool:
+        """Whether so many wait for a change that no further request may."""
+        return len(self._bell) >= WAITING_MAX
+
+    async def changed(self, since: int, timeout_s: float) -> None:
+        """Wait until there were more `changes` than `since`, at most so long: what comes while nobody waits counts."""
+        if self.changes == since and timeout_s > 0:
+            await self._bell.wait(timeout_s)
+
+    def _tell(self) -> None:
+        self.changes += 1
+        self._bell.ring()
 
     def took_over(self, epoch: int) -> None:
         """Everything that older rights allowed others to write is applied here: act on all that is one's own."""
         if self.tenure and self.tenure.epoch == epoch:
             self.tenure = self.tenure.taken_over()
-            self._changes.ring()
+            self._tell()
 
     def lease_left_s(self) -> float:
         """Seconds left of the lease; 0 where it has run out."""

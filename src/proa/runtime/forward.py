@@ -85,8 +85,9 @@ class Forwarder:
             OutcomeUnknown: it was asked and did not answer.
         """
         until = self._clock.monotonic() + min(ROLE_WAIT_S, call.route.timeout_s * ROLE_WAIT_SHARE)
-        while not self._authority.may_write_home(place):
-            home, pause_s = self._authority.home_of(place), ROLE_WAIT_S
+        authority = self._authority
+        while not authority.may_write_home(place):
+            since, home, pause_s = authority.changes, authority.home_of(place), ROLE_WAIT_S
             why: ProaError = NotHome(self._state(home))
             if home is not None and home != self._region:
                 if call.passed_on:
@@ -96,9 +97,9 @@ class Forwarder:
                 except (NotHome, HomeUnreachable) as error:
                     why, pause_s = error, AGAIN_S
             left_s = until - self._clock.monotonic()
-            if left_s <= 0:
+            if left_s <= 0 or authority.crowded:
                 raise why
-            await self._authority.changed(min(left_s, pause_s))
+            await authority.changed(since, min(left_s, pause_s))
         return None
 
     def _state(self, home: str | None) -> str:

@@ -158,9 +158,11 @@ class Dispatcher:
     # What this region acts for.
 
     async def _follow(self) -> None:
+        authority = self._ends.authority
         while True:
+            since = authority.changes
             await self.follow()
-            await self._ends.authority.changed(IDLE_S)
+            await authority.changed(since, IDLE_S)
 
     async def follow(self) -> None:
         """Take up the homes that became this region's, and let go of those that are no longer."""

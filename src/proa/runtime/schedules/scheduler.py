@@ -98,8 +98,9 @@ class Scheduler:
 
     async def _listen(self) -> None:
         """Roles may change hands, and a lease be renewed for which due ticks wait."""
+        authority = self._ends.authority
         while True:
-            await self._ends.authority.changed(IDLE_S)
+            await authority.changed(authority.changes, IDLE_S)
             unfit, self._unfit = self._unfit, []
             for slot in unfit:
                 self._look(slot, self._now_ms())
