@@ -4,12 +4,13 @@ import pytest
 from control_stand_in import JOB, Regions
 
 from proa.errors import NotFound, RegionSilent
-from proa.operate import DeadLetters, moving
+from proa.operate import DeadLetters, dead_letters, moving
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(moving, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(dead_letters, "new_job", lambda: JOB["id"])
 
 
 def jobs(moved, state="running", **more):
@@ -83,3 +84,36 @@ def test_a_cancel_that_a_region_does_not_hear_is_told():
     moving.cancel()
     assert states(moving) == {"eu": (0, "lost"), "us": (0, "running")}
     assert isinstance(moving.unheard["us"], RegionSilent)
+
+
+def silent_at_first(answers):
+    return begun({"us/orders/dead/redrive": RegionSilent("us", "timed out"), "eu/orders/dead/jobs": jobs(1), **answers})
+
+
+def test_what_a_region_may_have_begun_is_cancelled_though_it_did_not_say_so():
+    regions, moving = silent_at_first({
+        "eu/orders/dead/cancel/j": JOB | {"moved": 1, "state": "cancelled"},
+        "us/orders/dead/cancel/j": JOB | {"moved": 4, "state": "cancelled"},
+    })  # fmt: skip
+    assert {body["job"] for _, _, path, body in regions.asked if path.endswith("redrive")} == {"j"}
+    assert [*moving.jobs] == ["eu"]
+    moving.cancel()
+    assert (states(moving), moving.unheard) == ({"eu": (1, "cancelled"), "us": (4, "cancelled")}, {})
+
+
+def test_a_region_that_did_begin_unheard_is_waited_for_once_it_says_so():
+    _, moving = silent_at_first({
+        "eu/orders/dead/jobs": jobs(1, "done"), "us/orders/dead/jobs": [jobs(2), jobs(4, "done")],
+    })  # fmt: skip
+    assert moving.wait()
+    assert (states(moving), moving.unheard) == ({"eu": (1, "done"), "us": (4, "done")}, {})
+
+
+def test_a_region_that_never_began_stays_unheard_and_is_not_waited_for():
+    _, moving = silent_at_first({
+        "eu/orders/dead/jobs": jobs(1, "done"), "us/orders/dead/jobs": {"jobs": []},
+        "us/orders/dead/cancel/j": NotFound("us has no job 'j'"),
+    })  # fmt: skip
+    assert moving.wait()
+    moving.cancel()
+    assert ([*moving.jobs], str(moving.unheard["us"])) == (["eu"], "us does not answer (timed out)")

@@ -10,6 +10,11 @@ from proa.errors import Forbidden, RegionSilent, Unavailable, Unprocessable, Usa
 from proa.operate import DeadLetters, Letter, Tried, dead_letters
 
 
+@pytest.fixture(autouse=True)
+def named(monkeypatch):
+    monkeypatch.setattr(dead_letters, "new_job", lambda: JOB["id"])
+
+
 @dataclass
 class Order:
     id: str
@@ -80,7 +85,7 @@ def test_which_letters_are_meant_is_said_once(monkeypatch):
     }
     looked, sent, _ = (body for *_, body in regions.asked)
     assert looked == meant | {"limit": dead_letters.PAGE, "start": ""}
-    assert sent == meant | {"to": "", "why": ""}
+    assert sent == meant | {"to": "", "why": "", "job": "j"}
     list(some.where(since=3.5).latest())
     assert (regions.asked[-1][-1]["since"], regions.asked[-1][-1].get("region")) == (3.5, None)
 
@@ -118,7 +123,10 @@ def test_a_purge_of_everything_must_be_meant():
     assert regions.asked == []
     dead.purge(everything=True, why="test data")
     dead.where(code="KeyError").purge()
-    assert [body for *_, body in regions.asked[::2]] == [{"why": "test data"}, {"code": "KeyError", "why": ""}]
+    assert [body for *_, body in regions.asked[::2]] == [
+        {"why": "test data", "job": "j"},
+        {"code": "KeyError", "why": "", "job": "j"},
+    ]
 
 
 def test_a_redrive_is_begun_in_every_region_that_answers_and_lets():
@@ -129,7 +137,7 @@ def test_a_redrive_is_begun_in_every_region_that_answers_and_lets():
         ("eu", "POST", "orders/dead/redrive"),
         ("us", "POST", "orders/dead/redrive"),
     ]
-    assert regions.asked[0][-1] == {"to": "us", "why": "mended", "rate": 9.0}
+    assert regions.asked[0][-1] == {"to": "us", "why": "mended", "rate": 9.0, "job": "j"}
     assert ([*moving.jobs], str(moving.unheard["us"])) == (["eu"], "the global store is out of reach")
     regions.deaf.add("us")
     assert isinstance(dead.redrive().unheard["us"], RegionSilent)

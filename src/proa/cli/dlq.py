@@ -232,7 +232,7 @@ def _note_unheard(unheard: Mapping[str, ProaError]) -> None:
     """Say who does not answer, or refuses."""
     for region, error in unheard.items():
         how = str(error) if isinstance(error, RegionSilent) else f"{region} refuses: {error}"
-        note(f"{how}; what it acts for stays as it is")
+        note(f"{how}; what it acts for may stay as it is")
 
 
 class Progress:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import inf
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -25,7 +25,8 @@ class Meant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which letters are meant, as `Wanted` has it; `start` is where an earlier page ended.
 
     `to` is the region they are sent to (their own unless given), `rate` how many a second at most; of a `dry` run only
-    their number is told: the part that was looked at, and where to go on with the `next` one.
+    their number is told: the part that was looked at, and where to go on with the `next` one. `job` is a name that who
+    asks gives to what is begun, so that asking again begins nothing more, and it is known though the answer was lost.
     """
 
     error: str = ""
@@ -40,6 +41,7 @@ class Meant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     to: str = ""
     rate: float = inf
     dry: bool = False
+    job: Annotated[str, msgspec.Meta(max_length=64)] = ""
     why: str = ""
 
     def wanted(self, queue: str) -> Wanted:
@@ -81,7 +83,7 @@ class QueuesApi:
                 return {"jobs": [job for job in dead.jobs() if job.queue == queue]}
             case "POST", ("cancel", job):
                 call.need("operator")
-                return dead.cancel(job)
+                return dead.cancel(queue, job)
             case "GET" | "PUT", (message,):
                 return await (dead.one(queue, message) if call.method == "GET" else self._edit(call, queue, message))
             case "POST", ():
@@ -111,8 +113,8 @@ class QueuesApi:
         detail = {name: str(value) for name, value in msgspec.to_builtins(meant).items() if value}
         await self._note(by, f"dead letters to {what}", {"queue": queue, **detail})
         if what == "purge":
-            return dead.purge(meant.wanted(queue), rate=meant.rate)
-        return dead.redrive(meant.wanted(queue), to=meant.to, rate=meant.rate)
+            return dead.purge(meant.wanted(queue), rate=meant.rate, job=meant.job)
+        return dead.redrive(meant.wanted(queue), to=meant.to, rate=meant.rate, job=meant.job)
 
     async def _edit(self, call: Call, queue: str, message: str) -> Any:
         by, edited = call.need("operator").name, call.read(Edited)

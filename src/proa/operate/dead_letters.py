@@ -6,6 +6,7 @@ region has all letters, so the first that answers shows them; each changes those
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -58,6 +59,11 @@ class Count:
     def letters(self) -> int:
         """How many were counted in all."""
         return sum(self.regions.values())
+
+
+def new_job() -> str:
+    """A name for what is to be begun, by which it is known also where the answer to its beginning is lost."""
+    return secrets.token_hex(8)
 
 
 def _nobody(region: str, so_far: Counted) -> None:
@@ -163,11 +169,13 @@ class DeadLetters:
         return self._begin("purge", {"why": why})
 
     def _begin(self, what: str, asked: Mapping[str, Any]) -> Moving:
+        job = new_job()
+
         def begun(region: str) -> Job:
-            said = self._regions.ask(region, "POST", f"{self._path}/{what}", {**self._which, **asked})
+            said = self._regions.ask(region, "POST", f"{self._path}/{what}", {**self._which, **asked, "job": job})
             return msgspec.convert(said, Job)
 
-        return Moving(self._regions, self._path, *self._each(begun))
+        return Moving(self._regions, self._path, job, *self._each(begun))
 
     def _counted(self, region: str, to: str, told: Callable[[str, Counted], None]) -> int:
         """The letters that a region acts for, part by part."""

@@ -7,7 +7,7 @@ from math import inf
 
 import msgspec
 
-from proa.errors import NotFound, ProaError
+from proa.errors import NotFound, ProaError, RegionSilent
 from proa.operate.asking import Asking
 from proa.runtime.messages.dead import Job
 
@@ -20,14 +20,19 @@ class Moving:
     `jobs` is each region's share as last heard of. Besides running, done, cancelled and failed its state may be lost:
     the region has started anew since, and does nothing more of it; what it had moved by then is moved. `unheard` are
     the regions that would not begin, each with its error, and those that do not answer any more: what they act for may
-    have stayed as it is. The same may be asked for again at any time: no letter is sent back twice.
+    have stayed as it is. One that did not answer when it was told to begin may have begun all the same: it is asked and
+    cancelled like those that did. The same may be asked for again at any time: no letter is sent back twice.
     """
 
-    def __init__(self, regions: Asking, path: str, jobs: dict[str, Job], unheard: dict[str, ProaError]) -> None:
+    def __init__(
+        self, regions: Asking, path: str, job: str, jobs: dict[str, Job], unheard: dict[str, ProaError]
+    ) -> None:
         self.jobs = jobs
         self.unheard = unheard
         self._regions = regions
         self._path = path
+        self._job = job
+        self._told = [*jobs, *(region for region, error in unheard.items() if isinstance(error, RegionSilent))]
 
     @property
     def moved(self) -> int:
@@ -48,21 +53,21 @@ class Moving:
 
     def cancel(self) -> None:
         """Stop where it stands, in every region that answers. What has moved stays moved."""
-        for region, job in self._running().items():
-            self._hear(region, "POST", f"{self._path}/cancel/{job.id}")
+        for region in self._running():
+            self._hear(region, "POST", f"{self._path}/cancel/{self._job}")
 
     def _look(self) -> bool:
         """Ask those who are not done; whether some go on."""
         for region in self._running():
             self._hear(region, "GET", f"{self._path}/jobs")
-        return not self._running().keys() <= self.unheard.keys()
+        return any(region not in self.unheard for region in self._running())
 
-    def _running(self) -> dict[str, Job]:
-        return {region: job for region, job in self.jobs.items() if job.state == "running"}
+    def _running(self) -> list[str]:
+        """The regions that go on, as far as was heard, or may have begun."""
+        return [region for region in self._told if region not in self.jobs or self.jobs[region].state == "running"]
 
     def _hear(self, region: str, method: str, path: str) -> None:
         """Take down what a region says of its job, alone or among others."""
-        job = self.jobs[region]
         try:
             said = self._regions.ask(region, method, path)
             told = msgspec.convert(said.get("jobs", [said]), list[Job])
@@ -71,6 +76,12 @@ class Moving:
         except ProaError as error:
             self.unheard[region] = error
             return
-        lost = msgspec.structs.replace(job, state="lost", why="the region started anew")
-        self.jobs[region] = next((one for one in told if one.id == job.id), lost)
-        self.unheard.pop(region, None)
+        share = next((one for one in told if one.id == self._job), self._lost(region))
+        if share:  # else it has not begun, and is as unheard as before
+            self.jobs[region] = share
+            self.unheard.pop(region, None)
+
+    def _lost(self, region: str) -> Job | None:
+        """The share of a region that knows of it no more; None where it never was heard to have one."""
+        job = self.jobs.get(region)
+        return job and msgspec.structs.replace(job, state="lost", why="the region started anew")

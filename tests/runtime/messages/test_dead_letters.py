@@ -251,18 +251,60 @@ def test_only_the_region_that_acts_for_a_letter_moves_it_and_may_send_it_elsewhe
     letters_play(tmp_path, story)
 
 
+def test_a_job_that_was_named_is_begun_once(tmp_path):
+    async def story(s, mood):
+        await died(s, "eu", "a")
+        mood.refuses = False
+        first, again = [letters(s).redrive(Wanted("orders"), job="mine") for _ in range(2)]
+        assert (first is again, first.id) == (True, "mine")
+        assert (await done(first)).moved == 1
+        assert letters(s).redrive(Wanted("orders"), job="mine") is first
+
+    letters_play(tmp_path, story)
+
+
+def test_a_job_that_is_cancelled_before_its_beginning_arrives_does_nothing(tmp_path):
+    async def story(s, _):
+        await died(s, "eu", "a")
+        with pytest.raises(NotFound, match="no job 'mine'"):
+            letters(s).cancel("orders", "mine")
+        job = letters(s).purge(Wanted("orders"), job="mine")
+        await asyncio.sleep(0.05)
+        assert (job.state, job.moved) == ("cancelled", 0)
+        assert ids(await letters(s).page(Wanted("orders"))) == ["a"]
+
+    letters_play(tmp_path, story)
+
+
+def test_jobs_that_ended_are_forgotten_beyond_a_number_and_one_that_goes_on_never(tmp_path, monkeypatch):
+    monkeypatch.setattr(dead_module, "ENDED_KEPT", 2)
+
+    async def story(s, mood):
+        await died(s, "eu", *map(str, range(3)))
+        mood.refuses = False
+        slow = letters(s).redrive(Wanted("orders"), rate=0.001)
+        ended = [await done(letters(s).purge(Wanted("orders", message="x"))) for _ in range(4)]
+        last = letters(s).purge(Wanted("orders", message="x"))
+        assert [job.id for job in letters(s).jobs()] == [slow.id, ended[2].id, ended[3].id, last.id]
+        with pytest.raises(NotFound, match=f"no job '{ended[0].id}'; it tells of .* the last 2 that have ended"):
+            letters(s).cancel("orders", ended[0].id)
+        assert letters(s).cancel("orders", slow.id).state == "cancelled"
+
+    letters_play(tmp_path, story)
+
+
 def test_a_rate_is_kept_and_a_job_can_be_stopped_halfway(tmp_path):
     async def story(s, mood):
         await died(s, "eu", *map(str, range(10)))
         mood.refuses = False
         job = letters(s).redrive(Wanted("orders"), rate=20)
         await until(lambda: job.moved == 1 or job.state != "running")
-        letters(s).cancel(job.id)
+        letters(s).cancel("orders", job.id)
         await until(lambda: len(handled(s)) == job.moved)
         assert job.state == "cancelled"
         assert job.moved + len((await letters(s).page(Wanted("orders"))).letters) == 10
         with pytest.raises(NotFound, match="no job 'x'"):
-            letters(s).cancel("x")
+            letters(s).cancel("orders", "x")
         with pytest.raises(Unprocessable, match="rate must be positive"):
             letters(s).redrive(Wanted("orders"), rate=0)
 

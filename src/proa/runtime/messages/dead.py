@@ -38,6 +38,8 @@ DIED_AT_MAX = 9_999_999_999.0
 """The latest time that keys have room for."""
 BATCH = 200
 """So many letters share a commit."""
+ENDED_KEPT = 100
+"""So many jobs that have ended are told of; the ones begun before them are forgotten."""
 FULL_S = 0.5
 """How long sending back waits where the queue is full."""
 Found = tuple[Row, Dead]
@@ -186,7 +188,8 @@ class DeadLetters:
         self._queues = queues
         self._ends = ends
         self._depth = depth
-        self._jobs: dict[str, tuple[Job, asyncio.Task[None]]] = {}
+        self._jobs: dict[str, Job] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def queue(self, name: str) -> Queue[Any]:
         """The declared queue of this name; NotFound where there is none."""
@@ -294,44 +297,64 @@ class DeadLetters:
             )
         return letter(declared, edited)
 
-    def redrive(self, wanted: Wanted, *, to: str = "", rate: float = inf) -> Job:
+    def redrive(self, wanted: Wanted, *, to: str = "", rate: float = inf, job: str = "") -> Job:
         """Begin to send letters back to their queue, at most `rate` a second; to region `to`, or to their home.
 
-        Those that died until now: one that dies again is not sent back by the same job.
+        Those that died until now: one that dies again is not sent back by the same job. A `job` that was named by who
+        asks is begun once: who asks again under its name is told how it goes.
         """
         queue, now = self.queue(wanted.queue), self._ends.clock.now
-        return self._begin(wanted, "redrive", rate, lambda dead: _again(queue, dead, to, now()))
+        return self._begin(wanted, "redrive", rate, job, lambda dead: _again(queue, dead, to, now()))
 
-    def purge(self, wanted: Wanted, *, rate: float = inf) -> Job:
-        """Begin to remove letters for good, those that died until now."""
-        return self._begin(wanted, "purge", rate, lambda _: [])
+    def purge(self, wanted: Wanted, *, rate: float = inf, job: str = "") -> Job:
+        """Begin to remove letters for good, those that died until now; see `redrive` for the name of the `job`."""
+        return self._begin(wanted, "purge", rate, job, lambda _: [])
 
     def jobs(self) -> list[Job]:
-        """What was begun since the process began."""
-        return [job for job, _ in self._jobs.values()]
+        """What goes on, and the last that have ended since the process began."""
+        return [*self._jobs.values()]
 
-    def cancel(self, job: str) -> Job:
-        """Stop a job where it stands; what it has moved stays moved."""
+    def cancel(self, queue: str, job: str) -> Job:
+        """Stop a job where it stands; what it has moved stays moved.
+
+        Raises:
+            NotFound: there is none, or it ended long ago. Should its beginning still be on its way, it does nothing.
+        """
         if job not in self._jobs:
-            raise NotFound(f"{self._ends.region} has no job {job!r}")
-        found, task = self._jobs[job]
+            self._keep(Job(job, queue, "", state="cancelled"))
+            raise NotFound(
+                f"{self._ends.region} has no job {job!r}; it tells of those that go on and the last {ENDED_KEPT} that "
+                "have ended since it started"
+            )
+        found = self._jobs[job]
         if found.state == "running":
             found.state = "cancelled"
-            task.cancel()
+            self._tasks[job].cancel()
         return found
 
     def stop(self) -> None:
-        for _, task in self._jobs.values():
+        for task in self._tasks.values():
             task.cancel()
 
-    def _begin(self, wanted: Wanted, what: str, rate: float, become: Become) -> Job:
+    def _begin(self, wanted: Wanted, what: str, rate: float, name: str, become: Become) -> Job:
         queue = self.queue(wanted.queue)
         if rate <= 0:
             raise Unprocessable(f"rate must be positive, got {rate:g}")
-        job = Job(self._ends.entropy.token(4), wanted.queue, what)
+        if name in self._jobs:
+            return self._jobs[name]
+        job = self._keep(Job(name or self._ends.entropy.token(4), wanted.queue, what))
         there = msgspec.structs.replace(wanted, until=min(wanted.until, nextafter(self._ends.clock.now(), inf)))
         task = asyncio.get_running_loop().create_task(self._run(job, queue, there, rate, become))
-        self._jobs[job.id] = job, task
+        self._tasks[job.id] = task
+        task.add_done_callback(lambda _: self._tasks.pop(job.id))
+        return job
+
+    def _keep(self, job: Job) -> Job:
+        """Tell of a job from now on, and no more of those that ended too long ago."""
+        self._jobs[job.id] = job
+        ended = [one.id for one in self._jobs.values() if one.state != "running"]
+        for old in ended[:-ENDED_KEPT]:
+            del self._jobs[old]
         return job
 
     async def _run(self, job: Job, queue: Queue[Any], wanted: Wanted, rate: float, become: Become) -> None:
