@@ -8,8 +8,8 @@ from proa.cli.output import FAILED, OK, VIOLATED
 ROWS = {"what": "rows", "table": "people@de+eu", "regions": ["de", "eu"], "count": 3}
 
 
-def said(*forbidden, held=(ROWS,), lacking=()):
-    return {"held": list(held), "forbidden": list(forbidden), "lacking": list(lacking)}
+def said(*forbidden, held=(ROWS,), lacking=(), damaged=()):
+    return {"held": list(held), "forbidden": list(forbidden), "lacking": list(lacking), "damaged": list(damaged)}
 
 
 class Asked(table.Asking):
@@ -35,6 +35,7 @@ class Asked(table.Asking):
         ({"eu": said(), "us": said(held=())}, OK),
         ({"eu": said(), "us": said(ROWS)}, VIOLATED),
         ({"eu": said()}, FAILED),
+        ({"eu": said(), "us": said(damaged=["eu/1:7"])}, FAILED),
     ],
 )
 @pytest.mark.parametrize("json", [False, True])
@@ -53,3 +54,9 @@ def test_what_is_forbidden_and_what_is_lacking_is_named(monkeypatch, capsys):
         ["us", "de+eu", "people", "rows", "3", "FORBIDDEN"],
     ]
     assert "us lacks rows of 1 commits that nobody within reach has: eu/1:7" in told.err
+
+
+def test_what_cannot_be_read_is_named_as_not_counted(monkeypatch, capsys):
+    monkeypatch.setattr(table.Common, "system", lambda *_: Asked({"eu": said(), "us": said(damaged=["eu/1:7"])}))
+    table.residency("app")
+    assert "us cannot read eu/1:7 in its journal until a peer mends it; what they hold" in capsys.readouterr().err

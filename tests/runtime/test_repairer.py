@@ -20,7 +20,8 @@ from proa.ports import Committed
 from proa.runtime.cures import Rows
 from proa.runtime.events import EntryMended, EntryTorn, RowsDiverged, TablesCompared
 from proa.runtime.health import facts
-from support.inproc import system, until
+from proa.runtime.records import Records
+from support.inproc import system, take, until
 
 FAR_S = 60.0
 
@@ -234,6 +235,32 @@ def test_a_torn_journal_entry_never_makes_a_row_older_while_it_is_mended(tmp_pat
         assert put == [note("new")]
 
     play(tmp_path, story)
+
+
+def test_a_damaged_late_commit_is_named_and_fetched_while_the_others_are_listed(tmp_path):
+    async def story(s):
+        await write(s, 5)
+        damage(s, "us", "UPDATE journal SET entry = X'C1' WHERE seq = 4")
+        records = Records(s.app, "us", s["us"].store)
+        listed = [one.dot for one in await records.lost([Cut(1, "eu/1", 2)])]
+        assert (listed, [event.seq for event in told(s, EntryTorn)]) == (["eu/1:3", "eu/1:5"], [4])
+        await until(lambda: told(s, EntryMended))
+        listed = [one.dot for one in await records.lost([Cut(1, "eu/1", 2)])]
+        assert listed == ["eu/1:3", "eu/1:4", "eu/1:5"]
+
+    play(tmp_path, story)
+
+
+def test_a_damaged_commit_that_was_set_aside_does_not_hide_the_others(tmp_path):
+    async def story(s):
+        take(s["eu"], active_in("eu", 1))
+        await write(s, 5)
+        await s["us"].store.set_aside([Cut(2, "eu/1", 2)])
+        damage(s, "us", "UPDATE journal SET entry = X'C1' WHERE seq = 4")
+        listed = [one.dot for one in await Records(s.app, "us", s["us"].store).lost()]
+        assert (listed, [event.seq for event in told(s, EntryTorn)]) == (["eu/1:3", "eu/1:5"], [4])
+
+    play(tmp_path, story, passive())
 
 
 def test_a_commit_that_is_gone_from_the_journal_is_made_up_for_by_the_other_regions_row(tmp_path):

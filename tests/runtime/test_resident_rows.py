@@ -1,6 +1,8 @@
 """Rows that only some regions may hold: who may write, what travels, what is answered, and what files hold."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 
 import msgspec
@@ -303,6 +305,23 @@ def test_what_lies_in_a_store_all_the_same_is_found(tmp_path):
         found = {region: await holdings(running.app, region, running[region].store) for region in REGIONS}
         assert [(held.what, held.count) for held in found["us"].forbidden] == [("journal writes", 1), ("rows", 1)]
         assert [(held.what, held.table) for held in found["eu"].forbidden] == [("misplaced rows", "people@de+eu")]
+
+    run(scenario, tmp_path)
+
+
+def test_a_damaged_entry_does_not_end_the_proof_and_is_named_by_it(tmp_path):
+    async def scenario(running):
+        for region in REGIONS:
+            cut_off(running, region)
+        for key in ("k-1", "k-2"):
+            await put(running, "eu", MARKER, key=key)
+        with closing(sqlite3.connect(tmp_path / "eu" / "region.db")) as connection:
+            connection.execute("UPDATE journal SET entry = X'C1' WHERE seq = 1")
+            connection.commit()
+        found = await holdings(running.app, "eu", running["eu"].store)
+        assert found.damaged == ["eu/1:1"]
+        assert Holding("journal writes", "patients@de+eu", ("de", "eu"), 1) in found.held
+        assert "eu/1:1 in the journal cannot be read" in running["eu"].store.damaged
 
     run(scenario, tmp_path)
 

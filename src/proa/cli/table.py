@@ -169,11 +169,13 @@ def lost(
     if reapply or dismiss:
         body = {"dot": reapply or dismiss, "why": why} | ({"force": force} if reapply else {})
         return _settle(system, "reapply" if reapply else "dismiss", body, common)
-    found = merged({region: said["lost"] for region, said in system.ask_all("lost").items()})
+    answers = system.ask_all("lost")
+    found = merged({region: said["lost"] for region, said in answers.items()})
     if common.json:
-        print_json({"lost": found})
+        print_json({"lost": found, "damaged": {region: said["damaged"] for region, said in answers.items()}})
     else:
         _print_lost(found)
+        _note_damaged(answers, "what was lost among them is not shown")
     return OK
 
 
@@ -344,7 +346,7 @@ def _print_differences(reports: Sequence[Mapping[str, Any]]) -> None:
 def residency(app: str, *, common: Who = NOBODY) -> int:
     """Prove where rows are held: every region counts what its store has that only some regions may hold.
 
-    Exits with 3 where a region holds what it may not, with 1 where one does not answer.
+    Exits with 3 where a region holds what it may not, with 1 where one does not answer or cannot read all that it has.
 
     Args:
         app: a folder with `app.py`, a file, or `module:attribute`.
@@ -356,9 +358,20 @@ def residency(app: str, *, common: Who = NOBODY) -> int:
         print_json({"regions": answers})
     else:
         _print_holdings(answers)
+        _note_damaged(answers, "what they hold is not counted")
     if any(said["forbidden"] for said in answers.values()):
         return VIOLATED
-    return OK if system.heard_all(answers) else FAILED
+    told_all = system.heard_all(answers) and not any(said["damaged"] for said in answers.values())
+    return OK if told_all else FAILED
+
+
+def _note_damaged(answers: Mapping[str, Any], missing: str) -> None:
+    """Say which regions cannot read entries of their journals."""
+    for region, said in answers.items():
+        if damaged := said["damaged"]:
+            note(
+                f"{region} cannot read {', '.join(damaged[:NAMED_MAX])} in its journal until a peer mends it; {missing}"
+            )
 
 
 def _print_holdings(answers: Mapping[str, Any]) -> None:

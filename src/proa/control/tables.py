@@ -17,7 +17,7 @@ from proa.core.replicate.journal import Dot
 from proa.core.replicate.records import ConflictsWanted
 from proa.errors import NotFound, Unprocessable
 from proa.runtime.holdings import holdings
-from proa.runtime.records import Records
+from proa.runtime.records import Records, damaged
 from proa.runtime.region import Region
 
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ class TablesApi:
         assignment = self._region.authority.assignment
         lost = await self._records.lost(assignment.cuts if assignment else ())
         settled = await self._settling.every() if lost else {}
-        return {"lost": [msgspec.to_builtins(one) | {"settled": settled.get(one.dot)} for one in lost]}
+        told = [msgspec.to_builtins(one) | {"settled": settled.get(one.dot)} for one in lost]
+        return {"lost": told, "damaged": await damaged(self._region.store)}
 
     async def _compare(self, call: Call) -> dict[str, Any]:
         """Compare the next rows of a part of a table with a peer's; whoever mends needs to be an operator."""

@@ -7,24 +7,29 @@ import msgspec
 from proa.app import App
 from proa.core.residency import Holding, forbidden, table_of
 from proa.ports import RegionStore
+from proa.runtime.records import damaged
 
 GAPS_SHOWN = 1000
 
 
 class Holdings(msgspec.Struct, frozen=True):
-    """One region's census. `forbidden` is what it may not have; `lacking` names commits that came incomplete."""
+    """One region's census. `forbidden` is what it may not have; `lacking` names commits that came incomplete.
+
+    `damaged` names entries of its journal that cannot be read, so that what they hold is not counted.
+    """
 
     region: str
     held: list[Holding]
     forbidden: list[Holding]
     lacking: list[str]
+    damaged: list[str]
 
 
 async def holdings(app: App, region: str, store: RegionStore) -> Holdings:
     """Count what a region's store holds."""
     held = await store.holdings(lambda part, value: _fits(app, part, value))
     lacking = [f"{gap.origin}:{gap.seq}" for gap in await store.gaps(GAPS_SHOWN)]
-    return Holdings(region, held, forbidden(region, held), lacking)
+    return Holdings(region, held, forbidden(region, held), lacking, await damaged(store))
 
 
 def _fits(app: App, part: str, value: bytes) -> bool:

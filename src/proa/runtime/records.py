@@ -12,7 +12,7 @@ import msgspec
 
 from proa.app import App
 from proa.core.dedupe import Outcome, Pair, began_at
-from proa.core.replicate.journal import Commit, Dot, Row, Write
+from proa.core.replicate.journal import Commit, Dot, Row, Write, read_entry
 from proa.core.replicate.lost import FATES, Fate, fate, worst
 from proa.core.replicate.records import ConflictRecord, ConflictsWanted, Parked, trace_of
 from proa.core.replicate.resolve import dots_of
@@ -21,6 +21,7 @@ from proa.core.roles import Cut
 from proa.core.time import wall_of
 from proa.declare.codec import readable
 from proa.declare.keys import SEPARATOR
+from proa.errors import StoreCorrupt
 from proa.ports import RegionStore
 from proa.runtime.repairer import Found
 
@@ -204,8 +205,12 @@ class Records:
     async def _late(self, cuts: Sequence[Cut], aside: set[str]) -> AsyncGenerator[tuple[Cut, Commit]]:
         """The commits past a cut that nobody had to set aside: they had written `any` rows alone."""
         for cut in cuts:
-            for entry in await self._store.journal({cut.origin: cut.seq}, MERGED_MAX):
-                commit = _decode_commit(entry)
+            for seq, entry in enumerate(await self._store.journal({cut.origin: cut.seq}, MERGED_MAX), cut.seq + 1):
+                try:
+                    commit = read_entry(entry, (cut.origin, seq))
+                except StoreCorrupt:
+                    await self._store.repairs.torn([(cut.origin, seq)])  # so it is named, and fetched from a peer
+                    continue
                 if commit.epoch >= cut.epoch:
                     break
                 if named(commit) not in aside:
@@ -224,9 +229,6 @@ class Records:
     def _row(self, write: Write, one: Fate, stands: bytes | None) -> LostRow:
         table = write.table
         return LostRow(table, shown(write.key), one, self.decoded(table, write.value), self.decoded(table, stands))
-
-
-_decode_commit = msgspec.msgpack.Decoder(Commit).decode
 
 
 def _doubled(pair: Pair) -> DoubledKey:
@@ -256,6 +258,11 @@ def _author(dot: Dot, stamp: int, commit: Commit | None) -> Author:
 def named(commit: Commit) -> str:
     """A commit's dot as people write it."""
     return f"{commit.origin}:{commit.seq}"
+
+
+async def damaged(store: RegionStore) -> list[str]:
+    """The entries of the journal that are known to be damaged, as people write them."""
+    return [f"{origin}:{seq}" for origin, seq in await store.repairs.torn()]
 
 
 def shown(key: str) -> str:

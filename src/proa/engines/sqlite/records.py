@@ -13,13 +13,12 @@ import msgspec
 from proa.core.replicate.journal import Commit, Dot, Row
 from proa.core.replicate.records import ConflictRecord, ConflictsWanted, Parked
 from proa.engines.sqlite.files import SQL, get_meta
-from proa.engines.sqlite.rows import encode
+from proa.engines.sqlite.rows import ReadEntry, encode
 
 CONFLICTS_KEPT = 10_000
 CONFLICTS_KEPT_S = 30 * 86_400.0
 TRIM_EVERY = 100
 DROPPED = "conflicts_dropped"
-_decode_commit = msgspec.msgpack.Decoder(Commit).decode
 _decode_row = msgspec.msgpack.Decoder(Row).decode
 
 
@@ -51,12 +50,13 @@ def read_conflicts(reader: sqlite3.Connection, wanted: ConflictsWanted) -> list[
     ]
 
 
-def read_parked(reader: sqlite3.Connection) -> list[Parked]:
-    """Every commit set aside, with the epoch that started without it."""
-    return [Parked(epoch, at, _decode_commit(entry)) for _, _, epoch, at, entry in reader.execute(SQL["parked"])]
+def read_parked(reader: sqlite3.Connection, read: ReadEntry) -> list[Parked]:
+    """Every commit set aside that can be read, with the epoch that started without it."""
+    rows = reader.execute(SQL["parked"]).fetchall()
+    return [Parked(epoch, at, commit) for origin, seq, epoch, at, entry in rows if (commit := read(origin, seq, entry))]
 
 
-def read_commits(reader: sqlite3.Connection, dots: Iterable[Dot]) -> dict[Dot, Commit]:
-    """The commits with these dots, as far as the journal has them still."""
+def read_commits(reader: sqlite3.Connection, dots: Iterable[Dot], read: ReadEntry) -> dict[Dot, Commit]:
+    """The commits with these dots, as far as the journal has them still and they can be read."""
     found = {dot: reader.execute(SQL["entry"], dot).fetchone() for dot in dots}
-    return {dot: _decode_commit(row[0]) for dot, row in found.items() if row}
+    return {dot: commit for dot, row in found.items() if row and (commit := read(*dot, row[0]))}

@@ -288,7 +288,7 @@ class SqliteRegionStore:
         return sum(1 for name, seq in self._parked if name == origin and after < seq <= upto)
 
     async def parked(self) -> list[Parked]:
-        return read_parked(self._reader)
+        return read_parked(self._reader, self._readable)
 
     async def conflicts(self, wanted: ConflictsWanted = EVERY_CONFLICT) -> list[ConflictRecord]:
         return read_conflicts(self._reader, wanted)
@@ -297,7 +297,7 @@ class SqliteRegionStore:
         return conflicts_dropped(self._reader)
 
     async def commits(self, dots: Iterable[Dot]) -> dict[Dot, Commit]:
-        return read_commits(self._reader, dots)
+        return read_commits(self._reader, dots, self._readable)
 
     async def duplicates(self) -> list[Pair]:
         try:
@@ -489,7 +489,7 @@ class SqliteRegionStore:
         return commit != mine
 
     async def holdings(self, fits: Fits) -> list[Holding]:
-        return await Census(self._reader, fits).take()
+        return await Census(self._reader, fits, self._readable).take()
 
     # Setting a suffix aside.
 

@@ -20,12 +20,11 @@ from proa.core.dedupe import HANDLED, Outcome
 from proa.core.replicate.journal import Commit
 from proa.core.residency import MISPLACED, Holding, holders, resident, sealed_key
 from proa.engines.sqlite.files import SQL, get_meta
-from proa.engines.sqlite.rows import Address, encode
+from proa.engines.sqlite.rows import Address, ReadEntry, encode
 from proa.ports import Fits
 
 SEALING = "sealing"
 STRETCH = 500
-_decode_commit = msgspec.msgpack.Decoder(Commit).decode
 _decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
 
 
@@ -46,11 +45,15 @@ def prepare_keys(writer: sqlite3.Connection, tables: Iterable[str]) -> Address:
 
 
 class Census:
-    """Counts everything that only some regions may hold. It goes through the whole store, so it pauses often."""
+    """Counts everything that only some regions may hold. It goes through the whole store, so it pauses often.
 
-    def __init__(self, reader: sqlite3.Connection, fits: Fits) -> None:
+    What a damaged entry of the journal holds is not counted; the store names it.
+    """
+
+    def __init__(self, reader: sqlite3.Connection, fits: Fits, read: ReadEntry) -> None:
         self._reader = reader
         self._fits = fits
+        self._read = read
         self._counts: Counter[tuple[str, str, tuple[str, ...]]] = Counter()
 
     async def take(self) -> list[Holding]:
@@ -59,10 +62,10 @@ class Census:
         for what, query in (("index entries", "index_counts"), ("conflicts", "conflict_counts")):
             for table, count in self._reader.execute(SQL[query]):
                 self._note(what, table, count)
-        async for _, _, entry in self._stretches("entries_from", ("", 0)):
-            self._note_commit("journal writes", _decode_commit(entry))
-        for row in self._reader.execute(SQL["parked"]):
-            self._note_commit("set aside", _decode_commit(row[-1]))
+        async for entry in self._stretches("entries_from", ("", 0)):
+            self._note_commit("journal writes", self._read(*entry))
+        for origin, seq, _, _, entry in self._reader.execute(SQL["parked"]):
+            self._note_commit("set aside", self._read(origin, seq, entry))
         async for _, _, record in self._stretches("records_from", ("", "")):
             self._note_outcome("answers", _decode_outcome(record))
         for kept, other, *_ in self._reader.execute(SQL["duplicates"], (HANDLED,)):
@@ -96,10 +99,10 @@ class Census:
         if resident(table):
             self._counts[what, table, holders(table)] += count
 
-    def _note_commit(self, what: str, commit: Commit) -> None:
-        for write in commit.writes:
+    def _note_commit(self, what: str, commit: Commit | None) -> None:
+        for write in commit.writes if commit else ():
             self._note(what, write.table)
-        if commit.outcome:
+        if commit and commit.outcome:
             self._note_outcome(f"answers, {what}", commit.outcome)
 
     def _note_outcome(self, what: str, outcome: Outcome) -> None:

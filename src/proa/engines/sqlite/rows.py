@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from proa.core.dedupe import Outcome
-from proa.core.replicate.journal import Key, Row
+from proa.core.replicate.journal import Commit, Key, Row
 from proa.core.replicate.stamp import Versions
 from proa.engines.sqlite.files import SQL
 from proa.ports import Batch, Conflict, Found
@@ -22,6 +22,8 @@ END = b""
 """After every text: so SQLite sorts bytes."""
 Address = Callable[[str], str]
 """Under what an idempotency key is kept: itself, or its digest where residency is declared (see `residency`)."""
+ReadEntry = Callable[[str, int, bytes], Commit | None]
+"""An entry of the journal by origin and sequence as a commit; None for one that is damaged, which is told by then."""
 
 
 def versions_of(origin: str, seq: int, stored: bytes | None) -> Versions:
