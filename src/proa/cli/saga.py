@@ -97,7 +97,7 @@ def retry(
 
 @saga.command
 def cancel(app: str, name: str, id: str, *, why: str = "", common: Who = NOBODY) -> int:
-    """End a saga at the step that is in progress; it undoes what it did.
+    """End a saga at the step at which it next waits; it undoes what it did. A step that runs is not interrupted.
 
     Args:
         app: a folder with `app.py`, a file, or `module:attribute`.

@@ -201,9 +201,10 @@ class DeclaredSaga(Generic[I, R]):
         self._post(Wake(self._checked(id), "signal", encode(value), signal))
 
     async def cancel(self, id: str) -> None:
-        """Let the present unit end a saga at the step that is in progress then; it undoes what it did.
+        """Let the present unit end a saga at the step at which it next waits; it undoes what it did.
 
-        One that has ended, or is undoing, or was cancelled before, goes on as it does.
+        A step that runs is not interrupted, and those that follow it without a wait are done before. One that has ended
+        by then, or is undoing, or was cancelled before, goes on as it does.
         """
         self._post(Wake(self._checked(id), "cancel"))
 

@@ -131,6 +131,41 @@ def test_a_cancelled_saga_undoes_what_it_did(tmp_path):
     run(tmp_path, scenario)
 
 
+@pytest.mark.parametrize("waits", [True, False], ids=["then it waits", "then it ends"])
+def test_a_cancel_interrupts_no_step_and_finds_what_follows_it_without_a_wait_done(tmp_path, waits):
+    shop = Shop()
+    begun, go_on, two = asyncio.Event(), asyncio.Event(), shop.step("two")
+
+    async def slow(_: Order) -> None:
+        begun.set()
+        await go_on.wait()
+
+    @shop.app.saga(retry=QUICK)
+    async def travel(saga: Saga, order: Order) -> None:
+        await saga.step(slow, order)
+        await saga.step(two, order, undo=shop.undo("two"))
+        if waits:
+            await saga.wait("approved", Order)
+
+    async def main():
+        shop.saga = travel
+        async with running(shop, tmp_path) as s:
+            await start(s)
+            await begun.wait()
+            cancelling = asyncio.create_task(desk(s).cancel("travel", "eu:1"))
+            await asyncio.sleep(0.05)
+            assert not cancelling.done()
+            go_on.set()
+            (refused,) = await asyncio.gather(cancelling, return_exceptions=True)
+            end = await until(lambda: ended(s))
+            if waits:
+                assert (end.status, shop.told.calls) == ("failed", ["two", "untwo"])
+            else:
+                assert (end.status, str(refused), shop.told.calls) == ("done", "eu:1 is done", ["two"])
+
+    asyncio.run(main())
+
+
 def test_a_saga_whose_undo_fails_is_stuck_until_a_person_lets_it_go_on(tmp_path):
     async def scenario(s, shop):
         shop.told.fails = {"unone": [ValueError("locked")]}

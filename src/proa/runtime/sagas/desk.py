@@ -162,10 +162,10 @@ class SagasDesk:
             return await self._go(course, again, course.dropped([*dropped]), course.entries)
 
     async def cancel(self, name: str, id_: str) -> Line:
-        """End a saga at the step that is in progress; it undoes what it did.
+        """End a saga at the step at which it waits, once the run under way is over; it undoes what it did.
 
         Raises:
-            SagaRefused: it has ended, or undoes already.
+            SagaRefused: it has ended by then, or undoes already.
         """
         async with self._sagas.turn(name, id_):
             course = await self._course(name, id_)
