@@ -179,6 +179,11 @@ class RegionStore(Protocol):
         """The life since which this disk lost nothing; 0: the present one."""
         ...
 
+    @property
+    def damaged(self) -> str:
+        """What was found damaged and is not mended, in words; empty where nothing is."""
+        ...
+
     async def read(self, keys: Sequence[Key]) -> list[Row | None]: ...  # all of one moment
     async def query(self, span: Span) -> list[Row]: ...
     async def count(self, span: Span) -> int: ...  # all of its rows, whatever the limit

@@ -247,6 +247,40 @@ def test_an_expired_row_that_is_written_again_before_it_is_dropped_stays(backend
     asyncio.run(scenario())
 
 
+async def with_its_newest_entry_damaged(backend, *commits):
+    """A store that made these commits, and whose clock was put back; opened again, with its last stamp from before."""
+    async with backend.open("region") as store:
+        for commit in commits:
+            await store.commit(commit)
+        last = store.latest_stamp()
+        store._writer.execute("UPDATE journal SET entry = X'C1' WHERE seq = ?", (len(commits),))
+        store._writer.commit()
+    backend.clock.time -= 60
+    return last
+
+
+def test_stamps_never_go_back_where_the_newest_entry_is_damaged_and_its_rows_tell_its_own(backend):
+    async def scenario():
+        last = await with_its_newest_entry_damaged(backend, batch("u1", put("a")), batch("u2", put("b")))
+        async with backend.open("region") as store:
+            assert (store.latest_stamp(), store.damaged) == (last, "eu/1:2 in the journal cannot be read")
+            await store.commit(batch("u3", put("a", b"new")))
+            assert [row.stamp for row in await store.read([("t", "a")])] == [last + 1]
+
+    asyncio.run(scenario())
+
+
+def test_a_store_whose_newest_entry_is_damaged_does_not_open_where_nothing_tells_its_stamp(backend):
+    async def scenario():
+        made = [batch("u1", put("a")), batch("u2", key="k")]
+        await with_its_newest_entry_damaged(backend, *made)
+        with pytest.raises(StoreCorrupt, match="eu/1:2, the newest made here, does not decode, and no row tells"):
+            async with backend.open("region"):
+                pass
+
+    asyncio.run(scenario())
+
+
 def test_a_full_disk_fails_the_unit_keeps_the_rest_and_recovers(backend):
     async def scenario():
         async with backend.open("region") as store:

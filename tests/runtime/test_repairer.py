@@ -574,11 +574,18 @@ def test_an_entry_that_rotted_on_the_disk_is_named_by_what_needs_it_until_a_peer
     play(tmp_path, story, passive(["eu", "us", "ap"]))
 
 
-def test_a_region_whose_newest_entry_rotted_does_not_start_and_says_which(tmp_path):
+@pytest.mark.parametrize("region", ["eu", "us"], ids=["its own", "a peer's"])
+def test_a_region_whose_newest_entry_rotted_starts_names_it_and_has_it_mended(tmp_path, region):
     async def story(s):
         await write(s, 3)
-        with pytest.raises(StoreCorrupt, match="entry eu/1:3 does not decode"):
-            await restarted(s, "us", ("eu/1", 3))
+        before = s[region].store.latest_stamp()
+        started = await restarted(s, region, ("eu/1", 3))
+        assert started.store.latest_stamp() >= before
+        await until(lambda: told(s, EntryMended))
+        assert [(event.origin, event.seq) for event in told(s, EntryTorn)] == [("eu/1", 3)]
+        assert started.store.damaged == ""
+        await write(s, 4, text="after")
+        assert await texts(s, "00002") == {"eu": "after", "us": "after"}
 
     play(tmp_path, story)
 

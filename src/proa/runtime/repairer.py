@@ -90,6 +90,8 @@ class Repairer:
 
     def start(self) -> None:
         """Begin the rounds. Of each pair the region whose name sorts first asks."""
+        if self._store.damaged:
+            self._mending = asyncio.get_running_loop().create_task(self._mend_found())
         if self._every_s and any(self._region < peer for peer in self._peers):
             self._task = asyncio.get_running_loop().create_task(self._rounds())
 
@@ -141,6 +143,12 @@ class Repairer:
         self._telemetry.emit(EntryTorn(*dot))
         if self._mending is None or self._mending.done():
             self._mending = asyncio.get_running_loop().create_task(self._mend_entries())
+
+    async def _mend_found(self) -> None:
+        """Mend what was found damaged before anybody could be told."""
+        for dot in await self._store.repairs.torn():
+            self._telemetry.emit(EntryTorn(*dot))
+        await self._mend_entries()
 
     async def _mend_entries(self) -> None:
         while torn := await self._store.repairs.torn():

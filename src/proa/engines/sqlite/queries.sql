@@ -332,7 +332,11 @@ SELECT entry FROM journal WHERE origin = ? AND seq = ?;
 
 -- name: last_entry
 -- The newest entry of an origin.
-SELECT entry FROM journal WHERE origin = ? ORDER BY seq DESC LIMIT 1;
+SELECT seq, entry FROM journal WHERE origin = ? ORDER BY seq DESC LIMIT 1;
+
+-- name: stamp_of_rows
+-- When a commit was made, as the rows tell that it wrote; walks all rows, so it is for an entry that was found damaged.
+SELECT max(stamp) FROM rows WHERE origin = ? AND seq = ?;
 
 -- name: park
 INSERT OR IGNORE INTO parked (origin, seq, epoch, at) VALUES (?, ?, ?, ?);

@@ -37,7 +37,7 @@ from proa.core.replicate.journal import (
 from proa.core.replicate.records import ConflictRecord, ConflictsWanted, Parked
 from proa.core.replicate.resolve import Committing, LastWriter, Merge, Stamping, order, resolve, verdict
 from proa.core.replicate.snapshot import Page, Place
-from proa.core.replicate.stamp import Versions, covers, join
+from proa.core.replicate.stamp import Versions, covers, join, region_of
 from proa.core.replicate.tombstones import Passed, passed_by_all
 from proa.core.residency import Gap, Holding, completed, gap, lacks
 from proa.core.roles import Cut
@@ -152,10 +152,26 @@ class SqliteRegionStore:
     def _last_stamp(self) -> int:
         """The largest stamp ever given or observed: in the newest entry of an origin, or kept on its own."""
         _, kept = self._reader.execute(SQL["counters"]).fetchone()
-        newest = {origin: self._reader.execute(SQL["last_entry"], (origin,)).fetchone() for origin in self._cursors}
         dropped = (floor.stamp for floor in self._base.floors.values())
-        told = (self._entry(origin, self._cursors[origin], entry[0]).stamp for origin, entry in newest.items() if entry)
-        return max([kept, *dropped, *told])
+        return max([kept, *dropped, *map(self._newest_stamp, self._cursors)])
+
+    def _newest_stamp(self, origin: str) -> int:
+        """The stamp of an origin's newest entry; 0 where that is damaged, and its stamp is kept beside the journal."""
+        found = self._reader.execute(SQL["last_entry"], (origin,)).fetchone()
+        commit = self._readable(origin, *found) if found else None
+        if found is None or commit:
+            return commit.stamp if commit else 0
+        # Whatever was applied here left the counter in its transaction (see `seal`). A commit made here did not.
+        return self._stamp_of_rows(origin, found[0]) if region_of(origin) == self._region else 0
+
+    def _stamp_of_rows(self, origin: str, seq: int) -> int:
+        """The stamp of a commit made here, of which the entry is damaged: all rows that it wrote have it."""
+        (stamp,) = self._reader.execute(SQL["stamp_of_rows"], (origin, seq)).fetchone()
+        if stamp is None:
+            named = f"the journal's entry {origin}:{seq}, the newest made here"
+            why = "no row tells its stamp: a new commit might be taken for an older one"
+            raise StoreCorrupt(f"{named}, does not decode, and {why}")
+        return stamp
 
     def _version(self) -> int:
         """A version for rows that another region's commit changes here: a stamp that no journal entry tells of."""
