@@ -186,6 +186,13 @@ class RegionStore(Protocol):
 
     async def read(self, keys: Sequence[Key]) -> list[Row | None]: ...  # all of one moment
     async def query(self, span: Span) -> list[Row]: ...
+    async def walk(self, span: Span) -> tuple[list[Row], Span | None]:
+        """Those of the next rows of a stretch of keys that are there, and what is left of it, if anything.
+
+        Unlike `query` it looks at no more rows than the limit says, also where a million of them are deleted.
+        """
+        ...
+
     async def count(self, span: Span) -> int: ...  # all of its rows, whatever the limit
     async def outcome(self, scope: str, key: str) -> Outcome | None: ...
     def finished_lately(self, scope: str, key: str) -> bool:

@@ -13,8 +13,9 @@ import pytest
 from engines.conformance import HERE, INDEXED, Conformance, batch, by, foreign, outcome, partial, put, span
 from engines.conformance_base import ALL, BaseConformance
 from engines.conformance_repair import RepairConformance
+from proa.core.replicate.repair import Stretch
 from proa.core.residency import Gap
-from proa.engines.sqlite import global_store, records
+from proa.engines.sqlite import global_store, records, repairs
 from proa.engines.sqlite.files import SCHEMA_VERSION, connect, in_memory
 from proa.engines.sqlite.global_store import EXPIRED_KEPT_S, SqliteGlobalStore
 from proa.engines.sqlite.region_store import SqliteRegionStore
@@ -243,6 +244,49 @@ def test_an_expired_row_that_is_written_again_before_it_is_dropped_stays(backend
             store._group.submit = after_another
             assert (await store.forget([], 10, now), await commits[0]) == (0, Committed(2, now, "eu/1"))
             assert [row.value for row in await store.read([("t", "a")])] == [b"anew"]
+
+    asyncio.run(scenario())
+
+
+def walked(connection):
+    """How many rows each statement of a connection walks at most, as the steps of SQLite's machine tell."""
+    steps_a_row, counted = 5, [0]
+    connection.set_trace_callback(lambda _: counted.append(0))
+
+    def step():
+        counted[-1] += 1
+
+    connection.set_progress_handler(step, steps_a_row)
+    return counted
+
+
+def test_no_statement_that_compares_rows_walks_all_that_are_deleted(backend):
+    async def scenario():
+        async with backend.open("region") as store:
+            names = [f"{number:05}" for number in range(20_000)]
+            await store.commit(batch("u1", *(put(name, None) for name in names), put("x"), put("y"), put("z")))
+            counted = walked(store._reader)
+            rows = await store.repairs._rows(Stretch("t", "", None, 0.0, 2))
+            assert [row[0] for row in rows] == ["x", "y"]
+            assert await store.repairs._rows(Stretch("t", "", "x", 0.0, 1000)) == []
+            assert max(counted) < 10 * repairs.SLICE
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_no_statement_of_a_walk_passes_more_rows_than_it_was_told(backend, reverse):
+    async def scenario():
+        async with backend.open("region") as store:
+            gone = [put(f"{number:05}", None) for number in range(20_000)]
+            await store.commit(batch("u1", *gone, put("00003.", b"x"), put("19000.", b"y")))
+            counted = walked(store._reader)
+            found, rest = [], span("", "z", 500, reverse=reverse)
+            while rest:
+                rows, rest = await store.walk(rest)
+                found += [row.key for row in rows]
+            assert found == (["19000.", "00003."] if reverse else ["00003.", "19000."])
+            assert max(counted) < 10 * 500
 
     asyncio.run(scenario())
 

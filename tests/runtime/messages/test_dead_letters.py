@@ -251,6 +251,26 @@ def test_only_the_region_that_acts_for_a_letter_moves_it_and_may_send_it_elsewhe
     letters_play(tmp_path, story)
 
 
+def test_letters_are_found_behind_those_that_left_and_no_statement_walks_them_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(dead_module, "SLICE", 2)
+
+    async def story(s, _):
+        await died(s, "eu", *"abcde")
+        for one in "bcde":
+            await done(letters(s).purge(Wanted("orders", fields={"id": one})))
+        walk, walked = s["eu"].store.walk, []
+
+        async def watched(span):
+            walked.append(span.limit)
+            return await walk(span)
+
+        s["eu"].store.walk = watched
+        assert ids(await letters(s).page(Wanted("orders"))) == ["a"]
+        assert (max(walked), len(walked) > 2) == (2, True)
+
+    letters_play(tmp_path, story)
+
+
 def test_a_job_that_was_named_is_begun_once(tmp_path):
     async def story(s, mood):
         await died(s, "eu", "a")

@@ -55,6 +55,16 @@ WHERE tbl = :table AND key >= :start AND key < :end AND value IS NOT NULL
     AND (expires_at IS NULL OR expires_at > :now)
 ORDER BY key DESC LIMIT :limit;
 
+-- name: rows_walked
+-- The next rows of a stretch in the order of keys, those included that are not there any more.
+SELECT key, value, stamp, origin, seq, versions, version, expires_at FROM rows
+WHERE tbl = :table AND key >= :start AND key < :end ORDER BY key LIMIT :limit;
+
+-- name: rows_walked_reversed
+-- The same, the last ones first.
+SELECT key, value, stamp, origin, seq, versions, version, expires_at FROM rows
+WHERE tbl = :table AND key >= :start AND key < :end ORDER BY key DESC LIMIT :limit;
+
 -- name: entries_between
 -- Rows in the order of an index. CROSS JOIN keeps SQLite from walking the rows first.
 SELECT rows.key, rows.value, stamp, origin, seq, versions, version, expires_at
@@ -86,11 +96,9 @@ WHERE indexed.tbl = :table AND idx = :index
     AND (expires_at IS NULL OR expires_at > :now);
 
 -- name: stretch
--- Living rows of a stretch of keys, with what regions must agree on.
+-- Rows of a stretch of keys, with what regions must agree on; deleted and expired ones included, which may be many.
 SELECT key, value, stamp, origin, seq, versions, expires_at FROM rows
-WHERE tbl = :table AND key >= :start AND key < :end AND value IS NOT NULL
-    AND (expires_at IS NULL OR expires_at > :at)
-ORDER BY key LIMIT :limit;
+WHERE tbl = ? AND key >= ? AND key < ? ORDER BY key LIMIT ?;
 
 -- name: value
 SELECT value FROM rows WHERE tbl = ? AND key = ?;

@@ -61,7 +61,7 @@ from proa.engines.sqlite.rows import (
     versions_of,
 )
 from proa.engines.sqlite.snapshot import Host, Joining, read_page
-from proa.engines.sqlite.tables import NONE, Progress, Tables, count_rows, query_rows, unwatched
+from proa.engines.sqlite.tables import NONE, Progress, Tables, count_rows, query_rows, unwatched, walk_rows
 from proa.errors import CutBelowFloor, RegionJoining, StoreCorrupt
 from proa.ports import (
     ENTRIES_BYTES,
@@ -221,6 +221,12 @@ class SqliteRegionStore:
     async def query(self, span: Span) -> list[Row]:
         try:
             return query_rows(self._snapshot(), span)
+        except sqlite3.DatabaseError as error:
+            raise self._told(error) from error
+
+    async def walk(self, span: Span) -> tuple[list[Row], Span | None]:
+        try:
+            return walk_rows(self._snapshot(), span)
         except sqlite3.DatabaseError as error:
             raise self._told(error) from error
 

@@ -22,7 +22,7 @@ from proa.core.replicate.stamp import Versions, covers
 from proa.engines.sqlite.base import Base
 from proa.engines.sqlite.files import SQL
 from proa.engines.sqlite.rows import put_row, read_row, row_of
-from proa.engines.sqlite.tables import Tables
+from proa.engines.sqlite.tables import AFTER, Tables
 
 SLICE = 500
 TRIES = 5
@@ -68,9 +68,16 @@ class SqliteRepairs:
         return heads(await self._rows(stretch))
 
     async def _rows(self, stretch: Stretch) -> list[tuple[Any, ...]]:
-        await breathe()
-        bounds = msgspec.structs.asdict(stretch) | ({"end": END} if stretch.end is None else {})
-        return self._in.reader.execute(SQL["stretch"], bounds).fetchall()
+        """The rows of a stretch that are there. A million deleted ones may be among them: a statement walks a slice."""
+        living: list[tuple[Any, ...]] = []
+        start, end, most = stretch.start, END if stretch.end is None else stretch.end, min(SLICE, stretch.limit)
+        while True:
+            await breathe()
+            walked = self._in.reader.execute(SQL["stretch"], (stretch.table, start, end, most)).fetchall()
+            living += (row for row in walked if _lives(row, stretch.at))
+            if len(walked) < most or len(living) >= stretch.limit:
+                return living[: stretch.limit]
+            start, most = walked[-1][0] + AFTER, SLICE
 
     def held(self, keys: Sequence[Key], asked: Sequence[Dot] = ()) -> Held:
         durable, parked = self._in.durable(), self._in.parked()
@@ -151,6 +158,12 @@ class SqliteRepairs:
         self._in.writer.executemany(SQL["replace_entry"], [(entry, *dot) for dot, entry in sorted(entries.items())])
         for dot in entries:
             self._in.torn.pop(dot, None)
+
+
+def _lives(row: Sequence[Any], at: float) -> bool:
+    """Whether a reader at a time sees a row, given as `stretch` has it."""
+    _, value, *_, expires_at = row
+    return value is not None and (expires_at is None or expires_at > at)
 
 
 def _writes(entry: bytes) -> Iterator[tuple[Key, Written]]:

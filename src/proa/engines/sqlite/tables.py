@@ -21,6 +21,8 @@ from proa.ports import Schema, Span
 
 SHAPES = "shapes"
 NONE: Mapping[str, Schema] = {}
+AFTER = "\0"
+"""What is behind a key and before the next one."""
 SLICE = 100_000
 """So many rows are read before their entries are sorted and put: in order, a page of the index is met once a slice."""
 Progress = Callable[[str, int], None]
@@ -147,6 +149,18 @@ def query_rows(connection: sqlite3.Connection, span: Span) -> list[Row]:
     """The rows of a stretch; one statement, so that they are of one moment."""
     name = ("entries_between" if span.index else "rows_between") + ("_reversed" if span.reverse else "")
     return [row_of(span.table, key, rest) for key, *rest in connection.execute(SQL[name], _bounds(span))]
+
+
+def walk_rows(connection: sqlite3.Connection, span: Span) -> tuple[list[Row], Span | None]:
+    """Those of the next rows of a stretch that are there, and what is left of it, if anything."""
+    name = "rows_walked_reversed" if span.reverse else "rows_walked"
+    walked = [row_of(span.table, key, rest) for key, *rest in connection.execute(SQL[name], _bounds(span))]
+    living = [row for row in walked if row.alive(span.now)]
+    if len(walked) < span.limit:
+        return living, None
+    last = walked[-1].key
+    left = {"end": ("", last)} if span.reverse else {"start": ("", last + AFTER)}
+    return living, msgspec.structs.replace(span, **left)
 
 
 def count_rows(connection: sqlite3.Connection, span: Span) -> int:

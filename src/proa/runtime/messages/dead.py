@@ -274,7 +274,16 @@ class DeadLetters:
         index, entry = (BY_MESSAGE, wanted.message) if wanted.message else (BY_ERROR, wanted.error)
         table = self.queue(wanted.queue).dead_table
         span = Span(table, (entry, start), (entry, end), limit, index=index if entry else "", reverse=reverse)
-        return await self._ends.store.query(span)
+        return await (self._ends.store.query(span) if entry else self._walked(span))
+
+    async def _walked(self, span: Span) -> list[Row]:
+        """The letters of a stretch. Those that left it may be many: others have their turn while they are passed."""
+        rows, rest = await self._ends.store.walk(span)
+        while rest and len(rows) < span.limit:
+            await breathe()
+            found, rest = await self._ends.store.walk(msgspec.structs.replace(rest, limit=SLICE))
+            rows += found
+        return rows[: span.limit]
 
     # Changing.
 
