@@ -1,13 +1,19 @@
-"""The drill of payments: charges on many accounts, and at the end the books must balance in every region."""
+"""The drill of payments: charges on many accounts, and at the end the books must balance in every region.
+
+In a simulation, where the bank can be broken, some requests ask for a rate.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from random import Random
 from typing import ClassVar
+from unittest.mock import patch
 
+import bank
 import msgspec
 
 from proa.chaos import workload
@@ -16,6 +22,15 @@ from proa.chaos.workload import Request, Rows, Send
 ACCOUNTS = 300
 FEW_ACCOUNTS = 5
 LIMIT = 10**9
+RATE_EVERY = 4
+"""One request in so many asks for a rate, in a simulation."""
+FOREIGN = bank.Rate("USD", bank.RATES["USD"])
+RATE = f"/rates/{FOREIGN.currency}"
+
+
+async def said(currency: str) -> bank.Rate:
+    """What the bank of a simulation says."""
+    return bank.Rate(currency, bank.RATES[currency])
 
 
 class Workload(workload.Workload):
@@ -28,13 +43,23 @@ class Workload(workload.Workload):
     def _accounts(self) -> int:
         return FEW_ACCOUNTS if self.small else ACCOUNTS
 
+    @contextmanager
+    def simulated(self) -> Generator[None]:
+        """A bank that knows its rates; worlds break it."""
+        with patch.object(bank, "ask", said):
+            yield
+
     async def setup(self, send: Send) -> None:
-        """Open the accounts."""
+        """Open the accounts; in a simulation a rate is noted, so that every region has something to fall back on."""
+        if self.small:
+            await send(Request("PUT", RATE))
         terms = msgspec.json.encode({"currency": "EUR", "limit": LIMIT})
         await asyncio.gather(*(send(Request("PUT", f"/accounts/{_account(n)}", terms)) for n in range(self._accounts)))
 
     def request(self, number: int, rng: Random) -> Request:
-        """One charge."""
+        """One charge, or a rate."""
+        if self.small and number % RATE_EVERY == 0:
+            return Request("GET", RATE)
         key = f"charge-{number}-{rng.getrandbits(48):012x}"
         body = {
             "account": _account(rng.randrange(self._accounts)),
@@ -44,8 +69,17 @@ class Workload(workload.Workload):
         }
         return Request("POST", "/charges", msgspec.json.encode(body), key=key)
 
-    def read_back(self, request: Request, answer: bytes) -> Request | None:  # noqa: ARG002 - the answer says it all
+    def examine(self, request: Request, answer: bytes) -> str | None:
+        """A rate is what the bank says, or said."""
+        if request.path != RATE:
+            return None
+        rate = msgspec.json.decode(answer, type=bank.Rate)
+        return "" if rate == FOREIGN else f"{rate} is not what the bank says, {FOREIGN}"
+
+    def read_back(self, request: Request, answer: bytes) -> Request | None:
         """The charge must be there, in every region."""
+        if request.path == RATE:
+            return None
         return Request("GET", f"/charges/{msgspec.json.decode(answer)['id']}")
 
     def check(self, rows: Rows) -> Sequence[str]:

@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
 from proa.errors import AppNotFound, SimulationFailed, UsageError
 from proa.simulation import runner
 from proa.simulation.batch import SimOptions, Tally, run_batch
+from proa.simulation.case import Case
 from proa.simulation.replay import load
 from proa.simulation.runner import crew, spread
 from simulation import planted_cases
@@ -110,6 +112,27 @@ def test_a_fault_that_never_fires_is_held_against_a_batch_that_is_long_enough(sh
         "partition never fired while requests were under way, in 300 seeds",
         "slow disk never fired while requests were under way, in 300 seeds",
     )
+
+
+@pytest.mark.parametrize(
+    ("dependencies", "complaint"),
+    [
+        ((), "profile dependency breaks what an app depends on, and this one declares no dependency"),
+        (("bank",), "no request of the workload called bank, so that profile dependency broke nothing"),
+    ],
+)
+def test_a_profile_that_can_break_nothing_of_an_app_says_so_whatever_the_seeds(dependencies, complaint):
+    for profile, said in (("dependency", (complaint,)), ("outage", ())):
+        tally = Tally("shop", SimOptions(seeds=1, profile=profile), KINDS, dependencies)
+        tally.add(holding(None, Case("shop", 1, profile, draw(1))))
+        assert tally.report().complaints == said
+
+
+def test_a_dependency_that_was_called_may_be_in_no_trouble_under_a_few_seeds():
+    tally = Tally("shop", SimOptions(seeds=1, profile="dependency"), KINDS, ("bank", "post"))
+    run = holding(None, Case("shop", 1, "dependency", draw(1)))
+    tally.add(msgspec.structs.replace(run, coverage={"calls of bank": 3}))
+    assert tally.report().complaints == ()
 
 
 def test_a_worker_that_dies_names_its_seed(shop, tmp_path):

@@ -43,7 +43,7 @@ def run(
     """Run an app through one world a seed, each with faults of its own, and check what clients saw.
 
     Exits with 3 where an invariant was violated, and with 1 where the worlds prove too little: a kind of fault never
-    fired, or too few operations succeeded.
+    fired, nothing called what the profile breaks, or too few operations succeeded.
 
     Args:
         app: a folder with `app.py` and `drill.py`, a file, or `module:attribute`.
@@ -52,7 +52,8 @@ def run(
         json: print the report as JSON.
     """
     found = _judged(app)
-    tally = Tally(found.name, options, kinds(options.profile, tuple(found.dependencies)))
+    dependencies = tuple(found.dependencies)
+    tally = Tally(found.name, options, kinds(options.profile, dependencies), dependencies)
     cases = options.cases(app, lambda seed: _faults(found, options, seed))
     with Narrator() as narrator:
         accounts = run_batch(app, tally, cases, run_case, out, narrator)

@@ -20,6 +20,7 @@ import msgspec
 
 from proa.errors import UsageError
 from proa.simulation.case import Case, Fault, ProfileName, Run
+from proa.simulation.profiles import misses
 from proa.simulation.replay import replay_of, save
 from proa.simulation.runner import RunCase, Worker, crew, spread
 from proa.simulation.shrink import Shrinking, Shrunk, shrink
@@ -136,8 +137,9 @@ class Listener(Protocol):
 class Tally:
     """What has come of a batch up to now."""
 
-    def __init__(self, app: str, options: SimOptions, kinds: Sequence[str]) -> None:
+    def __init__(self, app: str, options: SimOptions, kinds: Sequence[str], dependencies: Sequence[str] = ()) -> None:
         self.app, self.options = app, options
+        self._dependencies = dependencies
         self._hashes: dict[int, str] = {}
         self._coverage = Counter(dict.fromkeys(kinds, 0))
         self._operations = self._ok = 0
@@ -201,6 +203,8 @@ class Tally:
                 f"only {self._ok} of {self._operations} operations succeeded, less than {OK_SHARE_MIN:.0%}: "
                 "too few to contradict anything"
             )
+        if self.options.faults:
+            yield from misses(self.options.profile, self._dependencies, self._coverage)
         if self.done >= COVERAGE_FROM_SEEDS and self.options.faults:
             never = [kind for kind, times in sorted(self._coverage.items()) if not times]
             yield from (f"{kind} never fired while requests were under way, in {self.done} seeds" for kind in never)

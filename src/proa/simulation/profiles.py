@@ -7,7 +7,7 @@ together could keep a majority of regions out for half of it: there must be prog
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 
 from proa.app import CLOCK_BOUND_MS
@@ -110,6 +110,21 @@ PROFILES: Mapping[ProfileName, Mapping[str, int]] = {
 def kinds(profile: ProfileName, dependencies: Sequence[str]) -> tuple[str, ...]:
     """The kinds of faults of a profile, for an app with these dependencies."""
     return tuple(kind for kind in PROFILES[profile] if dependencies or not KINDS[kind].depends)
+
+
+def called(dependency: str) -> str:
+    """Under what a run's coverage counts the calls that reached a dependency."""
+    return f"calls of {dependency}"
+
+
+def misses(profile: ProfileName, dependencies: Sequence[str], coverage: Mapping[str, int]) -> Iterator[str]:
+    """Why a profile could strike nothing of what it is about, whatever the seeds."""
+    if not any(KINDS[kind].depends for kind in PROFILES[profile]):
+        return
+    if not dependencies:
+        yield f"profile {profile} breaks what an app depends on, and this one declares no dependency"
+    elif not any(coverage.get(called(name)) for name in dependencies):
+        yield f"no request of the workload called {' or '.join(dependencies)}, so that profile {profile} broke nothing"
 
 
 def draw(

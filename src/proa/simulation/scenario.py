@@ -25,7 +25,7 @@ from proa.simulation.history import Violation
 from proa.simulation.loop import Deadlock, run
 from proa.simulation.machines import stream
 from proa.simulation.person import People
-from proa.simulation.profiles import draw
+from proa.simulation.profiles import called, draw
 from proa.simulation.story import story
 from proa.simulation.workloads.catalogue import (
     all_for,
@@ -201,6 +201,7 @@ class _Scenario:
             operations_ok=sum(operation.outcome == "ok" for operation in world.history),
             coverage=dict(world.faults_fired)
             | ({"row mended": world.mended} if world.mended else {})
+            | {called(name): calls for name in self._app.dependencies if (calls := world.dependency(name).calls)}
             | collisions(self._workloads, world.history),
             trace_hash=world.trace_hash,
             simulated_s=round(world.now, 3),
