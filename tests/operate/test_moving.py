@@ -6,6 +6,8 @@ from control_stand_in import JOB, Regions
 from proa.errors import NotFound, RegionSilent
 from proa.operate import DeadLetters, dead_letters, moving
 
+LOST = "the region started anew, or many others ended since"
+
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
@@ -63,7 +65,7 @@ def test_a_region_that_started_anew_has_lost_its_share():
     _, moving = begun({"eu/orders/dead/jobs": [jobs(3), {"jobs": []}], "us/orders/dead/jobs": jobs(1, "done")})
     assert not moving.wait(0)
     assert moving.wait()
-    assert (states(moving)["eu"], moving.jobs["eu"].why) == ((3, "lost"), "the region started anew")
+    assert (states(moving)["eu"], moving.jobs["eu"].why) == ((3, "lost"), LOST)
 
 
 def test_it_is_cancelled_where_it_goes_on():

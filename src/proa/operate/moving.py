@@ -84,4 +84,6 @@ class Moving:
     def _lost(self, region: str) -> Job | None:
         """The share of a region that knows of it no more; None where it never was heard to have one."""
         job = self.jobs.get(region)
-        return job and msgspec.structs.replace(job, state="lost", why="the region started anew")
+        return job and msgspec.structs.replace(
+            job, state="lost", why="the region started anew, or many others ended since"
+        )
