@@ -29,7 +29,8 @@ CHANGES = 4_000
 BYTES = 32_000_000
 """How long its file may be before a copy begins earlier."""
 FEW = 100
-"""So many changes there are at least between two copies, even where somebody keeps the log from being begun anew."""
+"""So many changes there are between two looks at the file, and so at least between two copies, even where somebody
+keeps the log from being begun anew."""
 LITTLE = 256
 """So many pages are quickly copied between two batches."""
 CHECKPOINT = "PRAGMA wal_checkpoint(PASSIVE)"
@@ -44,10 +45,11 @@ class Log:
 
     def __init__(self, path: Path, writer: sqlite3.Connection, run_blocking: RunBlocking) -> None:
         self._writer = writer
-        self._copier = connect(path)
+        self._path = path
+        self._copier: sqlite3.Connection | None = None
         self._file = path.with_name(f"{path.name}-wal")
         self._run_blocking = run_blocking
-        self._counted = writer.total_changes
+        self._counted = self._looked = writer.total_changes
         self._state: Literal["growing", "copying", "copied"] = "growing"
         self.copied: Callable[[], None] = lambda: None
         self.emptied: Callable[[], None] = lambda: None
@@ -62,6 +64,7 @@ class Log:
         """Between two batches, while nobody writes: go on once what has to be done now is done."""
         if self._state == "copied":
             self._state, self._counted = "growing", self._writer.total_changes
+            self._looked = self._counted
             self._perform(self._finish, lambda: self._finished(go_on))
             return
         if self._state == "growing" and self._due():
@@ -70,8 +73,13 @@ class Log:
         go_on()
 
     def _due(self) -> bool:
-        changes = self._writer.total_changes - self._counted
-        return changes >= CHANGES or (changes >= FEW and self._file.stat().st_size > BYTES)
+        total = self._writer.total_changes
+        if total - self._counted >= CHANGES:
+            return True
+        if total - self._looked < FEW:
+            return False
+        self._looked = total
+        return self._file.stat().st_size > BYTES
 
     def _copy_ended(self) -> None:
         self._state = "copied"
@@ -96,15 +104,23 @@ class Log:
         """Copy the log's pages, and then those that came meanwhile, as long as they get fewer."""
         before, size = 0, inf
         while True:
-            _, _, upto = self._copier.execute(CHECKPOINT).fetchone()
+            upto = self._checkpoint()
             copied, before = upto - before, upto
             if copied <= LITTLE or copied > size / 2:
                 return
             size = copied
 
     def _finish(self) -> None:
-        self._copier.execute(CHECKPOINT).fetchone()
+        self._checkpoint()
+
+    def _checkpoint(self) -> int:
+        """Copy what the log has; how many of its pages are copied. The first copy opens the connection for all."""
+        if self._copier is None:
+            self._copier = connect(self._path)
+        _, _, upto = self._copier.execute(CHECKPOINT).fetchone()
+        return upto
 
     def close(self) -> None:
         """Close its connection; no copy may be under way."""
-        self._copier.close()
+        if self._copier:
+            self._copier.close()
