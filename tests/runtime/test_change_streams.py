@@ -10,7 +10,9 @@ from proa import App, Change
 from proa.core.home import Place
 from proa.core.roles import Assignment, Cut
 from proa.errors import DeclarationError
+from proa.runtime import streams
 from proa.runtime.events import StreamFailed
+from proa.runtime.streams import POSITIONS
 from support.inproc import everybody, system, until
 
 REGIONS = ["eu", "us"]
@@ -127,6 +129,35 @@ def test_many_changes_share_a_commit_and_an_idle_stream_commits_nothing(tmp_path
         assert s["eu"].store.head == head
 
     run(tmp_path, scenario, batch=50)
+
+
+def test_commits_of_one_region_make_no_stream_read_what_it_knows_of_another(tmp_path, monkeypatch):
+    monkeypatch.setattr(streams, "IDLE_S", 3600.0)
+
+    async def scenario(s, told):
+        await write(s, "us", 1, "us")
+        await write(s, "eu", 1)
+        await until(lambda: len(told.changes) == 2)
+        await s.settled()
+        read = positions_read(s.regions["us"].store)
+        await write(s, "eu", 20)
+        await until(lambda: len(told.changes) == 22)
+        await s.settled()
+        assert set(read) == {"totals\x1feu/1"}
+
+    run(tmp_path, scenario)
+
+
+def positions_read(store):
+    """The positions that are read from now on."""
+    read, asked = store.read, []
+
+    async def noted(keys):
+        asked.extend(key for table, key in keys if table == POSITIONS)
+        return await read(keys)
+
+    store.read = noted
+    return asked
 
 
 def test_a_handler_that_fails_is_tried_again_and_tells_why(tmp_path):

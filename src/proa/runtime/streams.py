@@ -40,12 +40,17 @@ NOTED_EVERY = 1000
 NOTED_EVERY_S = 600.0
 """Or fewer, after so long: what is not noted stays in the journal, and everything else that depends on it does, too."""
 IDLE_S = 5.0
-"""Commits wake a stream; after this it looks at its rights again, which time alone may have changed."""
+"""Commits wake a stream; after this it looks at every origin again: at rights, which time alone may have changed, and
+at what others did with it."""
 BACKOFF_S = 0.25
 BACKOFF_MAX_S = 60.0
 RACES_MAX = 20
 """So often a request to start over is repeated, against the stream's own commits."""
 _encode = msgspec.msgpack.Encoder().encode
+
+
+Sight = tuple[int, int, bool]
+"""On what a turn depends but time: the origin's cursor here, the epoch, and whether this region may go on with it."""
 
 
 class Failing(msgspec.Struct, frozen=True):
@@ -120,6 +125,8 @@ class Streams:
         self._noted: dict[tuple[str, str], Position] = {}
         self._noted_at: dict[tuple[str, str], float] = {}
         self._failing: dict[tuple[str, str], Failing] = {}
+        self._idle: dict[tuple[str, str], tuple[Sight, float]] = {}
+        """Where a turn found nothing to do: what it saw, and when. A commit of one origin wakes no other's turn."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -166,13 +173,30 @@ class Streams:
     async def _run(self, stream: Stream[Any]) -> None:
         while True:
             before = self._ends.store.cursors()
-            more = [await self._turn(stream, origin) for origin in sorted(before) if self._due(stream, origin)]
+            more = [await self._look(stream, origin, cursor) for origin, cursor in sorted(before.items())]
             if not any(more):
                 await self._ends.store.changed(before, self._idle_s(stream))
 
-    def _due(self, stream: Stream[Any], origin: str) -> bool:
-        failing = self._failing.get((stream.name, origin))
-        return (failing is None or failing.again_at <= self._ends.clock.monotonic()) and not self._ends.store.joining
+    async def _look(self, stream: Stream[Any], origin: str, cursor: int) -> bool:
+        """Take a turn if there may be something to do; whether there may be more."""
+        name, authority = (stream.name, origin), self._ends.authority
+        sight = (cursor, authority.epoch, authority.may_write_home(Home(stream.name, region_of(origin))))
+        if not self._due(name, sight):
+            return False
+        more = await self._turn(stream, origin)
+        if not more:
+            self._idle[name] = sight, self._ends.clock.monotonic()
+        return more
+
+    def _due(self, name: tuple[str, str], sight: Sight) -> bool:
+        """Whether a turn may find something: not where one found nothing, and all that it saw is as it was."""
+        now = self._ends.clock.monotonic()
+        if self._ends.store.joining:
+            return False
+        if failing := self._failing.get(name):
+            return failing.again_at <= now
+        seen, at = self._idle.get(name, (None, 0.0))
+        return sight != seen or now - at >= IDLE_S
 
     def _idle_s(self, stream: Stream[Any]) -> float:
         """Commits wake it; time alone ends a pause, or the wait for another region's lease."""
@@ -350,6 +374,7 @@ class Streams:
             unit.after_commit()
             for place, end in zip(places, ends, strict=True):
                 self._failing.pop(place.name, None)
+                self._idle.pop(place.name, None)
                 self._noted[place.name] = end
                 self._noted_at[place.name] = self._ends.clock.monotonic()
         return result

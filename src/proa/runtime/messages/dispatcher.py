@@ -115,10 +115,9 @@ class Dispatcher:
         store = self._ends.store
         await self._look_at_settings()
         while True:
-            while entries := await store.journal(self._positions(), ENTRIES):
-                for entry in entries:
-                    self._heard(entry)
-            await store.changed(self._read, IDLE_S)
+            for entry in await store.journal(self._positions(), ENTRIES):
+                self._heard(entry)
+            await store.changed(self._read, IDLE_S)  # at once, where there is more
 
     def _positions(self) -> Versions:
         """From where to read on of each origin; what is compacted already is passed over."""
