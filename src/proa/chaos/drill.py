@@ -32,7 +32,7 @@ from proa.chaos.readback import absent_everywhere
 from proa.chaos.records import Record
 from proa.chaos.system import System
 from proa.chaos.wire import HttpClient
-from proa.chaos.workload import Request, Workload, drill_file, load_workload
+from proa.chaos.workload import Request, Workload, drill_file, workload_of
 from proa.core.plan import Plan
 from proa.core.replicate.stamp import Versions, region_of
 from proa.core.roles import ROLES, ROLES_KEY, Assignment
@@ -103,8 +103,7 @@ async def rehearse(target: str, options: DrillOptions, launch: Launch, tell: Pro
     """Start a system for the app at `target`, drill it, and stop it."""
     app = load_app(target)
     options = options.on(app)
-    workload = load_workload(drill_file(target))
-    with surroundings(workload):
+    with surroundings(workload_of(target, app)):
         async with launch(options) as system:
             return await drill(system, app, target, options, tell)
 
@@ -132,12 +131,12 @@ def _restore(variables: Mapping[str, str | None]) -> None:
 async def drill(system: System, app: App, target: str, options: DrillOptions, tell: Progress) -> DrillReport:
     """Drill a running system."""
     options = options.on(app)
-    file = drill_file(target)
+    workload = workload_of(target, app)
     async with following(system.global_store(), tell) as plans:
         people = await hire(system, tell)
-        scene = Scene(system, app, load_workload(file), options, plans, people, tell)
+        scene = Scene(system, app, workload, options, plans, people, tell)
         with TemporaryDirectory(prefix="proa-drill-") as folder:
-            async with load_process(load_plan(scene, file, Path(folder)), {}) as load:
+            async with load_process(load_plan(scene, drill_file(target), Path(folder)), {}) as load:
                 course = await _under_load(scene, load)
                 records = load.records()
                 tell(LoadEnded(len(records), round(load.cpu_s * 1000 / max(1, len(records)), 3)))

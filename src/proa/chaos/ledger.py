@@ -16,7 +16,7 @@ import msgspec
 
 from proa.chaos.account import NOT_LISTED, CommitRef, Doubled
 from proa.chaos.messages import MessageAccount, Name, accounted, name_of
-from proa.chaos.workload import Workload
+from proa.chaos.workload import Workload, contradictions
 from proa.core.dedupe import Pair
 from proa.core.queue import FETCHED, MESSAGES, OUTBOX, SEPARATOR, Envelope
 from proa.core.replicate.crdt import plain_fields
@@ -125,5 +125,5 @@ def audit(
     tables = {*workload.counted, *workload.kept}
     everywhere = rows(witness_dir, tables & set(strong))
     sights = [everywhere | rows(region_dir, tables - set(strong)) for region_dir in region_dirs]
-    broken = [sentence for sight in sights for sentence in workload.check(sight)]
+    broken = [sentence for sight in sights for sentence in contradictions(workload, sight)]
     return row_counts(sights, workload.counted), list(dict.fromkeys(broken))

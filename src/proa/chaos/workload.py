@@ -20,10 +20,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from random import Random
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, NoReturn, Protocol, cast
 
 import msgspec
 
+from proa.app import App
+from proa.declare.codec import field_names
 from proa.errors import AppNotFound, DeclarationError
 
 FILE = "drill.py"
@@ -111,6 +113,22 @@ class Workload(Protocol):
         return ()
 
 
+class _Sight(dict[str, Sequence[Mapping[str, Any]]]):
+    """The rows of one store that a workload asked to see; another table's are not empty, they were never read."""
+
+    def __missing__(self, table: str) -> NoReturn:
+        raise DeclarationError(f"`check` of the workload wants the rows of {table}: name that table in its `kept`")
+
+
+def contradictions(workload: Workload, rows: Rows) -> Sequence[str]:
+    """What the workload's own `check` says of one store's rows.
+
+    Raises:
+        DeclarationError: it wants to see a table that is neither in `counted` nor in `kept`.
+    """
+    return list(workload.check(_Sight(rows)))
+
+
 def drill_file(app: str) -> Path:
     """The `drill.py` that belongs to APP: a folder, a file, or `module:attribute`."""
     path = Path(app)
@@ -121,6 +139,24 @@ def drill_file(app: str) -> Path:
     if not found.is_file():
         raise AppNotFound(f"{app}: there is no {found}; a drill needs a workload (see proa.chaos.workload)")
     return found.resolve()
+
+
+def workload_of(target: str, app: App) -> Workload:
+    """The workload of the app at `target`, a folder, a file, or `module:attribute`.
+
+    Raises:
+        AppNotFound: there is no `drill.py`.
+        DeclarationError: it declares no workload, or one that names tables or fields which the app does not have.
+    """
+    workload = load_workload(drill_file(target))
+    for table in (*workload.counted, *workload.kept):
+        if table not in app.tables:
+            known = ", ".join(app.tables) or "none"
+            raise DeclarationError(f"the workload of {app.name} names the table {table!r}; the app has {known}")
+    for table, field in workload.counted.items():
+        if field not in (field_names(app.tables[table].kind) or (field,)):
+            raise DeclarationError(f"the workload of {app.name} counts {table} by {field!r}, which is no field of it")
+    return workload
 
 
 def load_workload(file: Path) -> Workload:

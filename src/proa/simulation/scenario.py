@@ -60,16 +60,16 @@ def run_case(app: App, case: Case, *, timeline: bool = False) -> Run:
     return run(_Scenario(app, case, timeline=timeline).play(), order)
 
 
-def _authored(app: str) -> workload.Workload:
-    authors = _authors_kind(app)()
+def _authored(target: str, app: App) -> workload.Workload:
+    authors = _authors_kind(target, app)()
     authors.small = True
     return authors
 
 
 @cache
-def _authors_kind(app: str) -> type[workload.Workload]:
+def _authors_kind(target: str, app: App) -> type[workload.Workload]:
     """The class that the app's `drill.py` declares; a process that runs many cases loads it once."""
-    return type(workload.load_workload(workload.drill_file(app)))
+    return type(workload.workload_of(target, app))
 
 
 def acting(workloads: Sequence[Workload], app: App, seed: int) -> list[Workload]:
@@ -83,7 +83,7 @@ class _Scenario:
     def __init__(self, app: App, case: Case, *, timeline: bool) -> None:
         self._app = app
         self._case = case
-        able = all_for(app, None) or all_for(app, _authored(case.app))
+        able = all_for(app, None) or all_for(app, _authored(case.app, app))
         if not able:
             raise AppNotFound(f"{case.app}: no workload fits it")
         kept = retained(app, case.seed)

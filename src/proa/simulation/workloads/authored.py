@@ -114,7 +114,7 @@ class Authored(Workload):
         broken = [
             Violation("author", f"{region}: {sentence}")
             for region, sight in sights.items()
-            for sentence in self._authors.check(sight)
+            for sentence in workload.contradictions(self._authors, sight)
         ]
         return [*self._lost(final), *self._doubled(sights, final), *broken, *self._wrong]
 
