@@ -62,6 +62,9 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True):
     said: str
     took_s: float
 
+NOTHING: dict[str, str] = {}
+
+
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True):
     """A message as stores keep it.
@@ -86,7 +89,7 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
     about: dict[str, str] = {}
 
     @classmethod
-    def sent(cls, id_: str, body: bytes, at: float, unit: str, trace: str, about: dict[str, str]) -> Envelope:
+    def sent(cls, id_: str, body: bytes, at: float, unit: str, trace: str, about: dict[str, str] = NOTHING) -> Envelope:
         """A message that a unit sends: what its id tells of that unit is not kept twice."""
         told = id_[:UNIT_LENGTH] == unit
         return cls(id_, body, at, "" if told else unit, kept_trace(unit, trace), about=about)

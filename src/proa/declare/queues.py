@@ -253,13 +253,12 @@ class Queue(Bodies[T]):
         delay_s: float = 0.0,
         priority: int = PRIORITY,
         group: str | None = None,
-        about: Mapping[str, str] = {},
     ) -> str:
         """Let a unit send a body as stores keep it, to a region; its id."""
         self._check(delay_s, priority, group)
         id_, now = unit.message_id(), unit.now()
         where = Spot(self.name, home, band_of(priority, group or ""), milliseconds(now + delay_s), id_, group or "")
-        unit.send(self, where, Envelope.sent(id_, body, now, unit.unit, unit.trace, dict(about)))
+        unit.send(self, where, Envelope.sent(id_, body, now, unit.unit, unit.trace))
         return id_
 
     def _check(self, delay_s: float, priority: int, group: str | None) -> None:

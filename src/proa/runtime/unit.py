@@ -112,8 +112,8 @@ class Unit:
     """One run of a handler. Created anew for each attempt, so that a re-run sees fresh reads.
 
     `fenced_rows` says whether it rests on rows that only the active region, or their home, may write; `places` are
-    those whose home it claims to run in, `elsewhere` the one where it does not. `sent` are its messages; `degraded`
-    names the fallbacks that had their part in its answer.
+    those whose home it claims to run in, `elsewhere` the one where it does not. `degraded` names the fallbacks that had
+    their part in its answer.
     """
 
     __slots__ = (
@@ -121,14 +121,12 @@ class Unit:
         "_authority",
         "_calls",
         "_clock",
-        "_deadline",
         "_dependencies",
         "_effects",
         "_entropy",
         "_first",
         "_global",
         "_levels",
-        "_noted",
         "_outbound",
         "_purges",
         "_purging",
@@ -138,6 +136,8 @@ class Unit:
         "_rows",
         "_secrets",
         "_snapshots",
+        "_told",
+        "deadline",
         "degraded",
         "elsewhere",
         "fenced_rows",
@@ -150,7 +150,6 @@ class Unit:
         "request",
         "route",
         "sagas",
-        "sent",
         "session",
         "store",
         "trace",
@@ -178,7 +177,7 @@ class Unit:
         self.headers = frame.headers
         self.request = frame.request
         self.principal = frame.principal
-        self._deadline = frame.deadline
+        self.deadline = frame.deadline
         self._levels = frame.levels
         self.session = frame.session
         self._secrets = frame.secrets
@@ -191,8 +190,7 @@ class Unit:
         self._first = frame.first or frame.unit
         self.ground = frame.ground
         self._calls: dict[str, int] | None = None
-        self.sent: Sequence[tuple[Queue[Any], Spot]] = ()
-        self._noted: tuple[Event[Any], ...] = ()
+        self._told: list[Queue[Any] | Event[Any]] = []
         self._dependencies = frame.calls
         self.degraded: tuple[str, ...] = ()
         self._snapshots: set[Key] = set()
@@ -212,7 +210,7 @@ class Unit:
         return self._clock.now()
 
     def remaining_s(self) -> float:
-        return max(0.0, self._deadline - self._clock.monotonic())
+        return max(0.0, self.deadline - self._clock.monotonic())
 
     def token(self) -> str:
         return self._entropy.token()
@@ -467,15 +465,16 @@ class Unit:
     # Messages: rows of the store that the unit commits in. Out of the global one a region fetches them.
 
     def message_id(self) -> str:
-        return f"{self.unit}{len(self.sent):04x}"
+        return f"{self.unit}{len(self._told):04x}"
 
     def send(self, queue: Queue[Any], where: Spot, envelope: Envelope) -> None:
-        if self._outbound:
+        if queue.depth_max is not None and self._outbound:
             self._outbound.admit(queue, where)
-        store = self._store_of_messages(queue)
-        write = _outgoing(where, envelope) if store == "global" else _message(queue, where, envelope)
-        self.writes[write.table, write.key] = write
-        self.sent = [*self.sent, (queue, where)]
+        table, key, mode = queue.table, where.key, "any"
+        if self._store_of_messages(queue) == "global":
+            table, key, mode = OUTBOX, f"{where.home}{SEPARATOR}{key}", "strong"
+        self.writes[table, key] = Write(table, key, _encode(envelope), mode)
+        self._told.append(queue)
 
     def event_id(self) -> str:
         return f"{self.unit}{len(self.writes):04x}e"  # an event leaves a row at least, or nothing that has its id
@@ -483,7 +482,7 @@ class Unit:
     def note(self, event: Event[Any], write: Write) -> None:
         kept = replace(write, mode="strong") if self._store_of_messages(event) == "global" else write
         self.writes[kept.table, kept.key] = kept
-        self._noted = (*self._noted, event)
+        self._told.append(event)
 
     def _store_of_messages(self, what: Queue[Any] | Event[Any]) -> Store:
         """The store in which this unit commits what it tells others."""
@@ -506,7 +505,7 @@ class Unit:
     def _check_sent(self) -> None:
         """What tells of rows that only some regions may hold is sent to no other ones."""
         holders = set(self.holders)
-        for told in (*(queue for queue, _ in self.sent), *self._noted):
+        for told in self._told:
             if holders and not (told.residency and holders.issuperset(told.residency)):
                 raise NotResident(
                     f"a unit that met rows which only {', '.join(sorted(holders))} may hold sent a message to "
@@ -533,7 +532,7 @@ class Unit:
         Raises:
             NotResident: it sends what it met to regions that may not hold it.
         """
-        if self._resident and (self.sent or self._noted):
+        if self._resident and self._told:
             self._check_sent()
         return Batch(
             id=self.unit,
@@ -545,16 +544,6 @@ class Unit:
             places=self.places,
             trace=kept_trace(self.unit, self.trace),
         )
-
-
-def _message(queue: Queue[Any], where: Spot, envelope: Envelope) -> Write:
-    """A message as a row of its region."""
-    return Write(queue.table, where.key, _encode(envelope))
-
-
-def _outgoing(where: Spot, envelope: Envelope) -> Write:
-    """A message as a row of the global store, in the order of the regions that fetch them."""
-    return Write(OUTBOX, where.home + SEPARATOR + where.key, _encode(envelope), "strong")
 
 
 def _version(row: Row | None) -> int:
