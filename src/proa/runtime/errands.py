@@ -8,8 +8,7 @@ records there, under the errand's key, that it is finished; a repeat finds that.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -22,6 +21,7 @@ from proa.declare.handlers import Route
 from proa.errors import DeadlineExceeded, of_code
 from proa.ports import Batch, Clock, Committed, Entropy, Fenced, Found, RegionStore, Result, Telemetry
 from proa.runtime.authority import Authority
+from proa.runtime.eager import Limit, within
 from proa.runtime.unit import Frame, Unit
 
 GLOBAL_OUTCOME_KEPT_S = 30 * 24 * 3600.0
@@ -81,19 +81,27 @@ def raise_fenced(result: Result) -> None:
 class Errand:
     """One run. `key` says of two runs whether they are the same errand."""
 
-    __slots__ = ("_ends", "_epoch", "_key", "_place", "unit")
+    __slots__ = ("_ends", "_epoch", "_key", "_limit", "_limit_s", "_place", "unit")
 
     def __init__(self, ends: Ends, route: Route, place: Place, key: str, limit_s: float, trace: str = "") -> None:
         self._ends = ends
         self._place = place
         self._key = key
         self._epoch = ends.authority.epoch
+        self._limit = Limit()
+        self._limit_s = limit_s
         deadline = ends.clock.monotonic() + limit_s
         frame = Frame(ends.unit_id(), trace, key, deadline=deadline, authority=ends.authority, ground=place)
         self.unit = ends.new_unit(route, frame)
 
-    async def run(self, work: Callable[[], Awaitable[Any]], limit: asyncio.Timeout, overdue: str) -> Any:
-        """Run the author's code as this errand's unit, within a time.
+    def heartbeat(self, for_s: float | None) -> None:
+        """The run may last so long from now on; as long as its limit was in the first place if None."""
+        seconds = for_s or self._limit_s
+        self.unit.deadline = self._ends.clock.monotonic() + seconds
+        self._limit.move(seconds)
+
+    async def run(self, work: Callable[[], Coroutine[Any, Any, Any]], overdue: str) -> Any:
+        """Run the author's code as this errand's unit, within its time.
 
         Raises:
             DeadlineExceeded: that was over, as `overdue` says. A TimeoutError of the code itself passes.
@@ -101,14 +109,13 @@ class Errand:
         """
         token = CURRENT.set(self.unit)
         try:
-            async with limit:
-                result = await work()
+            result = await within(self.unit.remaining_s, work(), self._limit)
             self.unit.stay()
         except BaseExceptionGroup:  # a task group tells in its own way what ended one of its tasks
             self.unit.stay()
             raise
         except TimeoutError:
-            if not limit.expired():
+            if not self._limit.over:
                 raise
             raise DeadlineExceeded(overdue) from None
         else:

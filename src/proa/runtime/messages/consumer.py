@@ -60,18 +60,10 @@ class Taken(msgspec.Struct, frozen=True):
     version: int
     envelope: Envelope
 
-
-class Limit:
-    """How long a run may take; `heartbeat` gives it more time."""
-
-    def __init__(self, timeout: asyncio.Timeout, visibility_s: float) -> None:
-        self._timeout = timeout
-        self._visibility_s = visibility_s
-
-    def heartbeat(self, for_s: float | None) -> None:
-        """The run may last so long from now on."""
-        if not self._timeout.expired():
-            self._timeout.reschedule(asyncio.get_running_loop().time() + (for_s or self._visibility_s))
+    @property
+    def key(self) -> str:
+        """The key of its row."""
+        return self.address[1]
 
 
 class Consuming:
@@ -84,6 +76,7 @@ class Consuming:
         self._ends = ends
         self._tasks: list[asyncio.Task[None]] = []
 
+        self._overdue = f"no heartbeat for {consumer.visibility_s:g} s"
     def start(self) -> None:
         """Begin to consume."""
         loop = asyncio.get_running_loop()
@@ -198,9 +191,8 @@ class Consuming:
         route, visibility_s = self._consumer.route, self._consumer.visibility_s
         place = self._queue.place(first.where.home)
         errand = Errand(self._ends, route, place, first.envelope.id, visibility_s, first.envelope.traceparent)
-        timeout = asyncio.timeout(visibility_s)
-        messages = [self._message(one, Limit(timeout, visibility_s)) for one in taken]
-        await errand.run(lambda: self._call(messages, errand), timeout, f"no heartbeat for {visibility_s:g} s")
+        messages = [self._message(one, errand) for one in taken]
+        await errand.run(lambda: self._call(messages, errand), self._overdue)
         handled_at = self._ends.clock.monotonic()
         took_s = handled_at - began
         verdicts = [self._verdict(one, message, took_s) for one, message in zip(taken, messages, strict=True)]
@@ -214,12 +206,12 @@ class Consuming:
                 self._told(one, verdict, took_s)
         return result
 
-    def _message(self, taken: Taken, limit: Limit) -> Message[Any]:
+    def _message(self, taken: Taken, errand: Errand) -> Message[Any]:
         try:
             body = self._queue.decode(taken.envelope.body)
         except Exception as error:
             raise MessageUndecodable(f"{self._queue.kind.__name__}: {error}") from error
-        return Message(taken.where, taken.envelope, body, limit)
+        return Message(taken.where, taken.envelope, body, errand)
 
     def _call(self, messages: Sequence[Message[Any]], errand: Errand) -> Any:
         consumer = self._consumer

@@ -293,9 +293,12 @@ class Journey:
 
     async def _run(self, errand: Errand, task: Task) -> bytes:
         self._heartbeat(task.timeout_s + STEP_TIMEOUT_S)
-        limit, overdue = asyncio.timeout(task.timeout_s), f"{task.name} took longer than {task.timeout_s:g} s"
+
+        async def work() -> Any:
+            return await task.work(*task.args)
+
         try:
-            result = await errand.run(lambda: task.work(*task.args), limit, overdue)
+            result = await errand.run(work, f"{task.name} took longer than {task.timeout_s:g} s")
             value = self._course.saga.codec_of(task.work).encode(result)
         except Elsewhere as elsewhere:
             raise Unavailable(

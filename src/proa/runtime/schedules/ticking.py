@@ -7,8 +7,6 @@ it: it is claimed durably before it runs, so that the attempt counts even if nob
 
 from __future__ import annotations
 
-import asyncio
-
 from proa.core.policy.retry import retry_after_s
 from proa.core.queue import milliseconds, said_of
 from proa.core.schedule import Pass, Run, claimed, dealt_with, fired, given_up
@@ -91,8 +89,7 @@ class Ticking:
         one, began, tick = slot.schedule, self._ends.clock.monotonic(), slot.tick(run)
         standing, version = slot.standing, slot.version  # others may change the row while the handler runs
         errand = Errand(self._ends, one.route, slot.place, f"{slot.region}/{run.due_ms}", one.timeout_s)
-        limit, overdue = asyncio.timeout(one.timeout_s), f"it took longer than {one.timeout_s:g} s"
-        await errand.run(lambda: one.call(tick, errand.unit), limit, overdue)
+        await errand.run(lambda: one.call(tick, errand.unit), f"it took longer than {one.timeout_s:g} s")
         done = slot.written(fired(standing, run, self._now_ms()))
         result = await errand.commit({one.row(slot.region): version}, [done])
         if isinstance(result, Committed):
