@@ -11,7 +11,7 @@ import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from proa.core.queue import milliseconds, spot
+from proa.core.queue import due_ms_of, group_of, milliseconds
 
 WINDOW = 4000
 """About as many keys of a band are in memory; at most twice as many."""
@@ -145,7 +145,7 @@ class Backlog:
         if (freed := self._freed(now)) is not None:
             return self._hand_out(freed)
         while (key := self._due(now)) is not None:
-            group = spot(key).group
+            group = group_of(key)
             if group in self._groups:
                 self._groups[group].append(key)
                 continue
@@ -159,7 +159,7 @@ class Backlog:
         at_ms = milliseconds(now)
         for window in self._in_turn():
             key = window.first()
-            if key is not None and spot(key).due_ms <= at_ms:
+            if key is not None and due_ms_of(key) <= at_ms:
                 self._busy.add(window.take())
                 return key
         return None
@@ -168,7 +168,7 @@ class Backlog:
         """Priorities one after the other; shares of groups by who has waited the longest."""
         windows = self.windows
         if windows and next(iter(windows)).startswith("g"):
-            waiting = [(spot(key).due_ms, band) for band, window in windows.items() if (key := window.first())]
+            waiting = [(due_ms_of(key), band) for band, window in windows.items() if (key := window.first())]
             return [windows[min(waiting)[1]]] if waiting else ()
         return windows.values()
 
@@ -187,7 +187,7 @@ class Backlog:
             return
         self.out.discard(key)
         self._busy.discard(key)
-        group = spot(key).group
+        group = group_of(key)
         behind = self._groups.get(group)
         if behind:
             self._next.append(behind.popleft())
@@ -205,13 +205,13 @@ class Backlog:
         """When the next message is due, or was; None where none waits in memory."""
         if self._next:
             return 0.0
-        times = [spot(key).due_ms / 1000 for window in self.windows.values() if (key := window.first())]
+        times = [due_ms_of(key) / 1000 for window in self.windows.values() if (key := window.first())]
         return min([*times, *(at for at, _ in self._later[:1])], default=None)
 
     def oldest_due(self) -> float | None:
         """Since when the first message is due that is not dealt with, those under way included."""
         waiting = [key for window in self.windows.values() if (key := window.first())]
-        due_ms = min((spot(key).due_ms for key in (*waiting, *self._busy)), default=None)
+        due_ms = min((due_ms_of(key) for key in (*waiting, *self._busy)), default=None)
         return None if due_ms is None else due_ms / 1000
 
     def wanting(self) -> Iterator[str]:

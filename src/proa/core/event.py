@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
-from proa.core.queue import SEPARATOR
+from proa.core.queue import SEPARATOR, digits
 from proa.errors import DeclarationError
 
 EVENTS = ":events"
@@ -45,7 +45,7 @@ class Shape(msgspec.Struct, frozen=True, array_like=True):
 
 def log_key(event: str, at_ms: int, id_: str = "") -> str:
     """Where an event is kept: in the order in which they were emitted."""
-    return SEPARATOR.join((event, f"{at_ms:013d}", id_))
+    return SEPARATOR.join((event, digits(at_ms), id_))
 
 
 # Filters.

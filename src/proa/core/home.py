@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import NamedTuple
 
 import msgspec
 
@@ -25,7 +24,7 @@ from proa.core.roles import Assignment, Node
 NOBODY: tuple[str, ...] = ()
 
 
-class Place(NamedTuple):
+class Place(msgspec.Struct, frozen=True, array_like=True):
     """What decides a row's home: its key (of rows sorted under one, that one), and the region that it names, if any.
 
     The table is no part of it: rows of several tables under one key share a home, so that one unit may write them.
@@ -82,7 +81,9 @@ class Tenure(msgspec.Struct, frozen=True):
 
     def holds(self, region: str, place: Place) -> bool:
         """Whether `region`, whose tenure this is, may write there: it acts now, and nobody else can have meanwhile."""
-        return all(acting(place, line) == region for line in self.lines)
+        if self.home_of(place) != region:
+            return False
+        return self.complete or all(acting(place, line) == region for line in self.lines[:-1])
 
     def taken_over(self) -> Tenure:
         """The same, after everything that older rights allowed is known here."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from typing import NamedTuple
 
 import msgspec
 
@@ -62,8 +61,8 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True):
     said: str
     took_s: float
 
-NOTHING: dict[str, str] = {}
 
+NOTHING: dict[str, str] = {}
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True):
@@ -105,7 +104,7 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
         return self.trace or own_trace(self.sender)
 
 
-class Spot(NamedTuple):
+class Spot(msgspec.Struct, frozen=True):
     """Where a message stands: what its key says."""
 
     queue: str
@@ -118,17 +117,32 @@ class Spot(NamedTuple):
     @property
     def key(self) -> str:
         """The key of its row."""
-        return SEPARATOR.join((self.queue, self.home, self.band, f"{self.due_ms:013d}", self.id, self.group))
+        return SEPARATOR.join((self.queue, self.home, self.band, digits(self.due_ms), self.id, self.group))
 
     def later(self, at: float) -> Spot:
         """The same message's next place: due at a time, and never under the key that it leaves."""
-        return self._replace(due_ms=max(milliseconds(at), self.due_ms + 1))
+        return msgspec.structs.replace(self, due_ms=max(milliseconds(at), self.due_ms + 1))
 
 
 def spot(key: str) -> Spot:
     """What a message's key says."""
     queue, home, band, due_ms, id_, group = key.split(SEPARATOR)
     return Spot(queue, home, band, int(due_ms), id_, group)
+
+
+def home_of(key: str) -> str:
+    """Whose message the one under a key is."""
+    return key.split(SEPARATOR, 2)[1]
+
+
+def due_ms_of(key: str) -> int:
+    """When the message under a key is due."""
+    return int(key.split(SEPARATOR, 4)[3])
+
+
+def group_of(key: str) -> str:
+    """The group of the message under a key; empty where it has none."""
+    return key.rpartition(SEPARATOR)[2]
 
 
 def prefix(*parts: str) -> str:
@@ -146,6 +160,11 @@ def band_of(priority: int, group: str) -> str:
 def milliseconds(at: float) -> int:
     """A time as keys have it."""
     return int(at * 1000)
+
+
+def digits(at_ms: int) -> str:
+    """Milliseconds as text that sorts as they do."""
+    return str(at_ms).zfill(13)
 
 
 # What becomes of a message whose handler failed.

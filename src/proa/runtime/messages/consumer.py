@@ -20,6 +20,7 @@ from proa.core.queue import (
     Dead,
     Envelope,
     Spot,
+    digits,
     failed,
     milliseconds,
     prefix,
@@ -54,8 +55,9 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """A message that was handed out, as its row of this version has it."""
+    """A message that was handed out, as its row under `address` has it in this version."""
 
+    address: Key
     where: Spot
     version: int
     envelope: Envelope
@@ -74,9 +76,9 @@ class Consuming:
         self._queue = intake.queue
         self._intake = intake
         self._ends = ends
+        self._overdue = f"no heartbeat for {consumer.visibility_s:g} s"
         self._tasks: list[asyncio.Task[None]] = []
 
-        self._overdue = f"no heartbeat for {consumer.visibility_s:g} s"
     def start(self) -> None:
         """Begin to consume."""
         loop = asyncio.get_running_loop()
@@ -120,7 +122,7 @@ class Consuming:
         if row is None or row.value is None:
             self._intake.done(key)
             return None
-        taken = Taken(spot(key), row.version, _decode(row.value))
+        taken = Taken(self._address(key), spot(key), row.version, _decode(row.value))
         if taken.envelope.running:
             await self._fail(taken, MessageInterrupted(f"unit {taken.envelope.running} did not end"), 0.0)
             return None
@@ -140,10 +142,10 @@ class Consuming:
         )
         result = await self._settle(taken, [self._kept(taken.where, told)])
         if not isinstance(result, Committed):
-            self._intake.put_back(taken.where.key)
+            self._intake.put_back(taken.key)
             return None
-        (row,) = await self._ends.store.read([self._address(taken.where.key)])
-        return Taken(taken.where, row.version, told) if row else None
+        (row,) = await self._ends.store.read([taken.address])
+        return Taken(taken.address, taken.where, row.version, told) if row else None
 
     def _kept(self, where: Spot, envelope: Envelope) -> Write:
         return Write(self._queue.table, where.key, _encode(envelope), "home")
@@ -179,12 +181,12 @@ class Consuming:
                 continue
             if not isinstance(result, Committed):  # not ours any more, or changed under us
                 for one in taken:
-                    self._intake.put_back(one.where.key)
+                    self._intake.put_back(one.key)
             return
         raise Contended(f"{self._consumer.route.scope} lost {RACES_MAX} races for its rows")
 
     def _is_own(self, key: Key, taken: Sequence[Taken]) -> bool:
-        return any(tuple(key) == self._address(one.where.key) for one in taken)
+        return any(tuple(key) == one.address for one in taken)
 
     async def _run_once(self, taken: Sequence[Taken]) -> Result:
         first, began = taken[0], self._ends.clock.monotonic()
@@ -195,14 +197,18 @@ class Consuming:
         await errand.run(lambda: self._call(messages, errand), self._overdue)
         handled_at = self._ends.clock.monotonic()
         took_s = handled_at - began
-        verdicts = [self._verdict(one, message, took_s) for one, message in zip(taken, messages, strict=True)]
-        result = await errand.commit(
-            {self._address(one.where.key): one.version for one in taken},
-            [write for one, verdict in zip(taken, verdicts, strict=True) for write in self._settled(one, verdict)],
-        )
+        reads: dict[Key, int] = {}
+        writes: list[Write] = []
+        ended: list[tuple[Taken, Again | Dead | None]] = []
+        for one, message in zip(taken, messages, strict=True):
+            verdict = None if message.failure is None else self._failed(one, message.failure, took_s)
+            reads[one.address] = one.version
+            writes += self._settled(one, verdict)
+            ended.append((one, verdict))
+        result = await errand.commit(reads, writes)
         if isinstance(result, Committed):
             self._intake.pace.committed((now := self._ends.clock.monotonic()) - handled_at, now)
-            for one, verdict in zip(taken, verdicts, strict=True):
+            for one, verdict in ended:
                 self._told(one, verdict, took_s)
         return result
 
@@ -221,22 +227,18 @@ class Consuming:
 
     # What becomes of a message.
 
-    def _verdict(self, taken: Taken, message: Message[Any], took_s: float) -> Again | Dead | None:
-        return None if message.failure is None else self._failed(taken, message.failure, took_s)
-
     def _failed(self, taken: Taken, error: BaseException, took_s: float) -> Again | Dead:
         at, region = self._ends.clock.now(), self._ends.region
         attempt = Attempt(at, region, code_of(error), said_of(error), round(took_s, 6))
         curable = not isinstance(error, Rejected | MessageUndecodable) and self._queue.retry.cures(error)
         rng, after_s = self._ends.entropy.random, retry_after_s(error)
         return failed(
-            taken.where.key, taken.envelope, attempt, self._queue.retry, rng, retry_after_s=after_s, curable=curable
+            taken.key, taken.envelope, attempt, self._queue.retry, rng, retry_after_s=after_s, curable=curable
         )
 
     def _settled(self, taken: Taken, verdict: Again | Dead | None) -> list[Write]:
         """What is written instead of the message."""
-        where = taken.where
-        removed = Write(self._queue.table, where.key, None, "home")
+        where, removed = taken.where, Write(*taken.address, None, "home")
         match verdict:
             case None:
                 return [removed]
@@ -251,9 +253,9 @@ class Consuming:
         """The verdict is durable."""
         queue, envelope, now = self._queue.name, taken.envelope, self._ends.clock.now()
         if isinstance(verdict, Again) and taken.where.group:
-            self._intake.put_back(taken.where.key, verdict.at - now)
+            self._intake.put_back(taken.key, verdict.at - now)
         else:
-            self._intake.done(taken.where.key)
+            self._intake.done(taken.key)
         match verdict:
             case None:
                 self._intake.handled.mark(self._ends.clock.monotonic())
@@ -272,18 +274,17 @@ class Consuming:
                 self._ends.telemetry.emit(HandlerRaised.of(error, *about))
             self._told(taken, verdict, took_s)
         else:
-            self._intake.put_back(taken.where.key)
+            self._intake.put_back(taken.key)
 
     async def _wait(self, taken: Taken) -> None:
         """Let a message wait for what nobody knows yet; that is no attempt."""
         if taken.envelope.running:
             told = msgspec.structs.replace(taken.envelope, receives=taken.envelope.receives - 1, running="")
             await self._settle(taken, [self._kept(taken.where, told)])
-        self._intake.put_back(taken.where.key, WAIT_S)
+        self._intake.put_back(taken.key, WAIT_S)
 
     async def _settle(self, taken: Taken, writes: Sequence[Write]) -> Result:
-        address = self._address(taken.where.key)
-        return await self._ends.commit(self._queue.place(taken.where.home), {address: taken.version}, writes)
+        return await self._ends.commit(self._queue.place(taken.where.home), {taken.address: taken.version}, writes)
 
     async def _move(self, taken: Taken, elsewhere: Elsewhere) -> None:
         """Let a message follow the row that its handler writes to the region that acts as the row's home."""
@@ -291,16 +292,16 @@ class Consuming:
         if home in (None, taken.where.home) or taken.envelope.moved >= MOVES_MAX:
             await self._fail(taken, Unavailable(f"no region acts as home of {elsewhere.place.key}"), 0.0)
             return
-        where = taken.where._replace(home=home)
+        where = msgspec.structs.replace(taken.where, home=home)
         moved = msgspec.structs.replace(taken.envelope, moved=taken.envelope.moved + 1)
-        removed = Write(self._queue.table, taken.where.key, None, "home")
+        removed = Write(*taken.address, None, "home")
         if isinstance(await self._settle(taken, [removed, self._kept(where, moved)]), Committed):
-            self._intake.done(taken.where.key)
+            self._intake.done(taken.key)
             self._ends.telemetry.emit(MessageMoved(self._queue.name, taken.envelope.id, taken.where.home, home))
         else:
-            self._intake.put_back(taken.where.key, UNFIT_S)
+            self._intake.put_back(taken.key, UNFIT_S)
 
 
 def dead_key(where: Spot, at: float) -> str:
     """Where a message is kept that was given up: in the order in which they were."""
-    return prefix(where.queue, where.home, f"{milliseconds(at):013d}") + where.id
+    return prefix(where.queue, where.home, digits(milliseconds(at))) + where.id

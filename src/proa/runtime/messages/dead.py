@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from proa.bell import breathe
-from proa.core.queue import LAST, SEPARATOR, Dead, Spot, milliseconds, prefix, spot
+from proa.core.queue import LAST, SEPARATOR, Dead, digits, milliseconds, prefix, spot
 from proa.core.replicate.journal import Row, Write
 from proa.declare.codec import json_decoder, readable
 from proa.declare.keys import NEXT
@@ -445,15 +445,15 @@ async def _grouped(stream: AsyncIterator[Found], fits: Callable[[Dead], bool], s
 
 def _moment(at: float) -> str:
     """A time as keys have it, within what they have room for."""
-    return f"{milliseconds(min(max(at, 0.0), DIED_AT_MAX)):013d}"
+    return digits(milliseconds(min(max(at, 0.0), DIED_AT_MAX)))
 
 
 def _again(queue: Queue[Any], dead: Dead, to: str, now: float) -> list[Write]:
     """The message that a letter becomes again."""
     envelope = dead.envelope
     told = msgspec.structs.replace(envelope, receives=0, not_before=0.0, moved=0, redriven=envelope.redriven + 1)
-    died: Spot = spot(dead.key)
-    where = died._replace(home=to or died.home, due_ms=milliseconds(now))
+    died = spot(dead.key)
+    where = msgspec.structs.replace(died, home=to or died.home, due_ms=milliseconds(now))
     return [Write(queue.table, where.key, _encode(told), "home")]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from proa.core.backlog import WINDOW, Backlog
 from proa.core.pace import Meter, Pace
-from proa.core.queue import LAST, Spot, prefix, spot
+from proa.core.queue import LAST, home_of, prefix, spot
 from proa.declare.keys import NEXT
 from proa.declare.queues import Queue
 from proa.ports import Span
@@ -122,12 +122,12 @@ class Intake:
 
     def done(self, key: str) -> None:
         """A message is dealt with."""
-        if backlog := self._backlogs.get(spot(key).home):
+        if backlog := self._backlogs.get(home_of(key)):
             backlog.done(key)
 
     def put_back(self, key: str, after_s: float = UNFIT_S) -> None:
         """Hand a message out again after a while."""
-        if backlog := self._backlogs.get(spot(key).home):
+        if backlog := self._backlogs.get(home_of(key)):
             backlog.put_back(key, self._ends.clock.now() + after_s)
 
     def pause(self, why: str) -> None:
