@@ -117,6 +117,8 @@ class SqliteRegionStore:
         self.on_doubled: Callable[[Outcome, Outcome], None] | None = None
         self.on_merge_raised: Callable[[ConflictRecord], None] | None = None
         self.on_torn: Callable[[Dot], None] | None = None
+        self.on_writes: Callable[[Sequence[Write]], None] | None = None
+        self._fresh: list[Sequence[Write]] = []
         self._torn: dict[Dot, None] = {}
         self._news = Bell()
         self._lives = 0
@@ -363,6 +365,8 @@ class SqliteRegionStore:
         deps = {name: cursor for name, cursor in self._cursors.items() if name != origin}
         commit = Commit(origin, seq, stamp, batch.epoch, deps, writes, batch.dots, batch.outcome, batch.id, batch.trace)
         self._writer.execute(SQL["put_entry"], (origin, seq, encode(commit)))
+        if self.on_writes:
+            self._fresh.append(writes)
         if seq % Sweep.EVERY == 0:
             self._sweep.step(self._writer, now)
             duplicates.expire(self._writer, now)
@@ -733,6 +737,10 @@ class SqliteRegionStore:
         self._end_snapshot()
         self._durable_cursors = dict(self._cursors)
         if self._base.floors:
+        if self.on_writes:
+            fresh, self._fresh = self._fresh, []
+            for writes in fresh:
+                self.on_writes(writes)
             self._durable_floors = self._base.reach
         self._news.ring()
         if self._doubled or self._raised:
@@ -752,5 +760,6 @@ class SqliteRegionStore:
     def reset(self) -> None:
         self._end_snapshot()
         self._raised = []
+        self._fresh = []
         self._doubled = []
         self._load()

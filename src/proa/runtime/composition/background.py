@@ -136,6 +136,7 @@ def _messages(base: Foundation, replication: Replication, ends: GetEnds) -> Disp
     relay = Relay(app.regions, ends(), ports.global_store, ports.link, replication.replicator.copied)
     made = Dispatcher(app.queues.values(), app.regions, ends(), relay)
     register_gauges(base.metrics, made.intakes, ports.clock)
+    base.store.on_writes = made.told
     return made
 
 

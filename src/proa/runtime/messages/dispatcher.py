@@ -1,23 +1,22 @@
 """The dispatcher: tells each queue of a region what arrives, what it acts for, and whether it is paused.
 
-Commits wake it: it reads the journal of every origin for rows of messages, its own region's and those that others send
-here. A change of roles wakes it, too: then it takes up the homes that became its own, and lets go of the others. What a
-commit does not tell (a suffix set aside, a snapshot merged, a row mended) is found by looking again at the rows.
+Commits wake it: those of its own region it is told as they become durable, those of others it reads in the journal. A
+change of roles wakes it, too: then it takes up the homes that became its own, and lets go of the others. What a commit
+does not tell (a suffix set aside, a snapshot merged, a row mended) is found by looking again at the rows.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from proa.core.queue import FETCHED, MESSAGES, SEPARATOR, SETTINGS, Setting, Spot, spot
-from proa.core.replicate.journal import Write
+from proa.core.queue import FETCHED, MESSAGES, SEPARATOR, SETTINGS, Setting, Spot
+from proa.core.replicate.journal import Row, Write
 from proa.core.replicate.stamp import Versions, covers
-from proa.core.residency import table_of
 from proa.declare.queues import Queue
 from proa.errors import QueueFull
 from proa.ports import Method, Span
@@ -76,6 +75,8 @@ class Dispatcher:
         self._consuming = [
             Consuming(intake.queue.declared, intake, ends) for intake in self.intakes.values() if intake.queue.declared
         ]
+        self._hears: dict[str, Callable[[Write], None]] = {queue.table: self._arrived for queue in self.queues.values()}
+        self._hears |= {SETTINGS: self._set, FETCHED: self._fetched_elsewhere}
         self._read: Versions = {}
         self._epoch = 0
         self._looked_at = 0.0
@@ -120,10 +121,12 @@ class Dispatcher:
             await store.changed(self._read, IDLE_S)  # at once, where there is more
 
     def _positions(self) -> Versions:
-        """From where to read on of each origin; what is compacted already is passed over."""
-        floors = self._ends.store.floors()
-        for origin in self._ends.store.cursors():
+        """From where to read on of each origin; what is compacted already is passed over, what was told, too."""
+        store = self._ends.store
+        cursors, floors = store.cursors(), store.floors()
+        for origin in cursors:
             self._read[origin] = max(self._read.get(origin, 0), floors.get(origin, 0))
+        self._read[store.origin] = cursors.get(store.origin, 0)
         return self._read
 
     def _heard(self, entry: bytes) -> None:
@@ -133,24 +136,22 @@ class Dispatcher:
             return
         written = _decode(entry)
         self._read[written.origin] = written.seq
-        for write in written.writes:
-            self._told(write)
+        self.told(written.writes)
 
-    def _told(self, write: Write) -> None:
-        """A row was written. That one was removed is found when it is read: the commit that did so may be parked."""
-        table = table_of(write.table)
-        if table == MESSAGES and write.value is not None:
-            where = spot(write.key)
-            if intake := self.intakes.get(where.queue):
-                intake.arrived(write.key, where)
-        elif table == SETTINGS:
-            self._set(write.key, write.value)
-        elif table == FETCHED and write.value is not None:
-            self._fetched_elsewhere(write.key)
+    def told(self, writes: Iterable[Write]) -> None:
+        """Rows were written. That one was removed is found when it is read: the commit that did so may be parked."""
+        for write in writes:
+            if write.value is not None and (hear := self._hears.get(write.table)):
+                hear(write)
 
-    def _fetched_elsewhere(self, key: str) -> None:
+    def _arrived(self, write: Write) -> None:
+        queue, home, band, _ = write.key.split(SEPARATOR, 3)
+        if intake := self.intakes.get(queue):
+            intake.arrived(write.key, home, band)
+
+    def _fetched_elsewhere(self, write: Write) -> None:
         """Another region fetched a message of which each region has its own: one for this region may be there, too."""
-        home, name, *_ = key.split(SEPARATOR)
+        home, name, *_ = write.key.split(SEPARATOR)
         if home != self._ends.region and (queue := self.queues.get(name)) and queue.everywhere:
             self._relay.look()
 
@@ -202,11 +203,11 @@ class Dispatcher:
 
     async def _look_at_settings(self) -> None:
         for row in await self._ends.store.query(Span(SETTINGS, ("", ""), ("", "~"), len(self.queues))):
-            self._set(row.key, row.value)
+            self._set(row)
 
-    def _set(self, queue: str, value: bytes | None) -> None:
-        if (intake := self.intakes.get(queue)) and value is not None:
-            intake.pause(_decode_setting(value).paused)
+    def _set(self, row: Row | Write) -> None:
+        if (intake := self.intakes.get(row.key)) and row.value is not None:
+            intake.pause(_decode_setting(row.value).paused)
 
     def acts_for(self, home: str) -> bool:
         """Whether this region hands out the messages of a home, of every queue that it may at this moment."""

@@ -137,10 +137,10 @@ class Intake:
 
     # Knowing what waits.
 
-    def arrived(self, key: str, where: Spot) -> None:
-        """A message was written under a key, which says where it stands."""
-        backlog = self._backlogs.get(where.home)
-        if backlog and backlog.arrived(key, where.band) and self._hands_out:
+    def arrived(self, key: str, home: str, band: str) -> None:
+        """A message was written under a key, for a home and in a band of it."""
+        backlog = self._backlogs.get(home)
+        if backlog and backlog.arrived(key, band) and self._hands_out:
             self.wake()
 
     async def follow(self, homes: Collection[str], since: float) -> None:
