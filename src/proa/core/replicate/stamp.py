@@ -49,10 +49,11 @@ def covers(a: Mapping[str, int], b: Mapping[str, int]) -> bool:
     return all(a.get(origin, 0) >= seq for origin, seq in b.items())
 
 
-def join(a: Mapping[str, int], b: Mapping[str, int]) -> Versions:
-    """The least vector that covers both."""
-    joined = dict(a)
-    for origin, seq in b.items():
-        if seq > joined.get(origin, 0):
-            joined[origin] = seq
+def join(first: Mapping[str, int], *others: Mapping[str, int]) -> Versions:
+    """The least vector that covers all of these."""
+    joined = dict(first)
+    for other in others:
+        for origin, seq in other.items():
+            if seq > joined.get(origin, 0):
+                joined[origin] = seq
     return joined

@@ -25,6 +25,9 @@ WHERE rows.origin = excluded.origin AND rows.versions IS NULL AND rows.seq < exc
 -- name: drop_row
 DELETE FROM rows WHERE tbl = ? AND key = ?;
 
+-- name: drop_row_of_version
+DELETE FROM rows WHERE tbl = ? AND key = ? AND version = ?;
+
 -- name: tombstones
 -- The oldest deleted rows.
 SELECT tbl, key, version, origin, seq, versions FROM rows WHERE value IS NULL ORDER BY version LIMIT ?;

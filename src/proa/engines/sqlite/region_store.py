@@ -12,7 +12,6 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +50,7 @@ from proa.engines.sqlite.records import conflicts_dropped, log_conflict, read_co
 from proa.engines.sqlite.residency import Census, prepare_keys
 from proa.engines.sqlite.rows import (
     Sweep,
+    changed_key,
     claim_outcome,
     encode,
     obstacle,
@@ -623,19 +623,18 @@ class SqliteRegionStore:
 
     def _forget(self, gone: Sequence[tuple[Key, int, Versions]]) -> int:
         dropped = [versions for key, version, versions in gone if self._drop(key, version)]
-        self._forgotten = reduce(join, dropped, self._forgotten)
+        self._forgotten = join(self._forgotten, *dropped)
         self._writer.execute(SQL["put_meta"], (FORGOTTEN, encode(self._forgotten)))
         self._version()  # what is written here from now on is stamped after the end of what expired
         return len(dropped)
 
     def _drop(self, key: Key, version: int) -> bool:
         """Drop a row with its entries, unless it was written again."""
-        found = self._writer.execute(SQL["row_version"], key).fetchone()
-        if not found or found[0] != version:
-            return False
-        self._tables.move(*key, None)
-        self._writer.execute(SQL["drop_row"], key)
-        return True
+        if key[0] in self._tables.indexed:
+            if changed_key(self._writer, {key: version}):
+                return False
+            self._tables.move(*key, None)
+        return self._writer.execute(SQL["drop_row_of_version"], (*key, version)).rowcount > 0
 
     # Compaction, and snapshots for those who come too late for the journal.
 
@@ -737,11 +736,11 @@ class SqliteRegionStore:
         self._end_snapshot()
         self._durable_cursors = dict(self._cursors)
         if self._base.floors:
+            self._durable_floors = self._base.reach
         if self.on_writes:
             fresh, self._fresh = self._fresh, []
             for writes in fresh:
                 self.on_writes(writes)
-            self._durable_floors = self._base.reach
         self._news.ring()
         if self._doubled or self._raised:
             self._tell()
@@ -760,6 +759,6 @@ class SqliteRegionStore:
     def reset(self) -> None:
         self._end_snapshot()
         self._raised = []
-        self._fresh = []
         self._doubled = []
+        self._fresh = []
         self._load()
