@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from proa.observe.hub import Subscriber
-from proa.observe.metrics import Registry
+from proa.observe.metrics import Histogram, Registry
 from proa.runtime.events import (
     CommitsApplied,
     CommitsParked,
@@ -32,6 +32,7 @@ def measured_events(metrics: Registry) -> Subscriber:
     """A subscriber of the hub that keeps `metrics`."""
     tells: dict[type, Subscriber] = {kind: partial(tell, metrics) for kind, tell in _TELLS.items()}
     tells[UnitFinished] = _units(metrics)
+    tells[MessageHandled] = _messages(metrics)
 
     def on_event(event: msgspec.Struct) -> None:
         kind = event.__class__
@@ -67,11 +68,6 @@ def _confirmed(metrics: Registry, event: UnitConfirmed) -> None:
 
 def _parked(metrics: Registry, event: CommitsParked) -> None:
     metrics.count("proa_commits_parked_total", by=event.count)
-
-
-def _handled(metrics: Registry, event: MessageHandled) -> None:
-    metrics.count("proa_messages_handled_total", ("queue", event.queue))
-    metrics.observe("proa_message_age_seconds", event.age_s, ("queue", event.queue))
 
 
 def _adopted(metrics: Registry, event: MessagesAdopted) -> None:
@@ -115,7 +111,6 @@ _TELLS: Mapping[type, Callable[[Registry, Any], None]] = {
     RowsDiverged: _diverged,
     RequestRefused: _refused,
     RuleMatched: _matched,
-    MessageHandled: _handled,
     MessagesAdopted: _adopted,
     TickFailed: _tick_failed,
     TickFired: _fired,
@@ -124,8 +119,28 @@ _TELLS: Mapping[type, Callable[[Registry, Any], None]] = {
 }
 
 
+# Of each request and each message somebody is told: what these feed is looked up once.
+
+
+def _messages(metrics: Registry) -> Subscriber:
+    """Counts messages and their ages, by queue."""
+    kept: dict[str, tuple[Callable[[], None], Histogram]] = {}
+
+    def on_message(event: msgspec.Struct) -> None:
+        assert isinstance(event, MessageHandled)
+        if event.queue not in kept:
+            of = ("queue", event.queue)
+            count = metrics.counter("proa_messages_handled_total", of)
+            kept[event.queue] = count, metrics.histogram("proa_message_age_seconds", of)
+        count, ages = kept[event.queue]
+        count()
+        ages.observe(event.age_s)
+
+    return on_message
+
+
 def _units(metrics: Registry) -> Subscriber:
-    """Counts and times units; the series of a route and status are looked up once, for this is told of each request."""
+    """Counts and times units, by route and status."""
     kept: dict[tuple[str, int], Callable[[float], None]] = {}
 
     def series(route: str, status: int) -> Callable[[float], None]:
