@@ -16,14 +16,14 @@ BURST_S = 0.05
 
 
 class Pace:
-    """What is allowed at the moment. `most` is what is declared, `rate_max` in runs a second."""
+    """What is allowed at the moment. `most` is what is declared, `rate_max` in runs a second if at all."""
 
-    __slots__ = ("_eased_at", "_next_at", "_rate_max", "allowed", "most")
+    __slots__ = ("_eased_at", "_next_at", "allowed", "most", "rate_max")
 
     def __init__(self, most: int, rate_max: float | None = None) -> None:
         self.most = most
         self.allowed = most
-        self._rate_max = rate_max
+        self.rate_max = rate_max
         self._next_at = 0.0
         self._eased_at = 0.0
 
@@ -37,12 +37,12 @@ class Pace:
 
     def wait_s(self, now: float) -> float:
         """How long the next run has to wait for its turn."""
-        return max(0.0, self._next_at - now - BURST_S) if self._rate_max else 0.0
+        return max(0.0, self._next_at - now - BURST_S) if self.rate_max else 0.0
 
     def began(self, number: int, now: float) -> None:
         """So many runs begin."""
-        if self._rate_max:
-            self._next_at = max(self._next_at, now) + number / self._rate_max
+        if self.rate_max:
+            self._next_at = max(self._next_at, now) + number / self.rate_max
 
 
 class Meter:

@@ -56,7 +56,8 @@ class Intake:
             wait_s = self._held_s()
             if wait_s == 0 and (keys := self._take(most)):
                 self.runs += 1
-                self.pace.began(len(keys), self._ends.clock.monotonic())
+                if self.pace.rate_max:
+                    self.pace.began(len(keys), self._ends.clock.monotonic())
                 return keys
             await self._news(wait_s)
 
@@ -69,7 +70,8 @@ class Intake:
         """How long to hand out nothing; None: until somebody wakes those who wait."""
         if not self._hands_out:
             return None
-        return max(self.pace.wait_s(self._ends.clock.monotonic()), self._brake() if self._brake else 0.0)
+        wait_s = self._brake() if self._brake else 0.0
+        return max(wait_s, self.pace.wait_s(self._ends.clock.monotonic())) if self.pace.rate_max else wait_s
 
     def _take(self, most: int) -> list[str]:
         now = self._ends.clock.now()
