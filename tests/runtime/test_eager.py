@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from proa.runtime.eager import within
+from proa.runtime.eager import Limit, within
 
 
 def test_a_coroutine_that_never_waits_is_never_asked_for_a_deadline():
@@ -70,6 +70,27 @@ def test_a_coroutine_that_never_lets_go_for_long_is_cut_too():
 
     with pytest.raises(TimeoutError):
         asyncio.run(within(lambda: 0, busy()))
+
+
+def test_a_limit_may_be_moved_while_its_coroutine_waits():
+    async def main():
+        limits = [Limit(), Limit(), Limit()]
+        later, sooner, left = (
+            asyncio.create_task(within(lambda: 0.05, asyncio.sleep(0.1, "slept"), limits[0])),
+            asyncio.create_task(within(lambda: 60, asyncio.sleep(60), limits[1])),
+            asyncio.create_task(within(lambda: 0.05, asyncio.sleep(60), limits[2])),
+        )
+        await asyncio.sleep(0)
+        limits[0].move(60)
+        limits[1].move(0.01)
+        assert await later == "slept"
+        for cut in (sooner, left):
+            with pytest.raises(TimeoutError):
+                await cut
+        limits[2].move(60)
+        assert [limit.over for limit in limits] == [False, True, True]
+
+    asyncio.run(main())
 
 
 def test_a_result_that_came_at_the_last_moment_does_not_outlive_the_time():

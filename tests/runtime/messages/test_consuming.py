@@ -49,6 +49,24 @@ def test_messages_that_collide_over_a_row_each_count_once(tmp_path):
     play(tmp_path, shop(counting, consumer={"concurrency": 8}), story)
 
 
+def test_a_region_is_told_of_its_own_messages_and_reads_them_in_no_journal(tmp_path):
+    async def story(s):
+        store, asked = s["eu"].store, []
+        journal = store.journal
+
+        async def watched(after, *more):
+            asked.append(store.head - after[store.origin])
+            return await journal(after, *more)
+
+        store.journal = watched
+        for number in range(5):
+            await send(s, "eu", str(number))
+        await until(lambda: len(handled(s)) == 5)
+        assert set(asked) == {0}
+
+    play(tmp_path, shop(counting, regions=["eu"]), story)
+
+
 def test_a_failed_attempt_leaves_no_trace_but_in_the_history(tmp_path):
     told = []
 
@@ -150,6 +168,29 @@ def test_a_heartbeat_gives_a_run_more_time(tmp_path):
         assert await count(s) == 1
 
     play(tmp_path, shop(slow, consumer={"visibility_s": 0.4}), story)
+
+
+def test_a_heartbeat_says_what_is_left_also_before_the_run_first_waits(tmp_path):
+    left = []
+
+    def slow(totals):
+        async def handle(message: Message[Order], ctx: Context) -> None:
+            message.heartbeat(0.1 if message.attempt == 1 else 60)
+            left.append(ctx.remaining_s())
+            await asyncio.sleep(0.2)
+            await totals.put(Total("all", message.attempt))
+
+        return handle
+
+    async def story(s):
+        await send(s, "eu", "a")
+        await until(lambda: handled(s))
+        assert await count(s) == 2
+
+    play(tmp_path, shop(slow, consumer={"visibility_s": 0.15}), story)
+    first, second = left
+    assert first <= 0.1
+    assert 59 < second <= 60
 
 
 def test_a_batch_is_one_unit_and_what_fails_in_it_is_tried_again_alone(tmp_path):
