@@ -622,19 +622,19 @@ class SqliteRegionStore:
         return found
 
     def _forget(self, gone: Sequence[tuple[Key, int, Versions]]) -> int:
-        dropped = [versions for key, version, versions in gone if self._drop(key, version)]
-        self._forgotten = join(self._forgotten, *dropped)
+        """Drop those of these rows, with their entries, that were not written again; how many they were.
+
+        What the others had seen counts as forgotten, too: at worst the journal is asked once more.
+        """
+        for key, version, _ in gone:
+            if key[0] in self._tables.indexed and not changed_key(self._writer, {key: version}):
+                self._tables.move(*key, None)
+        these = [(*key, version) for key, version, _ in gone]
+        dropped = self._writer.executemany(SQL["drop_row_of_version"], these).rowcount
+        self._forgotten = join(self._forgotten, *(versions for _, _, versions in gone))
         self._writer.execute(SQL["put_meta"], (FORGOTTEN, encode(self._forgotten)))
         self._version()  # what is written here from now on is stamped after the end of what expired
-        return len(dropped)
-
-    def _drop(self, key: Key, version: int) -> bool:
-        """Drop a row with its entries, unless it was written again."""
-        if key[0] in self._tables.indexed:
-            if changed_key(self._writer, {key: version}):
-                return False
-            self._tables.move(*key, None)
-        return self._writer.execute(SQL["drop_row_of_version"], (*key, version)).rowcount > 0
+        return dropped
 
     # Compaction, and snapshots for those who come too late for the journal.
 
