@@ -48,7 +48,7 @@ class Entropy(Protocol):
     def token(self, size: int = 16) -> str: ...
 
 
-class Batch(msgspec.Struct):
+class Batch(msgspec.Struct, gc=False):
     """What one unit asks a store to commit, all or nothing.
 
     `id` makes a repeated call of a global store safe. `reads` are versions to validate (0: absent); `dots` the commits

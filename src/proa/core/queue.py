@@ -65,7 +65,7 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True):
 NOTHING: dict[str, str] = {}
 
 
-class Envelope(msgspec.Struct, frozen=True, array_like=True):
+class Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A message as stores keep it.
 
     `receives` counts how often it was handed out since it was sent, or redriven; `not_before` is when one that keeps

@@ -27,9 +27,10 @@ Dot = tuple[str, int]
 
 RowMode = Literal["any", "home", "active", "strong"]
 NO_VERSIONS: Versions = {}
+# Rows, writes and commits are made by the thousand and can be in no cycle: the garbage collector need not visit them.
 
 
-class Row(msgspec.Struct, frozen=True, array_like=True):
+class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A row as a store holds it. `value` is None for a tombstone; `version` is local and rises with every change."""
 
     table: str
@@ -52,7 +53,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
         return self.value is not None and (self.expires_at is None or self.expires_at > now)
 
 
-class Write(msgspec.Struct, frozen=True, array_like=True):
+class Write(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One row's new value (None deletes). `versions` is empty where the commit's own dot says it all."""
 
     table: str
@@ -75,7 +76,7 @@ class Withheld(msgspec.Struct, frozen=True, array_like=True):
     count: int
 
 
-class Commit(msgspec.Struct, frozen=True, array_like=True):
+class Commit(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One journal entry: a unit's rows and result, atomic everywhere. `trace` is empty where the unit began its own.
 
     `withheld` is what this copy of it does not have (see `core.residency`).

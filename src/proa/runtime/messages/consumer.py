@@ -54,7 +54,7 @@ _decode = msgspec.msgpack.Decoder(Envelope).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Taken(msgspec.Struct, frozen=True):
+class Taken(msgspec.Struct, frozen=True, gc=False):
     """A message that was handed out, as its row under `address` has it in this version."""
 
     address: Key
