@@ -2,8 +2,12 @@
 -- One row by its address, tombstones included.
 SELECT value, stamp, origin, seq, versions, version, expires_at FROM rows WHERE tbl = ? AND key = ?;
 
+-- name: version
+-- Only what validation needs.
+SELECT version FROM rows WHERE tbl = ? AND key = ?;
+
 -- name: row_version
--- Only what validation and a new write need.
+-- Only what a new write needs.
 SELECT version, origin, seq, versions FROM rows WHERE tbl = ? AND key = ?;
 
 -- name: put_row

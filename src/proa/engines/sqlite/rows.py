@@ -88,7 +88,7 @@ def put_next_row(connection: sqlite3.Connection, row: Row) -> bool:
 def changed_key(connection: sqlite3.Connection, reads: Mapping[Key, int]) -> Key | None:
     """The first row that is no longer at the version it was read at (absence is version 0)."""
     for key, version in reads.items():
-        found = connection.execute(SQL["row_version"], key).fetchone()
+        found = connection.execute(SQL["version"], key).fetchone()
         if (found[0] if found else 0) != version:
             return key
     return None
