@@ -137,23 +137,26 @@ class Errand:
         What went to the global store is durable there before those rows are written, with what the run came to as
         `body`. Found is an earlier run that came to something else.
         """
-        result = await self._commit(reads, writes, body)
+        if self.unit.store == "global":
+            result = await self._commit_in_both(reads, writes, body)
+        else:
+            result = await self._ends.store.commit(self._batch(reads, writes))
         if isinstance(result, Committed):
             self.unit.after_commit()
         return result
 
-    async def _commit(self, reads: Mapping[Key, int], writes: Sequence[Write], body: bytes) -> Result:
-        unit = self.unit
-        if unit.store == "global":
-            result = await self._commit_globally(body)
-            if not isinstance(result, Committed | Found) or (isinstance(result, Found) and result.outcome.body != body):
-                return result
-            return await self._ends.commit(self._place, reads, writes, self._epoch)
-        batch = unit.batch("regional", None, self._epoch, keep_writes=True)
+    def _batch(self, reads: Mapping[Key, int], writes: Sequence[Write]) -> Batch:
+        batch = self.unit.batch("regional", None, self._epoch, keep_writes=True)
         batch.reads = {**batch.reads, **reads}
         batch.writes += writes
         batch.places = (*batch.places, self._place)
-        return await self._ends.store.commit(batch)
+        return batch
+
+    async def _commit_in_both(self, reads: Mapping[Key, int], writes: Sequence[Write], body: bytes) -> Result:
+        result = await self._commit_globally(body)
+        if not isinstance(result, Committed | Found) or (isinstance(result, Found) and result.outcome.body != body):
+            return result
+        return await self._ends.commit(self._place, reads, writes, self._epoch)
 
     async def _commit_globally(self, body: bytes) -> Result:
         unit, route = self.unit, self.unit.route

@@ -113,7 +113,10 @@ class Consuming:
 
     async def _handle(self, keys: Sequence[str]) -> None:
         rows = await self._ends.store.read([self._address(key) for key in keys])
-        ready = [taken for key, row in zip(keys, rows, strict=True) if (taken := await self._ready(key, row))]
+        ready: list[Taken] = []
+        for key, row in zip(keys, rows, strict=True):
+            if taken := await self._ready(key, row):
+                ready.append(taken)
         if ready:
             await self._attempt(ready)
 

@@ -142,7 +142,7 @@ class Intake:
     def arrived(self, key: str, home: str, band: str) -> None:
         """A message was written under a key, for a home and in a band of it."""
         backlog = self._backlogs.get(home)
-        if backlog and backlog.arrived(key, band) and self._hands_out:
+        if backlog and backlog.arrived(key, band) and self._waiting and self._hands_out:
             self.wake()
 
     async def follow(self, homes: Collection[str], since: float) -> None:
