@@ -34,11 +34,12 @@ class NoLink:
 async def alone(app: App) -> AsyncIterator[tuple[Region, Hub]]:
     """The app's one region, active, in a folder that is gone afterwards; with the hub that hears what it tells."""
     clock, hub = SystemClock(), Hub()
-    with tempfile.TemporaryDirectory(prefix="proa-bench-") as directory, ThreadPoolExecutor(1) as pool:
+    with tempfile.TemporaryDirectory(prefix="proa-bench-") as directory, ThreadPoolExecutor(2) as threads:
         folder = Path(directory)
 
-        async def run_blocking(blocking: Callable[[], None]) -> None:
-            await asyncio.get_running_loop().run_in_executor(pool, blocking)
+        def run_blocking(blocking: Callable[[], None]) -> asyncio.Future[None]:
+            """As a node's site does: a commit does not wait for the log to be copied, and needs no task."""
+            return asyncio.get_running_loop().run_in_executor(threads, blocking)
 
         store = SqliteGlobalStore(folder / "global.db", clock, run_blocking, {})
         ports = Ports(clock, SystemEntropy(), NoLink(), store, hub, run_blocking)

@@ -340,6 +340,22 @@ def test_a_full_disk_fails_the_unit_keeps_the_rest_and_recovers(backend):
     asyncio.run(scenario())
 
 
+def test_what_a_region_writes_is_told_once_it_is_durable_and_what_found_no_room_never(backend):
+    async def scenario():
+        async with backend.open("region") as store:
+            told = []
+            store.on_writes = lambda writes: told.append((store.head, [write.key for write in writes]))
+            await asyncio.gather(store.commit(batch("u1", put("a"), put("b"))), store.commit(batch("u2", put("c"))))
+            pages = store._writer.execute("PRAGMA page_count").fetchone()[0]
+            store._writer.execute(f"PRAGMA max_page_count={pages}")
+            with pytest.raises(StoreFull):
+                await store.commit(batch("u3", put("big", b"x" * 400_000)))
+            await store.commit(batch("u4", put("a")))
+            assert told == [(2, ["a", "b"]), (2, ["c"]), (3, ["a"])]
+
+    asyncio.run(scenario())
+
+
 def test_a_full_disk_leaves_the_journal_as_it_is_until_there_is_room_to_compact_it(backend):
     async def scenario():
         async with backend.open("region") as store:
