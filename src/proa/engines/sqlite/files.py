@@ -25,9 +25,10 @@ _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 # The module asks every parameter of another type whether it adapts itself, which costs half of what a statement does.
-# Bytes and None are what they are.
+# Bytes and None are what they are: a dictionary without None has None for it, and asks so without a frame of Python's.
+_NONE_OF_NONE: dict[None, None] = {}
 sqlite3.register_adapter(bytes, bytes)
-sqlite3.register_adapter(type(None), {}.get)  # which is None of None, without a frame of Python's
+sqlite3.register_adapter(type(None), _NONE_OF_NONE.get)
 
 
 def _load_queries() -> dict[str, str]:
