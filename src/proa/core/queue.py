@@ -130,6 +130,11 @@ def spot(key: str) -> Spot:
     return Spot(queue, home, band, int(due_ms), id_, group)
 
 
+def key_at(queue: str, home: str, priority: int, at: float, id_: str, group: str = "") -> str:
+    """The key of a message that is sent, to be handed out at a time."""
+    return SEPARATOR.join((queue, home, band_of(priority, group), digits(milliseconds(at)), id_, group))
+
+
 def home_of(key: str) -> str:
     """Whose message the one under a key is."""
     return key.split(SEPARATOR, 2)[1]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from proa.core.home import Place
 from proa.core.identity.principal import Principal
-from proa.core.queue import Envelope, Spot
+from proa.core.queue import Envelope
 from proa.core.replicate.journal import Write
 from proa.errors import NoUnit
 from proa.ports import Position, Span
@@ -127,8 +127,8 @@ class UnitOfWork(Context, Protocol):
         """Let the commit keep an event. `event` is a `proa.declare.events.Event`."""
         ...
 
-    def send(self, queue: Any, where: Spot, envelope: Envelope) -> None:
-        """Let the commit put a message there. `queue` is a `proa.declare.queues.Queue`."""
+    def send(self, queue: Any, home: str, key: str, envelope: Envelope) -> None:
+        """Let the commit put a message for a home under a key. `queue` is a `proa.declare.queues.Queue`."""
         ...
 
     async def effect(self, effect: Any, arguments: bytes, call: Callable[[str], Awaitable[bytes]]) -> bytes:

@@ -26,7 +26,7 @@ import msgspec
 from proa.core.event import EVENTS, REPLAYS, SCHEMAS, Filter, Logged, filter_of, log_key, passes, unreadable
 from proa.core.home import Place
 from proa.core.policy.retry import Retry
-from proa.core.queue import Envelope, Spot, band_of, milliseconds
+from proa.core.queue import Envelope, key_at, milliseconds
 from proa.core.replicate.journal import Write
 from proa.core.roles import Topology
 from proa.declare.bodies import Bodies
@@ -156,10 +156,10 @@ class Subscription(Queue[T]):
         """Whose messages an event that was emitted in a region makes."""
         return self.residency or regions if self.everywhere else (region,)
 
-    def message(self, logged: Logged, home: str, at: float, id_: str = "") -> tuple[Spot, Envelope]:
-        """The message that tells of an event."""
-        where = Spot(self.name, home, band_of(PRIORITY, ""), milliseconds(at), id_ or logged.id)
-        return where, Envelope.sent(where.id, logged.body, at, logged.unit, logged.trace, logged.about)
+    def message(self, logged: Logged, home: str, at: float, id_: str) -> tuple[str, Envelope]:
+        """The message that tells of an event, and its key."""
+        key = key_at(self.name, home, PRIORITY, at, id_)
+        return key, Envelope.sent(id_, logged.body, at, logged.unit, logged.trace, logged.about)
 
 
 class Event(Bodies[T]):
@@ -243,7 +243,7 @@ class Event(Bodies[T]):
         for subscription in self.subscriptions.values():
             if subscription.wants(body):
                 for home in subscription.homes(unit.region, self._app.regions):
-                    unit.send(subscription, *subscription.message(logged, home, logged.at))
+                    unit.send(subscription, home, *subscription.message(logged, home, logged.at, logged.id))
         if self.retention_s:
             key = log_key(self.name, milliseconds(logged.at), logged.id)
             expires_at = logged.at + self.retention_s

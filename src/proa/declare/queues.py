@@ -24,8 +24,7 @@ from proa.core.queue import (
     Dead,
     Envelope,
     Spot,
-    band_of,
-    milliseconds,
+    key_at,
 )
 from proa.declare.bodies import Bodies
 from proa.declare.context import Context, current_unit
@@ -255,10 +254,11 @@ class Queue(Bodies[T]):
         group: str | None = None,
     ) -> str:
         """Let a unit send a body as stores keep it, to a region; its id."""
-        self._check(delay_s, priority, group)
+        if self.groups or group is not None or delay_s or priority != PRIORITY:  # what is not as usual
+            self._check(delay_s, priority, group)
         id_, now = unit.message_id(), unit.now()
-        where = Spot(self.name, home, band_of(priority, group or ""), milliseconds(now + delay_s), id_, group or "")
-        unit.send(self, where, Envelope.sent(id_, body, now, unit.unit, unit.trace))
+        key = key_at(self.name, home, priority, now + delay_s, id_, group or "")
+        unit.send(self, home, key, Envelope.sent(id_, body, now, unit.unit, unit.trace))
         return id_
 
     def _check(self, delay_s: float, priority: int, group: str | None) -> None:

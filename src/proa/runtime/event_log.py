@@ -184,8 +184,8 @@ class EventLog:
         if not subscription.wants(event.decode(logged.body)):
             return
         for home in subscription.homes(logged.region, self._regions):
-            where, envelope = subscription.message(logged, home, now, f"{logged.id}{wanted.replay}")
-            yield Write(subscription.table, where.key, _encode(envelope))
+            key, envelope = subscription.message(logged, home, now, f"{logged.id}{wanted.replay}")
+            yield Write(subscription.table, key, _encode(envelope))
 
     async def _send(self, wanted: Wanted, version: int, messages: Sequence[Write], done: Replayed) -> None:
         state = _encode((done.next or SEPARATOR, done.seen, done.sent))

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from proa.core.dedupe import Outcome
 from proa.core.home import Place
 from proa.core.identity.principal import Principal
-from proa.core.queue import OUTBOX, SEPARATOR, Envelope, Spot
+from proa.core.queue import OUTBOX, SEPARATOR, Envelope
 from proa.core.replicate.journal import Key, Row, Write
 from proa.core.replicate.resolve import dots_of
 from proa.core.residency import table_of
@@ -64,8 +64,8 @@ class Elsewhere(BaseException):
 class Outbound(Protocol):
     """What a unit asks of the region's queues before it sends."""
 
-    def admit(self, queue: Queue[Any], where: Spot) -> None:
-        """Raises QueueFull where as many messages wait as may."""
+    def admit(self, queue: Queue[Any], home: str) -> None:
+        """Raises QueueFull where as many messages wait for a home as may."""
         ...
 
     def left(self) -> None:
@@ -467,12 +467,12 @@ class Unit:
     def message_id(self) -> str:
         return f"{self.unit}{len(self._told):04x}"
 
-    def send(self, queue: Queue[Any], where: Spot, envelope: Envelope) -> None:
+    def send(self, queue: Queue[Any], home: str, key: str, envelope: Envelope) -> None:
         if queue.depth_max is not None and self._outbound:
-            self._outbound.admit(queue, where)
-        table, key, mode = queue.table, where.key, "any"
-        if self._store_of_messages(queue) == "global":
-            table, key, mode = OUTBOX, f"{where.home}{SEPARATOR}{key}", "strong"
+            self._outbound.admit(queue, home)
+        table, mode = queue.table, "any"
+        if self._store_of_messages(queue) == "global":  # in the order of the regions that fetch them
+            table, key, mode = OUTBOX, f"{home}{SEPARATOR}{key}", "strong"
         self.writes[table, key] = Write(table, key, _encode(envelope), mode)
         self._told.append(queue)
 

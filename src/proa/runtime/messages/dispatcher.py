@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from proa.core.queue import FETCHED, MESSAGES, SEPARATOR, SETTINGS, Setting, Spot
+from proa.core.queue import FETCHED, MESSAGES, SEPARATOR, SETTINGS, Setting
 from proa.core.replicate.journal import Row, Write
 from proa.core.replicate.stamp import Versions, covers
 from proa.declare.queues import Queue
@@ -230,10 +230,10 @@ class Dispatcher:
     def left(self) -> None:
         self._relay.left()
 
-    def admit(self, queue: Queue[Any], where: Spot) -> None:
-        if queue.depth_max is not None and (depth := self.depth(queue.name, where.home)) >= queue.depth_max:
+    def admit(self, queue: Queue[Any], home: str) -> None:
+        if queue.depth_max is not None and (depth := self.depth(queue.name, home)) >= queue.depth_max:
             raise QueueFull(
-                f"queue {queue.name} holds {depth:,} messages in {where.home}, as many as it may",
+                f"queue {queue.name} holds {depth:,} messages in {home}, as many as it may",
                 headers={"retry-after": f"{self._retry_after_s(queue, depth)}"},
             )
 

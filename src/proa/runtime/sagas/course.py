@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from proa.core.queue import LAST, Envelope, Spot, band_of, milliseconds, prefix
+from proa.core.queue import LAST, Envelope, key_at, prefix
 from proa.core.replicate.journal import Key, Row, Write
 from proa.core.saga import SAGAS, SIGNALS, STEPS, Entry, Record, Wake, saga_key, step_key, step_of
 from proa.declare.queues import PRIORITY, Queue
@@ -151,5 +151,5 @@ def record_of(row: Row | None, now: float) -> tuple[Record | None, int]:
 def woken(ends: Ends, queue: Queue[Wake], home: str, wake: Wake, at: float | None = None) -> Write:
     """A message of Proa's own that wakes a saga, at a time."""
     now, id_ = ends.clock.now(), ends.unit_id()
-    where = Spot(queue.name, home, band_of(PRIORITY, ""), milliseconds(now if at is None else at), id_)
-    return Write(queue.table, where.key, _encode(Envelope(id_, queue.encoded(wake), now, id_)))
+    key = key_at(queue.name, home, PRIORITY, now if at is None else at, id_)
+    return Write(queue.table, key, _encode(Envelope(id_, queue.encoded(wake), now, id_)))
