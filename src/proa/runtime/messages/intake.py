@@ -87,14 +87,10 @@ class Intake:
         self._set_timer(wait_s)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
-        try:
-            await future
-        finally:
-            if future in self._waiting:
-                self._waiting.remove(future)
+        await future
 
     def wake(self, number: int = 1) -> None:
-        """Let so many of those who wait look again."""
+        """Let so many of those who wait look again; one that was cancelled waits no more."""
         while number > 0 and self._waiting:
             future = self._waiting.popleft()
             if not future.done():
