@@ -26,7 +26,7 @@ from processes import told_by
 
 AT_ONCE = 64
 UNITS = 1500
-ROUNDS = 9
+ROUNDS = 15
 WAKES = 200
 T = TypeVar("T")
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
+
+from support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -86,15 +87,6 @@ def shown(expected, actual):
     return not expected or re.fullmatch(wanted, got, re.DOTALL) is not None
 
 
-def free_ports(count):
-    """Ports of the loopback interface that nobody listens on."""
-    socks = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [str(sock.getsockname()[1]) for sock in socks]
-    for sock in socks:
-        sock.close()
-    return ports
-
-
 class Shell:
     """One bash that stays for the whole page, so that `export` and `cd` last."""
 
@@ -106,7 +98,7 @@ class Shell:
             "COLUMNS": "120",
         }
         self.folder = folder
-        self.ports = dict(zip(SHOWN_PORTS, free_ports(len(SHOWN_PORTS)), strict=True))
+        self.ports = {shown_port: str(free_port()) for shown_port in SHOWN_PORTS}
         self.background: list[subprocess.Popen] = []
         self.process = self.start(["bash", "--norc"], stdin=subprocess.PIPE)
 

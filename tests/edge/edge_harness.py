@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import signal
-import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from proa.edge.envoy import Bootstrap
 from proa.observe.hub import Hub
 from proa.runtime.clock import SystemClock
 from proa.runtime.config import Address
+from support.ports import free_port
 
 STUB = Path(__file__).with_name("region_stub.py")
 RULES = (
@@ -28,12 +28,6 @@ RULES = (
     RouteRule("POST", "/orders", "regional", 1.0, keyed=True),
 )
 KEY = {"idempotency-key": "k"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @dataclass

@@ -350,7 +350,7 @@ async def restarted(system):
 AGENT = """
 import asyncio, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[2])
+sys.path[:0] = sys.argv[2:]
 from test_edge_agent import running_again
 async def main():
     async with running_again(Path(sys.argv[1])) as agent:
@@ -361,10 +361,9 @@ asyncio.run(main())
 
 
 def test_envoy_does_not_outlive_an_agent_that_is_killed(tmp_path):
-    here = str(Path(__file__).parent)
-    with subprocess.Popen(
-        [sys.executable, "-c", AGENT, str(tmp_path / "edge"), here], stdout=subprocess.PIPE, text=True
-    ) as agent:
+    here = Path(__file__).parent
+    command = [sys.executable, "-c", AGENT, str(tmp_path / "edge"), str(here), str(here.parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as agent:
         envoy = int(agent.stdout.readline())
         assert alive(envoy)
         agent.kill()

@@ -5,7 +5,6 @@ Others are made to refer to what exists; of these at least half succeed.
 """
 
 import asyncio
-import socket
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +32,7 @@ from proa.local.http import http_server
 from proa.runtime.config import Address
 from support.front import ask
 from support.inproc import system
+from support.ports import free_port
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = ("authorizer", "game-sessions", "mounted", "payments", "payouts", "registration")
@@ -50,10 +50,7 @@ FEW = settings(
 @contextmanager
 def serving(app, folder, prepare):
     """The app's first region on a port, in a thread of its own; yields its address."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-    up, stop = threading.Event(), []
+    port, up, stop = free_port(), threading.Event(), []
 
     async def run():
         down = asyncio.Event()

@@ -1,7 +1,6 @@
 """The HTTP port: what it takes from slow, endless and vanishing clients, over real sockets."""
 
 import asyncio
-import socket
 import time
 
 import pytest
@@ -15,12 +14,7 @@ from proa.runtime.config import Address
 from proa.runtime.events import ClientGone
 from proa.runtime.gateway import Gateway
 from proa.runtime.router import Router
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+from support.ports import free_port
 
 
 class Served:

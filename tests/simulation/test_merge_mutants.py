@@ -11,6 +11,7 @@ from proa.core.replicate import siblings
 from proa.core.replicate.crdt import AddWinsSet, GrowCounter
 from proa.core.replicate.merge import Fields, LastWriter
 from proa.engines.sqlite import region_store
+from proa.engines.sqlite.files import SQL
 from proa.engines.sqlite.region_store import SqliteRegionStore
 from proa.simulation.case import Case
 from proa.simulation.scenario import run_case
@@ -34,7 +35,7 @@ def everything(_, states):
 
 def forgotten_untold(store, gone):
     """Tombstones go, and nothing is left to tell that a late write may be older than one."""
-    return sum(store._drop(key, version) for key, version, _ in gone)
+    return store._writer.executemany(SQL["drop_row_of_version"], [(*key, version) for key, version, _ in gone]).rowcount
 
 
 MUTANTS = {

@@ -51,7 +51,7 @@ async def spoilt(world):
     assert (await world.edge.put("/notes/2", Note("2", "after"))).status == 204
     for region in (US, AP, EU):
         world.heal(region)
-    await world.until(lambda: (eu := world.region(EU)) and eu.spoilt)
+    await world.until(lambda: (eu := world.region(EU)) and eu.readiness.spoilt)
 
 
 @simulated
@@ -64,7 +64,7 @@ async def test_a_region_that_cannot_set_late_commits_aside_serves_nobody_until_a
         assert (world.region(EU).health().ready, world.region(EU).health().failing) == (False, ("store",))
         world.replace_disk(EU)
         await world.settle()
-        assert (world.region(EU).spoilt, world.region(EU).health().ready) == ("", True)
+        assert (world.region(EU).readiness.spoilt, world.region(EU).health().ready) == ("", True)
         assert world.region(EU).origin != before
         assert [texts(world, region) for region in (EU, US, AP)] == [{"2": "after"}] * 3
 

@@ -1,6 +1,6 @@
 """Record what the real Envoy does: plays every script (or those named) against it and writes the traces.
 
-    python tests/simulation/edge/record.py [NAME ...]
+    PYTHONPATH=tests python tests/simulation/edge/record.py [NAME ...]
 
 Regions are stand-ins in this process, each behind a socket of its own; times are real, so let nothing else run.
 """
@@ -27,14 +27,9 @@ from proa.edge.process import find_envoy
 from proa.observe.hub import Hub
 from proa.runtime.clock import SystemClock
 from proa.runtime.config import Address
+from support.ports import free_port
 
 REGION = "proa-region"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Site:
