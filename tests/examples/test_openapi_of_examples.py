@@ -6,7 +6,7 @@ Others are made to refer to what exists; of these at least half succeed.
 
 import asyncio
 import threading
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,12 +56,12 @@ def serving(app, folder, prepare):
         down = asyncio.Event()
         loop = asyncio.get_running_loop()
         stop.append(lambda: loop.call_soon_threadsafe(down.set))
-        async with system(app, folder, JWKS) as running:
+        async with AsyncExitStack() as others, system(app, folder, JWKS) as running:
             region = running[app.regions[0]]
             roles = dict.fromkeys(app.regions, "standby" if app.topology == "active-passive" else "active")
             roles[app.active] = "active"
             region.assume(Assignment(1, app.topology, roles), float("inf"))
-            await prepare(lambda *asked, **headers: ask(region.gateway, *asked, **headers))
+            await prepare(lambda *asked, **headers: ask(region.gateway, *asked, **headers), others)
             async with http_server(region.gateway, Address("127.0.0.1", port), app.front):
                 up.set()
                 await down.wait()
@@ -77,22 +77,23 @@ def serving(app, folder, prepare):
         thread.join(20)
 
 
-async def nothing(_ask):
+async def nothing(_ask, _others):
     """What exists in an app without rows will do."""
 
 
-async def beside(http):
-    """The port on which something else serves meanwhile."""
+async def beside(http, others):
+    """The port on which something else serves meanwhile; it ends with the `others`."""
     runner = web.AppRunner(http)
     await runner.setup()
+    others.push_async_callback(runner.cleanup)
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     return runner.addresses[0][1]
 
 
-async def open_account(ask):
+async def open_account(ask, others):
     import bank
 
-    bank.URL = f"http://127.0.0.1:{await beside(bank.http())}"
+    bank.URL = f"http://127.0.0.1:{await beside(bank.http(), others)}"
     answer = await ask("PUT", "/accounts/ada", {"currency": "EUR", "limit": 10**12})
     assert answer.status == 200
     spent = {"account": "ada", "amount": 1, "currency": "EUR"}
@@ -101,22 +102,22 @@ async def open_account(ask):
     await ask("PUT", "/customers/ada/preferences", {})
 
 
-async def open_wallet(ask):
+async def open_wallet(ask, others):
     import clearing
 
-    clearing.PORT = await beside(clearing.http(clearing.Ledger()))
+    clearing.PORT = await beside(clearing.http(clearing.Ledger()), others)
     assert (await ask("PUT", "/wallets/ada", {"left": 10**12})).status == 200
     begun = await ask("POST", "/payouts", {"wallet": "ada", "account": "DE02", "amount": 1}, idempotency_key="first")
     PAYOUTS["/payouts/{id}"]["id"] = PAYOUTS["/payouts/{id}/stop"]["id"] = begun.json["id"]
 
 
-async def play(ask):
+async def play(ask, _others):
     played = await ask("POST", "/sessions/s1/plays", {"player": "ada", "points": 3}, idempotency_key="first")
     GAMES["/plays/{id}"]["id"] = played.json["id"]
     await ask("PUT", "/players/ada/status", {"text": "here"})
 
 
-async def sign_up(ask):
+async def sign_up(ask, _others):
     signed = await ask("POST", "/members", {"email": "ada@example.org", "name": "Ada"}, idempotency_key="first")
     assert signed.status == 200, signed.body
     MEMBERS["/members/{id}"]["id"] = MEMBERS["/members/{id}/profile"]["id"] = signed.json["id"]
@@ -152,7 +153,7 @@ TOKEN = "Bearer " + PROVIDER.issue("ada", ["authorize:ask", "sessions:revoke"], 
 AUTHORIZER = {"/sessions/{id}": {}, "/revocations": {"subject": ""}}
 
 
-async def open_session(ask):
+async def open_session(ask, _others):
     opened = await ask("POST", "/sessions", {}, idempotency_key="first", authorization=TOKEN)
     AUTHORIZER["/sessions/{id}"]["id"] = AUTHORIZER["/revocations"]["session"] = opened.json["id"]
 
