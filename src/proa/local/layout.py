@@ -59,7 +59,7 @@ def lay_out(app: str, regions: Sequence[str], state_dir: Path, options: Options)
         UsageError: an option has a value that no system could run with.
     """
     _check(options)
-    ports = _free_ports(zlib.crc32(str(state_dir).encode()))
+    ports = free_ports(zlib.crc32(str(state_dir).encode()))
     nodes = _nodes(regions, state_dir, ports, options.get("port"))
     config = ClusterConfig(
         app=app,
@@ -118,7 +118,12 @@ def _targets(config: ClusterConfig, caller: str) -> Iterator[tuple[str, str, Add
             yield node.name, f"{node.name}/http", node.http
 
 
-def _free_ports(seed: int) -> Iterator[Address]:
+def free_ports(seed: int) -> Iterator[Address]:
+    """Addresses on which nobody listens, one after another from a place that `seed` decides.
+
+    Raises:
+        PortTaken: there is none left.
+    """
     for step in range(len(PORTS)):
         address = Address(HOST, PORTS[(seed + step) % len(PORTS)])
         if not unusable(address):
