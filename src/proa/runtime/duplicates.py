@@ -113,7 +113,7 @@ class DuplicateHandlers:
         failing = self._failing.get(pair.other.unit)
         if pair.kept.is_sealed or pair.other.is_sealed or (failing and failing.again_at > self._ends.clock.monotonic()):
             return False
-        return self._ends.authority.may_write_home(place_of(pair))
+        return self._ends.may(place_of(pair))
 
     # One pair.
 

@@ -102,8 +102,8 @@ class Place(msgspec.Struct, frozen=True):
 
     @property
     def home(self) -> Home:
-        """Whose it is to go on: the origin's region, while that holds the right to write."""
-        return Home(self.stream.name, region_of(self.origin))
+        """Whose it is to go on."""
+        return _home(self.name)
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -158,7 +158,7 @@ class Streams:
         return [
             self._status(name, self._noted[name], cursors.get(name[1], 0))
             for name in sorted(self._noted)
-            if self._ends.authority.may_write_home(Home(name[0], region_of(name[1])))
+            if self._ends.may(_home(name))
         ]
 
     def _status(self, name: tuple[str, str], position: Position, cursor: int) -> StreamStatus:
@@ -179,8 +179,8 @@ class Streams:
 
     async def _look(self, stream: Stream[Any], origin: str, cursor: int) -> bool:
         """Take a turn if there may be something to do; whether there may be more."""
-        name, authority = (stream.name, origin), self._ends.authority
-        sight = (cursor, authority.epoch, authority.may_write_home(Home(stream.name, region_of(origin))))
+        name = (stream.name, origin)
+        sight = (cursor, self._ends.authority.epoch, self._ends.may(_home(name)))
         if not self._due(name, sight):
             return False
         more = await self._turn(stream, origin)
@@ -219,7 +219,7 @@ class Streams:
         """Hand over the next changes of an origin; whether there may be more."""
         place = await self._place(stream, origin)
         self._noted[place.name] = place.position
-        if not self._ends.authority.may_write_home(place.home):
+        if not self._ends.may(place.home):
             return False
         if place.version == 0:
             return await self._hand_over(place, Told(place.position))
@@ -423,7 +423,7 @@ class Streams:
         if stream.reset_handler is None:
             raise Unprocessable(f"stream {name} has no reset handler, so everything would be told twice")
         regions = sorted({self._ends.region, *map(region_of, self._ends.store.cursors())})
-        mine = [region for region in regions if self._ends.authority.may_write_home(Home(name, region))]
+        mine = [region for region in regions if self._ends.may(Home(name, region))]
         for region in mine:
             await self._start_over(stream, region)
         return mine
@@ -476,6 +476,12 @@ class Streams:
 
     def _firsts(self, places: Sequence[Place]) -> list[Position]:
         return [self._first(place.origin) for place in places]
+
+
+def _home(name: tuple[str, str]) -> Home:
+    """Whose it is to go on with a stream's origin: the origin's region, while that holds the right to write."""
+    stream, origin = name
+    return Home(stream, region_of(origin))
 
 
 async def _nothing() -> None:
