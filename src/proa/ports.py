@@ -172,8 +172,8 @@ class Identity(msgspec.Struct, frozen=True):
 class RegionStore(Protocol):
     """A region's own database. Reads see durable commits alone; `commit` returns after the commit is durable."""
 
-    origin: str
-
+    @property
+    def origin(self) -> str: ...
     @property
     def whole_since(self) -> int:
         """The life since which this disk lost nothing; 0: the present one."""

@@ -344,7 +344,7 @@ def test_what_a_region_writes_is_told_once_it_is_durable_and_what_found_no_room_
     async def scenario():
         async with backend.open("region") as store:
             told = []
-            store.on_writes = lambda writes: told.append((store.head, [write.key for write in writes]))
+            store.listeners.writes = lambda writes: told.append((store.head, [write.key for write in writes]))
             await asyncio.gather(store.commit(batch("u1", put("a"), put("b"))), store.commit(batch("u2", put("c"))))
             pages = store._writer.execute("PRAGMA page_count").fetchone()[0]
             store._writer.execute(f"PRAGMA max_page_count={pages}")

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from engines.conformance import batch, decoded, put
 from proa.core.replicate import merge
+from proa.core.replicate.journal import incoming
 from proa.core.replicate.merge import declared, resolve
 from proa.core.replicate.tombstones import Passed, heard
 from proa.core.roles import Cut
 from proa.declare.codec import RowCodec
 from proa.engines.sqlite.files import in_memory
-from proa.engines.sqlite.region_store import SqliteRegionStore, incoming
+from proa.engines.sqlite.region_store import SqliteRegionStore
 from proa.ports import Committed, Identity, Terms
 from support.ends import ManualClock
 
@@ -293,8 +294,8 @@ def test_a_function_that_raises_is_told_of_and_stands_in_the_conflict_log():
 
     async def scenario(town):
         store, told = town.stores["eu"], []
-        store._merges["picky"] = declared(merge.function(picky), RowCodec(Plain))
-        store.on_merge_raised = told.append
+        store._in.merges["picky"] = declared(merge.function(picky), RowCodec(Plain))
+        store.listeners.merge_raised = told.append
         for name in ("eu", "us"):
             written = put("a", RowCodec(Plain).encode(Plain(name)), table="picky")
             await town.stores[name].commit(batch(name, written))

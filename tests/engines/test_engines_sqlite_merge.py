@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.conformance import batch, put
-from proa.core.replicate.journal import Commit
+from proa.core.replicate.journal import Commit, incoming
 from proa.core.replicate.merge import LastWriter, resolve
 from proa.core.replicate.stamp import join
 from proa.core.time import stamp_of
 from proa.engines.sqlite.files import in_memory
-from proa.engines.sqlite.region_store import SqliteRegionStore, incoming
+from proa.engines.sqlite.region_store import SqliteRegionStore
 from proa.ports import Identity, Terms
 from support.ends import ManualClock
 
@@ -83,7 +83,7 @@ def merged(*commits):
     async def scenario():
         store = SqliteRegionStore(in_memory(f"merge-{next(NAMES)}"), "eu", ManualClock(), run_blocking)
         for version, commit in enumerate(commits):
-            store._merge_row(incoming(commit, commit.writes[0], version))
+            store._merging.row(incoming(commit, commit.writes[0], version))
         (row,) = await store.read([KEY])
         await store.close()
         return row

@@ -120,7 +120,7 @@ class Shifted:
 def test_commits_of_a_clock_an_hour_ahead_wait_at_the_peer_which_says_so_and_come_in_when_their_time_has(tmp_path):
     async def scenario(s):
         right = s["us"].replicator._clock
-        s["eu"].store._clock = Shifted(s.clock, 3600)
+        s["eu"].store._in.clock = Shifted(s.clock, 3600)
         assert (await s.request("eu", "POST", "/notes", {"id": "early"})).status == 204
         while not (told := [event for event in s.events if type(event).__name__ == "ClockSkewSeen"]):
             await asyncio.sleep(0.01)

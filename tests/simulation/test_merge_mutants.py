@@ -10,9 +10,9 @@ from proa.app import load_app
 from proa.core.replicate import siblings
 from proa.core.replicate.crdt import AddWinsSet, GrowCounter
 from proa.core.replicate.merge import Fields, LastWriter
-from proa.engines.sqlite import region_store
+from proa.engines.sqlite import forgetting
 from proa.engines.sqlite.files import SQL
-from proa.engines.sqlite.region_store import SqliteRegionStore
+from proa.engines.sqlite.forgetting import Forgetting
 from proa.simulation.case import Case
 from proa.simulation.scenario import run_case
 
@@ -33,9 +33,11 @@ def everything(_, states):
     return [entry for state in states for entry in state.entries]
 
 
-def forgotten_untold(store, gone):
+def forgotten_untold(this, gone):
     """Tombstones go, and nothing is left to tell that a late write may be older than one."""
-    return store._writer.executemany(SQL["drop_row_of_version"], [(*key, version) for key, version, _ in gone]).rowcount
+    return this._in.writer.executemany(
+        SQL["drop_row_of_version"], [(*key, version) for key, version, _ in gone]
+    ).rowcount
 
 
 MUTANTS = {
@@ -44,8 +46,8 @@ MUTANTS = {
     "a set brings back what was taken out": [(AddWinsSet, "joined", classmethod(everything))],
     "a write that was deleted comes back with a concurrent one": [(siblings, "_seen", lambda *_: False)],
     FORGETTING: [
-        (region_store, "passed_by_all", lambda *_: True),
-        (SqliteRegionStore, "_forget", forgotten_untold),
+        (forgetting, "passed_by_all", lambda *_: True),
+        (Forgetting, "drop", forgotten_untold),
     ],
 }
 

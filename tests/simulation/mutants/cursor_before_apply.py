@@ -1,8 +1,9 @@
 """The cursor is moved, durably, before the commits that it claims are applied: a crash in between loses them."""
 
 from proa.core.replicate.journal import missing, parks
+from proa.engines.sqlite.applying import _decode_commit
 from proa.engines.sqlite.files import SQL
-from proa.engines.sqlite.region_store import SqliteRegionStore, _decode_commit
+from proa.engines.sqlite.region_store import SqliteRegionStore
 
 
 def plant(replace):
@@ -10,25 +11,25 @@ def plant(replace):
 
 
 async def apply_later(store, entries, terms):
-    due = await store._group.submit(lambda: list(moved(store, entries, terms)))
-    await store._group.submit(lambda: apply(store, due, terms))
+    due = await store._group.submit(lambda: list(moved(store._applying, entries, terms)))
+    await store._group.submit(lambda: apply(store._applying, due, terms))
     return store.cursors()
 
 
-def moved(store, entries, terms):
+def moved(applying, entries, terms):
     for entry in entries:
         commit = _decode_commit(entry)
-        if store._due(commit, terms.limits) and not missing(commit, store._cursors):
-            store._cursors[commit.origin] = commit.seq
+        if applying._due(commit, terms.limits) and not missing(commit, applying._in.cursors):
+            applying._in.cursors[commit.origin] = commit.seq
             yield commit, entry
 
 
-def apply(store, due, terms):
-    version = store._version()
+def apply(applying, due, terms):
+    inside, version = applying._in, applying._in.version()
     for commit, entry in due:
-        store._writer.execute(SQL["put_entry"], (commit.origin, commit.seq, entry))
-        store._stamps.observe(commit.stamp)
-        if cut := parks(commit, terms.cuts, store._parked):
-            store._park(commit, cut)
+        inside.writer.execute(SQL["put_entry"], (commit.origin, commit.seq, entry))
+        inside.stamps.observe(commit.stamp)
+        if cut := parks(commit, terms.cuts, inside.parked):
+            applying._park(commit, cut)
         else:
-            store._merge(commit, version)
+            applying._merging.commit(commit, version)

@@ -12,9 +12,9 @@ def plant(replace):
 
 
 async def compact_in_two(store, retention):
-    base = store._base
-    if store.joining or not base.due(retention, store._durable_cursors):
+    base = store._in.base
+    if store.joining or not base.due(retention, store._in.durable_cursors):
         return 0
-    count = await store._group.submit(lambda: base.compact(retention, store._cursors, store._parked))
+    count = await store._group.submit(lambda: base.compact(retention, store._in.cursors, store._in.parked))
     await store._group.submit(lambda: [fold(base, commit) for commit in base.__dict__.pop("waiting", [])])
     return count

@@ -1,11 +1,11 @@
 """The last writer is whoever's wall clock says so: a stamp does not rise above those that its region had seen."""
 
 from proa.core.time import HybridClock, stamp_of
-from proa.engines.sqlite import region_store
+from proa.engines.sqlite import inside
 
 
 def plant(replace):
-    replace(region_store, "HybridClock", WallClock)
+    replace(inside, "HybridClock", WallClock)
 
 
 class WallClock(HybridClock):

@@ -17,7 +17,8 @@ async def commit_in_two(store, batch):
     outcome = batch.outcome
     if outcome and (known := await store.outcome(outcome.scope, outcome.key)):
         return Found(known)
-    result = await store._group.submit(lambda: store._commit(Batch(**(asdict(batch) | {"outcome": None}))))
+    commit = store._units.commit if isinstance(store, SqliteRegionStore) else store._commit
+    result = await store._group.submit(lambda: commit(Batch(**(asdict(batch) | {"outcome": None}))))
     if outcome and isinstance(result, Committed):
         await store._group.submit(lambda: rows.put_outcome(store._writer, outcome))
     return result

@@ -1,7 +1,7 @@
 """A region that comes back keeps the commits that it had made beyond the cut."""
 
-from proa.engines.sqlite.region_store import SqliteRegionStore
+from proa.engines.sqlite.applying import Applying
 
 
 def plant(replace):
-    replace(SqliteRegionStore, "_set_aside", lambda *_: 0)
+    replace(Applying, "_set_aside", lambda *_: 0)

@@ -7,9 +7,7 @@ gives the row a new one, so that units which read it run again.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Awaitable, Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,12 +15,13 @@ import msgspec
 from proa.bell import breathe
 from proa.core.replicate.journal import NO_VERSIONS, Commit, Dot, Key, Row, commit_of, incoming
 from proa.core.replicate.repair import Fix, Held, Stretch, Sum, folded, heads, summed
-from proa.core.replicate.resolve import Merge
 from proa.core.replicate.stamp import Versions, covers
-from proa.engines.sqlite.base import Base
 from proa.engines.sqlite.files import SQL
+from proa.engines.sqlite.group import GroupCommit
+from proa.engines.sqlite.inside import Inside
 from proa.engines.sqlite.rows import put_row, read_row, row_of
-from proa.engines.sqlite.tables import AFTER, Tables
+from proa.engines.sqlite.snapshot import Joining
+from proa.engines.sqlite.tables import AFTER
 
 SLICE = 500
 TRIES = 5
@@ -34,30 +33,13 @@ Written = tuple[Dot, Row, Versions]
 """One write of a row: its commit, the row, and all that its writer had seen."""
 
 
-@dataclass(frozen=True)
-class Inside:
-    """What repairing needs of the store around it."""
-
-    reader: sqlite3.Connection
-    writer: sqlite3.Connection
-    tables: Tables
-    merges: Mapping[str, Merge]
-    base: Base
-    submit: Callable[[Callable[[], Any]], Awaitable[Any]]
-    durable: Callable[[], Versions]
-    floors: Callable[[], Versions]
-    applied: Callable[[], Versions]
-    version: Callable[[], int]
-    parked: Callable[[], Container[Dot]]
-    torn: dict[Dot, None]
-    tear: Callable[[Dot], None]
-
-
 class SqliteRepairs:
     """`ports.RepairStore` of one region's store."""
 
-    def __init__(self, inside: Inside) -> None:
+    def __init__(self, inside: Inside, joining: Joining, group: GroupCommit) -> None:
         self._in = inside
+        self._joining = joining
+        self._group = group
 
     # Comparing.
 
@@ -80,19 +62,19 @@ class SqliteRepairs:
             start, most = walked[-1][0] + AFTER, SLICE
 
     def held(self, keys: Sequence[Key], asked: Sequence[Dot] = ()) -> Held:
-        durable, parked = self._in.durable(), self._in.parked()
+        durable, parked = self._in.durable_cursors, self._in.parked
         rows = [read_row(self._in.reader, key) for key in keys]  # the reader may be a moment ahead of what is durable
-        return Held(rows, durable, self._in.applied(), [dot for dot in asked if dot in parked])
+        return Held(rows, durable, self._joining.applied, [dot for dot in asked if dot in parked])
 
     # What the journal says.
 
     async def made(self, keys: Sequence[Key]) -> dict[Key, Row | None]:
         for _ in range(TRIES):
-            floors = self._in.floors()
+            floors = self._in.durable_floors
             history = {key: list(self._from_base(key)) for key in keys}
-            for origin, last in sorted(self._in.durable().items()):
+            for origin, last in sorted(self._in.durable_cursors.items()):
                 await self._read_history(origin, floors.get(origin, 0), last, history)
-            if floors == self._in.floors():
+            if floors == self._in.durable_floors:
                 return {key: self._made(key, writes) for key, writes in history.items()}
         return {}
 
@@ -103,7 +85,7 @@ class SqliteRepairs:
             yield row.dot, row, NO_VERSIONS
 
     def _made(self, key: Key, writes: Sequence[Written]) -> Row | None:
-        parked = self._in.parked()
+        parked = self._in.parked
         return folded(self._in.merges.get(key[0]), [(row, seen) for dot, row, seen in writes if dot not in parked])
 
     async def _read_history(self, origin: str, seq: int, last: int, history: dict[Key, list[Written]]) -> None:
@@ -131,7 +113,7 @@ class SqliteRepairs:
     # Fixing.
 
     async def fix(self, fixes: Sequence[Fix]) -> int:
-        return await self._in.submit(lambda: self._fix(fixes))
+        return await self._group.submit(lambda: self._fix(fixes))
 
     def _fix(self, fixes: Sequence[Fix]) -> int:
         version = self._in.version()
@@ -152,7 +134,7 @@ class SqliteRepairs:
         return True
 
     async def replace_entries(self, entries: Mapping[Dot, bytes]) -> None:
-        await self._in.submit(lambda: self._replace_entries(entries))
+        await self._group.submit(lambda: self._replace_entries(entries))
 
     def _replace_entries(self, entries: Mapping[Dot, bytes]) -> None:
         self._in.writer.executemany(SQL["replace_entry"], [(entry, *dot) for dot, entry in sorted(entries.items())])

@@ -8,21 +8,21 @@ is done rows stand for different moments, so no unit commits and nothing of othe
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import msgspec
 
 from proa.core.dedupe import Outcome
 from proa.core.replicate.compaction import Floor, Floors
-from proa.core.replicate.journal import Key, Row
-from proa.core.replicate.resolve import LastWriter, Merge
+from proa.core.replicate.journal import Commit, Key, Row
+from proa.core.replicate.resolve import LastWriter
 from proa.core.replicate.snapshot import DUPLICATES, OUTCOMES, PARKED, ROWS, SECTIONS, START, Item, Page, Place, joined
-from proa.core.replicate.stamp import Versions
-from proa.engines.sqlite.base import Base
+from proa.core.replicate.stamp import Versions, join
 from proa.engines.sqlite.files import SQL, get_meta
+from proa.engines.sqlite.inside import Inside
+from proa.engines.sqlite.merging import Merging
 from proa.engines.sqlite.rows import encode, put_row, row_of
-from proa.engines.sqlite.tables import Tables
 
 JOINING = "joining"
 SLICE = 200
@@ -33,6 +33,7 @@ DIVIDER = "\x1f"
 """Stands before what a key may hold, so that pairs keep their order."""
 CLEARING = len(SECTIONS)
 """What follows a snapshot's sections: the entries that the base holds now go from the journal."""
+_decode_commit = msgspec.msgpack.Decoder(Commit).decode
 _decode_row = msgspec.msgpack.Decoder(Row).decode
 _decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
 _decode_parked = msgspec.msgpack.Decoder(tuple[int, float, bytes]).decode
@@ -97,37 +98,17 @@ class Progress(msgspec.Struct, frozen=True, array_like=True):
 _decode_progress = msgspec.msgpack.Decoder(Progress).decode
 
 
-class Host(msgspec.Struct, frozen=True):
-    """What the merge of a snapshot needs of its store."""
-
-    cursors: Callable[[], Versions]
-    version: Callable[[], int]
-    merge_outcome: Callable[[Outcome], None]
-    park: Callable[[str, int, tuple[int, float, bytes]], list[Key]]
-    adopt: Callable[[Floors, list[Key]], None]
-
-
 class Joining:
     """A peer's snapshot on its way into one store."""
 
-    def __init__(
-        self,
-        connections: tuple[sqlite3.Connection, sqlite3.Connection],
-        base: Base,
-        tables: Tables,
-        merges: Mapping[str, Merge],
-        host: Host,
-    ) -> None:
-        self._writer, self._reader = connections
-        self._base = base
-        self._tables = tables
-        self._merges = merges
-        self._host = host
+    def __init__(self, inside: Inside, merging: Merging) -> None:
+        self._in = inside
+        self._merging = merging
         self.load()
 
     def load(self) -> None:
         """Take the progress from what is durable."""
-        stored = get_meta(self._reader, JOINING)
+        stored = get_meta(self._in.reader, JOINING)
         self.progress: Progress | None = _decode_progress(stored) if stored else None
 
     @property
@@ -140,19 +121,24 @@ class Joining:
         """What the snapshot includes that is being merged."""
         return _reach(self.progress.floors) if self.progress and self.progress.whole else {}
 
+    @property
+    def applied(self) -> Versions:
+        """How far other regions' commits are part of the rows, with what is on its way to the disk."""
+        return join(self._in.cursors, self.reach)
+
     def _keep(self, progress: Progress) -> None:
         self.progress = progress
-        self._writer.execute(SQL["put_meta"], (JOINING, encode(progress)))
+        self._in.writer.execute(SQL["put_meta"], (JOINING, encode(progress)))
 
     # Staging.
 
     def stage(self, page: Page, *, first: bool) -> bool:
         """Keep a page for the merge; False where it belongs to another snapshot than the pages before."""
         if first:
-            self._writer.execute(SQL["drop_staged"])
+            self._in.writer.execute(SQL["drop_staged"])
         elif self.progress is None or self.progress.whole or self.progress.floors != page.floors:
             return False
-        self._writer.executemany(SQL["put_staged"], map(msgspec.structs.astuple, page.items))
+        self._in.writer.executemany(SQL["put_staged"], map(msgspec.structs.astuple, page.items))
         if first or page.done:
             self._keep(Progress(page.floors, page.done))
         return True
@@ -187,66 +173,87 @@ class Joining:
         theirs = {(first, second): _decode_row(content) for first, second, content in self._staged(ROWS, begin)}
         rows, base = self._rows("rows_after", begin), self._rows("base_after", begin)
         end = min((max(side) for side in (theirs, rows, base) if len(side) == SLICE), default=None)
-        told, known, reach = _reach(progress.floors), self._host.cursors(), self._base.reach
-        version = self._host.version()
+        told, known, reach = _reach(progress.floors), self._in.cursors, self._in.base.reach
+        version = self._in.version()
         for key in sorted(theirs.keys() | rows.keys() | base.keys()):
             if end is None or key <= end:
-                policy = self._merges.get(key[0], LastWriter())
+                policy = self._in.merges.get(key[0], LastWriter())
                 self._put(key, rows.get(key), joined(policy, rows.get(key), theirs.get(key), known, told), version)
                 self._put_base(key, base.get(key), joined(policy, base.get(key), theirs.get(key), reach, told))
         return (None if end is None else (ROWS, *end)), []
 
     def _staged(self, section: int, begin: tuple[str, str]) -> Iterator[tuple[str, str, bytes]]:
-        return islice(self._writer.execute(SQL["staged_after"], (section, *begin)), SLICE)
+        return islice(self._in.writer.execute(SQL["staged_after"], (section, *begin)), SLICE)
 
     def _rows(self, query: str, begin: tuple[str, str]) -> dict[Key, Row]:
-        found = islice(self._writer.execute(SQL[query], begin), SLICE)
+        found = islice(self._in.writer.execute(SQL[query], begin), SLICE)
         return {(table, key): row_of(table, key, rest) for table, key, *rest in found}
 
     def _put(self, key: Key, ours: Row | None, kept: Row | None, version: int) -> None:
         if kept is ours or (kept and ours and msgspec.structs.replace(kept, version=ours.version) == ours):
             return
-        self._tables.move(*key, kept.value if kept else None)
+        self._in.tables.move(*key, kept.value if kept else None)
         if kept is None:
-            self._writer.execute(SQL["drop_row"], key)
+            self._in.writer.execute(SQL["drop_row"], key)
         else:
-            put_row(self._writer, msgspec.structs.replace(kept, version=version))
+            put_row(self._in.writer, msgspec.structs.replace(kept, version=version))
 
     def _put_base(self, key: Key, ours: Row | None, kept: Row | None) -> None:
         if kept is None and ours is not None:
-            self._base.drop(key)
+            self._in.base.drop(key)
         elif kept is not None and kept is not ours:
-            self._base.put(kept)
+            self._in.base.put(kept)
 
     def _merge_items(self, progress: Progress) -> tuple[Place | None, list[Key]]:
         section, touched = progress.at[0], list[Key]()
         found = list(self._staged(section, progress.at[1:]))
         for first, second, content in found:
             if section == OUTCOMES:
-                self._host.merge_outcome(_decode_outcome(content))
+                self._merging.outcome(_decode_outcome(content))
             elif section == PARKED:
-                touched += self._host.park(first, int(second), _decode_parked(content))
+                touched += self._park(first, int(second), _decode_parked(content))
             else:
                 values = (first, *_divided(second), *_decode_duplicate(content))
-                self._writer.execute(SQL["keep_duplicate"], values)
+                self._in.writer.execute(SQL["keep_duplicate"], values)
         return ((section, *found[-1][:2]) if len(found) == SLICE else None), touched
+
+    def _park(self, origin: str, seq: int, parked: tuple[int, float, bytes]) -> list[Key]:
+        """Keep a commit that the peer had parked; the rows to rebuild, where it is part of them here."""
+        epoch, at, entry = parked
+        dot, commit = (origin, seq), _decode_commit(entry)
+        shown = dot not in self._in.parked and seq <= self._in.cursors.get(origin, 0)
+        self._in.writer.execute(SQL["keep_entry"], (*dot, entry))
+        self._in.park(dot, epoch, at)
+        self._merging.forget_outcome(commit.outcome)
+        return [(write.table, write.key) for write in commit.writes] if shown else []
 
     def _clear(self, progress: Progress) -> Place | None:
         """Drop a stretch of the entries that the base will hold; None when there are none left."""
         for origin in sorted(progress.floors):
             floor = progress.floors[origin].seq
-            first = self._writer.execute(SQL["first_entry"], (origin,)).fetchone()
+            first = self._in.writer.execute(SQL["first_entry"], (origin,)).fetchone()
             if first and first[0] <= floor:
                 end = min(floor, first[0] + ENTRIES)
-                self._writer.execute(SQL["drop_entries"], (origin, first[0] - 1, end))
+                self._in.writer.execute(SQL["drop_entries"], (origin, first[0] - 1, end))
                 return (CLEARING, origin, str(end))
         return None
 
     def _finish(self, progress: Progress) -> None:
-        self._host.adopt(progress.floors, progress.touched)
-        self._writer.execute(SQL["drop_staged"])
-        self._writer.execute(SQL["drop_meta"], (JOINING,))
+        self._adopt(progress.floors, progress.touched)
+        self._in.writer.execute(SQL["drop_staged"])
+        self._in.writer.execute(SQL["drop_meta"], (JOINING,))
         self.progress = None
+
+    def _adopt(self, floors: Floors, touched: Sequence[Key]) -> None:
+        """All that the peer's base includes is here now: go on from its floors."""
+        for origin, floor in sorted(floors.items()):
+            if floor.seq > self._in.base.floor_of(origin):
+                self._in.base.lift(origin, floor)
+            self._in.cursors[origin] = max(self._in.cursors.get(origin, 0), floor.seq)
+            self._in.stamps.observe(floor.stamp)
+        self._in.unjournaled = True
+        if touched:
+            self._merging.rebuild(touched)
 
 
 def _reach(floors: Floors) -> Versions:

@@ -56,7 +56,7 @@ def background(base: Foundation, replication: Replication, units: Units) -> Back
     invoker = units.invoker
     invoker.effects, invoker.sagas = made.effects, made.sagas
     invoker.outbound = invoker.globally.outbound = made.messages
-    base.store.on_doubled = partial(_tell_of_duplicate, base.ports.hub, made.duplicates)
+    base.store.listeners.doubled = partial(_tell_of_duplicate, base.ports.hub, made.duplicates)
     if made.streams:
         replication.compactor.needed = made.streams.needed
     return made
@@ -136,7 +136,7 @@ def _messages(base: Foundation, replication: Replication, ends: GetEnds) -> Disp
     relay = Relay(app.regions, ends(), ports.global_store, ports.link, replication.replicator.copied)
     made = Dispatcher(app.queues.values(), app.regions, ends(), relay)
     register_gauges(base.metrics, made.intakes, ports.clock)
-    base.store.on_writes = made.told
+    base.store.listeners.writes = made.told
     return made
 
 

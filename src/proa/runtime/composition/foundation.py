@@ -80,7 +80,7 @@ def foundation(app: App, name: str, data_dir: Path, ports: Ports) -> Foundation:
         schemas=app.schemas(strong=False),
         progress=lambda table, rows: ports.hub.emit(TableRead(table, rows)),
     )
-    store.on_merge_raised = partial(_tell_of_merge, ports.hub)
+    store.listeners.merge_raised = partial(_tell_of_merge, ports.hub)
     ports.hub.subscribe(measured_events(metrics))
     return Foundation(app, name, ports, authority, store, metrics)
 

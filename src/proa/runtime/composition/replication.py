@@ -39,7 +39,7 @@ def replication(base: Foundation) -> Replication:
     )
     replicator.on_pulled = made.freshness.heard
     replicator.clock_sound = lambda: not authority.clock_off
-    base.store.on_torn = made.repairer.mend
+    base.store.listeners.torn = made.repairer.mend
     return made
 
 
