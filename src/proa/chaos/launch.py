@@ -17,6 +17,7 @@ from proa.chaos.records import Record
 from proa.errors import NodeFailed
 
 SETUP_WITHIN_S = 20.0
+ENDED_EARLY = "the load process ended early; what it said last stands above"
 
 
 class LoadProcess:
@@ -58,7 +59,7 @@ class LoadProcess:
     async def next(self) -> Message:
         assert self._process.stdout is not None
         line = await self._process.stdout.readline()
-        message: Message = msgspec.json.decode(line, type=Message) if line else Broken("the load process ended early")
+        message: Message = msgspec.json.decode(line, type=Message) if line else Broken(ENDED_EARLY)
         if isinstance(message, Broken):
             raise NodeFailed(message.detail)
         return message

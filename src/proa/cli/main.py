@@ -22,6 +22,7 @@ from proa.cli.output import INTERRUPTED, USAGE, fail
 from proa.errors import ProaError
 
 COMMANDS: Mapping[str, str] = {
+    "init": "Begin an app of your own: a small one, with its drill and the tests of an outage.",
     "dev": "Run an app as a whole multi-region system on this machine.",
     "status": "Show a running system's regions, roles, lag and plan.",
     "failover": "Ask for, approve, abort and watch fail-overs and fail-backs.",

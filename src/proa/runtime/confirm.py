@@ -104,9 +104,13 @@ class Confirmations:
 
     # Who waits.
 
+    def reachable(self, holders: tuple[str, ...] = ()) -> bool:
+        """Whether anybody (of the regions that may hold it, unless all do) could confirm a unit."""
+        return insync.reachable(self.group, self._clock.monotonic(), holders)
+
     def require(self, holders: tuple[str, ...] = ()) -> None:
-        """Raise NoPeer where nobody (of the regions that may hold it, unless all do) could confirm a unit."""
-        if not insync.reachable(self.group, self._clock.monotonic(), holders):
+        """Raise NoPeer where nobody could confirm a unit."""
+        if not self.reachable(holders):
             names = ", ".join(self._group.counted) or "nobody"
             among = f", and only {', '.join(holders)} may hold the rows" if holders else ""
             raise NoPeer(f"{self._region} is confirmed by {names}, who was not heard of lately{among}")

@@ -150,7 +150,7 @@ class World(Damage):
         try:
             self._guard = self._stack.enter_context(guarded(self._inside, self._author_rng, self.app))
             self._operators = Operators(self)
-            await self._gone(self._not_up, START_WITHIN_S)
+            await self._gone(self._not_begun, START_WITHIN_S)
         except BaseException:
             self._end()
             raise
@@ -365,6 +365,17 @@ class World(Damage):
                 return f"{host.name} is not ready: {', '.join(report.failing)}"
         sick = [name for name, role in self.roles.items() if role == "active" and not self.router.well(name)]
         return f"the edge takes {sick[0]} for sick" if sick else ""
+
+    def _not_begun(self) -> str:
+        """Why a first request might be refused."""
+        return self._not_up() or self._unconfirmed()
+
+    def _unconfirmed(self) -> str:
+        for name, role in self.roles.items():
+            confirmations = role == "active" and (found := self.region(name)) and found.confirmations
+            if confirmations and not confirmations.reachable():
+                return f"{name} has no region to confirm its commits"
+        return ""
 
     def _plan_under_way(self) -> str:
         plan, assignment = self.plan, self._situation.assignment
