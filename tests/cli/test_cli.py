@@ -252,3 +252,19 @@ def test_the_distance_to_the_global_store_may_come_from_the_environment(tmp_path
     monkeypatch.setenv("PROA_RTT_MS", "80")
     assert main(["check", str(tmp_path), "--json"]) == 3
     assert [danger["code"] for danger in json.loads(capsys.readouterr().out)["dangers"]] == ["PROA-K008"]
+
+
+def test_a_shell_completes_commands_subcommands_and_options(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    script = tmp_path / "proa"
+    assert main(["--install-completion", "--shell", "bash", "--output", str(script)]) == 0
+    complete = 'source "$1"; COMP_WORDS=("${@:2}"); COMP_CWORD=$(( $# - 2 )); _proa; printf "%s\\n" "${COMPREPLY[@]}"'
+
+    def offered(*words):
+        bash = ["bash", "-c", complete, "bash", str(script), *words]
+        return subprocess.run(bash, capture_output=True, text=True, check=True).stdout.split()
+
+    assert offered("proa", "dr") == ["drill"]
+    assert offered("proa", "sim", "re") == ["replay"]
+    assert offered("proa", "sim", "run", "--prof") == ["--profile"]
+    assert {"outage", "partition"} < set(offered("proa", "sim", "run", "--profile", ""))

@@ -66,6 +66,7 @@ def build() -> Cli:
         result_action="return_value",
         help_format="plaintext",
     )
+    cli.register_install_completion_command()
     for name, summary in COMMANDS.items():
         cli.command(f"proa.cli.{name}:{name}", name=name, help=summary)
     return cli
