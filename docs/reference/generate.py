@@ -54,8 +54,8 @@ COMMAND_LINE = """# The command line
 Generated from the commands' help by `python docs/reference/generate.py`.
 
 Data goes to standard output, progress and errors to standard error. `--json` prints JSON. Nothing asks a question
-where there is no terminal. Where options come from besides flags: [configuration](configuration.md). `proa --install-completion`
-lets bash, zsh, fish or PowerShell complete commands and options.
+where there is no terminal. Where options come from besides flags: [configuration](configuration.md).
+`proa --install-completion` lets bash, zsh, fish or PowerShell complete commands and options.
 
 | exit code | meaning |
 |---|---|

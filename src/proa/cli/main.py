@@ -66,7 +66,7 @@ def build() -> Cli:
         result_action="return_value",
         help_format="plaintext",
     )
-    cli.register_install_completion_command()
+    cli.register_install_completion_command()  # pyright: ignore[reportUnknownMemberType]  # its keywords are untyped
     for name, summary in COMMANDS.items():
         cli.command(f"proa.cli.{name}:{name}", name=name, help=summary)
     return cli
