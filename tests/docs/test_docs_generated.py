@@ -1,6 +1,7 @@
 """Pages that the code can tell are what the code says."""
 
 import runpy
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,12 @@ REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
 
 PROMISES = [f"consistency-{app.parent.name}.md" for app in (REFERENCE.parents[1] / "examples").glob("*/app.py")]
+
+
+@cache
+def generated():
+    """All pages, made once a process: that costs more than to compare them."""
+    return runpy.run_path(str(REFERENCE / "generate.py"))["pages"]()
 
 
 @pytest.mark.parametrize(
@@ -23,5 +30,4 @@ PROMISES = [f"consistency-{app.parent.name}.md" for app in (REFERENCE.parents[1]
     ],
 )
 def test_a_generated_page_is_current(name):
-    generated = runpy.run_path(str(REFERENCE / "generate.py"))["pages"]()[name]
-    assert (REFERENCE / name).read_text() == generated, "run: python docs/reference/generate.py"
+    assert (REFERENCE / name).read_text() == generated()[name], "run: python docs/reference/generate.py"
