@@ -18,14 +18,7 @@ test: $(STAMP) ## All tests; WORKERS=1 for one after the other
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 simulate: $(STAMP) ## Hundreds of simulated outages of every profile on the standard apps; SEEDS=2000 for more
-	@for app in standard:active_active standard:active_passive; do for profile in outage partition clock disk everything; do \
-	  $(BIN)/proa sim run proa.simulation.workloads.$$app --profile $$profile --seeds $(SEEDS) || exit; \
-	done; done
-	@for app in standard:confirmed_trio standard:homes messaging:active_active messaging:active_passive scheduled:scheduled errands:errands; do \
-	  for profile in outage partition clock disk everything; do \
-	    $(BIN)/proa sim run proa.simulation.workloads.$$app --profile $$profile --seeds $(FEW) || exit; \
-	done; done
-	@$(BIN)/proa sim run proa.simulation.workloads.dependent:app --profile dependency --seeds $(FEW)
+	$(BIN)/python -m tests.simulation.batches --seeds $(SEEDS) --few $(FEW)
 
 bench: $(BENCH_STAMP) ## Figures beside their peers, into benchmarks/results.json
 	$(BIN)/python benchmarks/run.py

@@ -51,7 +51,8 @@ class Silence:
 def batch(shop, folder, run_case, **options):
     chosen = SimOptions(**{"seeds": 12, "jobs": 2, **options})
     tally = Tally("shop", chosen, KINDS)
-    accounts = run_batch(shop, tally, chosen.cases(shop, draw), run_case, folder, Silence())
+    with crew(shop, chosen.workers, run_case) as workers:
+        accounts = run_batch(workers, tally, chosen.cases(shop, draw), folder, Silence())
     return tally.report(), accounts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +22,7 @@ from proa.simulation.case import Fault
 from proa.simulation.profiles import draw, kinds
 from proa.simulation.replay import judge, load, replay_of, save
 from proa.simulation.report import Narrator, show_account, show_batch, show_shrunk, show_verdict
-from proa.simulation.runner import crew, run_here
+from proa.simulation.runner import Worker, crew, run_here
 from proa.simulation.scenario import run_case
 from proa.simulation.shrink import shrink as search
 from proa.simulation.workloads.catalogue import all_for
@@ -52,18 +53,26 @@ def run(
         json: print the report as JSON.
     """
     found = _judged(app)
-    dependencies = tuple(found.dependencies)
-    tally = Tally(found.name, options, kinds(options.profile, dependencies), dependencies)
-    cases = options.cases(app, lambda seed: _faults(found, options, seed))
+    with crew(app, options.workers, run_case) as workers:
+        return simulate(app, found, options, workers, out, as_json=json)
+
+
+def simulate(
+    target: str, app: App, options: SimOptions, workers: Sequence[Worker], out: Path = FOLDER, *, as_json: bool = False
+) -> int:
+    """Run one batch on workers that are ready, and tell what came of it; the exit code of `proa sim run`."""
+    dependencies = tuple(app.dependencies)
+    tally = Tally(app.name, options, kinds(options.profile, dependencies), dependencies)
+    cases = options.cases(target, lambda seed: _faults(app, options, seed))
     with Narrator() as narrator:
-        accounts = run_batch(app, tally, cases, run_case, out, narrator)
+        accounts = run_batch(workers, tally, cases, out, narrator)
     report = tally.report()
-    if json:
+    if as_json:
         print_json(report)
     else:
         show_batch(report)
     for account in accounts:
-        show_account(account, console(stderr=json))
+        show_account(account, console(stderr=as_json))
     return _exit_code(report)
 
 

@@ -22,7 +22,7 @@ from proa.errors import UsageError
 from proa.simulation.case import Case, Fault, ProfileName, Run
 from proa.simulation.profiles import misses
 from proa.simulation.replay import replay_of, save
-from proa.simulation.runner import RunCase, Worker, crew, spread
+from proa.simulation.runner import Worker, spread
 from proa.simulation.shrink import Shrinking, Shrunk, shrink
 
 SHRUNK_MAX = 3
@@ -122,7 +122,7 @@ class Listener(Protocol):
     """Hears of a batch's progress."""
 
     def begun(self, tally: Tally) -> None:
-        """The workers are ready."""
+        """The first cases are handed out."""
 
     def counted(self, tally: Tally) -> None:
         """One more case is over."""
@@ -158,7 +158,7 @@ class Tally:
         return round(60 * self.done / self._seconds, 1) if self._seconds else 0.0
 
     def begin(self) -> None:
-        """The workers are ready; from here on time counts."""
+        """From here on time counts."""
         self._began = time.monotonic()
 
     def add(self, run: Run) -> None:
@@ -214,7 +214,7 @@ class Tally:
 
 
 def run_batch(
-    target: str, tally: Tally, cases: Iterable[Case], run_case: RunCase, folder: Path, listener: Listener
+    workers: Sequence[Worker], tally: Tally, cases: Iterable[Case], folder: Path, listener: Listener
 ) -> list[Account]:
     """Run all cases, keep a file for each failing one in `folder`, then shrink the first few and tell their runs.
 
@@ -222,16 +222,15 @@ def run_batch(
         ProaError: a case could not be run; the error names its seed.
     """
     failing: dict[int, Run] = {}
-    with crew(target, tally.options.workers, run_case) as workers:
-        tally.begin()
-        listener.begun(tally)
-        for run in spread(workers, cases):
-            tally.add(run)
-            if run.violations:
-                failing[run.case.seed] = run
-                listener.found(tally.keep(run, run.violations[0].invariant, folder))
-            listener.counted(tally)
-        return [_account(failing[seed], tally, workers[0], folder, listener) for seed in sorted(failing)[:SHRUNK_MAX]]
+    tally.begin()
+    listener.begun(tally)
+    for run in spread(workers, cases):
+        tally.add(run)
+        if run.violations:
+            failing[run.case.seed] = run
+            listener.found(tally.keep(run, run.violations[0].invariant, folder))
+        listener.counted(tally)
+    return [_account(failing[seed], tally, workers[0], folder, listener) for seed in sorted(failing)[:SHRUNK_MAX]]
 
 
 def _account(run: Run, tally: Tally, worker: Worker, folder: Path, listener: Listener) -> Account:

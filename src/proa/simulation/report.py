@@ -43,7 +43,7 @@ class Narrator:
         self._bar.stop()
 
     def begun(self, tally: Tally) -> None:
-        """The workers are ready."""
+        """The first cases are handed out."""
         self._say(f"{tally.options.seeds} worlds of {tally.app}, {tally.options.workers} at a time")
 
     def counted(self, tally: Tally) -> None:
