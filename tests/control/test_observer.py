@@ -6,8 +6,9 @@ import contextlib
 from aiohttp import web
 
 from proa.control.observer import Observer
-from proa.control.probe import HttpProbe, failing_checks
+from proa.control.probe import failing_checks
 from proa.core.roles import Observation
+from proa.local.probe import HttpProbe
 from support.control_town import EU, US, Town
 
 TIMEOUT_S = 0.2

@@ -2,16 +2,14 @@
 
 Any answer at all proves that the process lives, so a healthy region costs one request on a kept-alive connection. Only
 when the deep check hangs is the shallow one asked, to tell a slow region from a dead one. `Prober` is that logic over
-any transport; `HttpProbe` is the one over real HTTP.
+any transport; `proa.local.probe` is the one over real HTTP.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Self
 
-import aiohttp
 import msgspec
 
 from proa.core.roles import Observation
@@ -60,46 +58,6 @@ class Prober:
         except OSError:
             return False
         return status < 500
-
-
-class HttpGet:
-    """`Get` over kept-alive connections. `base_url` gives a region's address, `http://host:port`."""
-
-    def __init__(self, base_url: Callable[[str], str], timeout_s: float) -> None:
-        self._base_url = base_url
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
-        self._session: aiohttp.ClientSession | None = None
-
-    async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(timeout=self._timeout, connector=aiohttp.TCPConnector(limit_per_host=4))
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._session:
-            await self._session.close()
-
-    async def __call__(self, region: str, path: str, /) -> tuple[int, bytes]:
-        assert self._session is not None, "use it as `async with HttpGet(...)`"
-        try:
-            async with self._session.get(self._base_url(region) + path) as response:
-                return response.status, await response.read()
-        except aiohttp.ClientError as error:
-            raise ConnectionError(f"{region}{path}: {error}") from error
-
-
-class HttpProbe(Prober):
-    """A `Prober` with an `HttpGet` of its own; use it as `async with HttpProbe(...)`."""
-
-    def __init__(self, base_url: Callable[[str], str], timeout_s: float) -> None:
-        self._http = HttpGet(base_url, timeout_s)
-        super().__init__(self._http)
-
-    async def __aenter__(self) -> Self:
-        await self._http.__aenter__()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._http.__aexit__()
 
 
 class Check(msgspec.Struct):

@@ -10,10 +10,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from proa.app import App
-from proa.control.probe import HttpProbe
 from proa.local.http import http_server
 from proa.local.outside import HttpOutside
 from proa.local.plane import ends, rules_of
+from proa.local.probe import HttpProbe
 from proa.local.secrets import SECRETS_DIR, FileSecrets
 from proa.ports import Method
 from proa.runtime.config import ClusterConfig
