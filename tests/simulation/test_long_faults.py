@@ -14,8 +14,8 @@ class Note:
     id: str
 
 
-def notebook():
-    app = App("notebook", regions=[EU, US], lease_s=2)
+def notebook(lease_s=2):
+    app = App("notebook", regions=[EU, US], lease_s=lease_s)
     notes = app.table("notes", Note, key="id")
 
     @app.put("/notes/{id}")
@@ -27,7 +27,8 @@ def notebook():
 
 @simulated
 async def test_both_sides_of_a_partition_of_an_hour_go_on_and_are_one_again_soon_after():
-    async with World(notebook(), seed=7) as world:
+    # An hour of looking and beating as seldom as a lease of ten seconds asks for.
+    async with World(notebook(lease_s=10), seed=7, probe_every_s=5, beat_every_s=5) as world:
         world.partition(EU, [US])
         for minute in range(60):
             await asyncio.sleep(60)
