@@ -9,6 +9,10 @@ ELSEWHERE = {
     "make bench": "takes minutes",
     "make simulate": "takes minutes",
     "proa drill examples/registration --lose eu-west-1 --how kill --rate 100 --lease-s 1": "drilled in tests/e2e",
+    "proa drill examples/payments --lose eu-west-1 --how kill --rate 200 --duration-s 6": "drilled in tests/e2e",
+    "proa drill examples/authorizer --lose eu-west-1 --how kill --approve-after-s 1 --rate 100 --duration-s 9": (
+        "drilled in tests/e2e"
+    ),
     "proa drill examples/payouts --lose eu-west-1 --how kill --rate 20 --lease-s 1": "drilled in tests/e2e",
 }
 
