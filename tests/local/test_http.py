@@ -168,3 +168,22 @@ def test_many_slow_heads_hold_up_nobody_else():
         return {end.split(b"\r\n")[0] for end in ends}
 
     assert run(scenario, head_timeout_s=0.3) == {b"HTTP/1.1 408 Request Timeout"}
+
+
+def test_an_answer_does_not_wait_until_the_client_has_acknowledged_its_head():
+    """A client that acknowledges late does so after 40 ms; that would be each answer on a connection but the first."""
+
+    async def scenario(served):
+        served.go.set()
+        reader, writer = await served.connect()
+        took = []
+        for _ in range(8):
+            began = time.monotonic()
+            writer.write(HEAD + b"[12]")
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(4)
+            took.append(time.monotonic() - began)
+        writer.close()
+        return took
+
+    assert min(run(scenario)[1:]) < 0.03
