@@ -17,6 +17,7 @@ from proa.core.replicate.stamp import covers
 from proa.core.roles import Assignment, Cut
 from proa.errors import NotResident, StoreCorrupt
 from proa.ports import Committed
+from proa.runtime import repairer
 from proa.runtime.cures import Rows
 from proa.runtime.events import EntryMended, EntryTorn, RowsDiverged, TablesCompared
 from proa.runtime.health import facts
@@ -552,7 +553,11 @@ async def restarted(s, region, dot):
 
 
 @pytest.mark.parametrize("seq", [1, 3], ids=["in the history of a row", "among the commits that came too late"])
-def test_an_entry_that_rotted_on_the_disk_is_named_by_what_needs_it_until_a_peer_has_given_its_copy(tmp_path, seq):
+def test_an_entry_that_rotted_on_the_disk_is_named_by_what_needs_it_until_a_peer_has_given_its_copy(
+    tmp_path, monkeypatch, seq
+):
+    monkeypatch.setattr(repairer, "MEND_EVERY_S", 0.2)
+
     async def story(s):
         for region in s.regions.values():
             region.assume(active_in("eu", 1), s.clock.monotonic() + FAR_S)

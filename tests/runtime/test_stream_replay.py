@@ -283,6 +283,7 @@ def test_nothing_goes_from_the_journal_before_a_stream_has_looked_after_a_start(
 def test_a_region_in_which_nothing_changes_does_not_keep_the_journals_of_the_others(tmp_path, monkeypatch):
     """Each commit of `eu` depends on the last one of `us`, which no stream needs, but which none has noted so far."""
     monkeypatch.setattr(streams, "NOTED_EVERY_S", 0.05)
+    monkeypatch.setattr(streams, "IDLE_S", 0.1)
 
     async def story(s):
         await until(lambda: s["us"].store.head == 1)
