@@ -13,12 +13,20 @@ from proa.core.replicate.records import ConflictsWanted
 from proa.core.roles import Assignment, Cut, Node
 from proa.errors import LinkTimeout, NotHome
 from proa.ports import Batch
+from proa.runtime import forward, invoke
 from proa.runtime.reapply import Reapply
 from proa.runtime.records import Records
 from support.inproc import system
 
 REGIONS = ["eu", "us", "ap"]
 HOLDERS = ("ap", "eu", "us")
+
+
+@pytest.fixture(autouse=True)
+def waits_are_short(monkeypatch):
+    """A request that finds nobody in charge waits for somebody before it is refused, here not for so long."""
+    for module in (invoke, forward):
+        monkeypatch.setattr(module, "ROLE_WAIT_S", 0.7)
 
 
 @dataclass
