@@ -111,6 +111,39 @@ class BaseConformance:
 
         self.run(backend, scenario)
 
+    def test_at_a_damaged_entry_its_origin_and_what_depends_on_it_wait_until_another_copy_is_in_its_place(
+        self, backend
+    ):
+        async def scenario(backend):
+            async with backend.open("region") as store:
+                entries = [entry("us/1", seq, put("a", b"%d" % seq)) for seq in (1, 2, 3)]
+                late = entry("ap/1", 1, put("b"), deps={"us/1": 2}, stamp=9 << 20)
+                await store.commit(batch("u1", put("c")))
+                await store.apply([*entries, late], Terms())
+                assert await compacted(store, Retention(1 << 62, 0, {"us/1": 1})) == 1
+                for spoilt in (b"\xc1", entries[2]):
+                    await store.repairs.replace_entries({("us/1", 2): spoilt})
+                    await compacted(store)
+                    assert (store.floors(), await store.repairs.torn()) == ({"us/1": 1, "eu/1": 1}, [("us/1", 2)])
+                await store.repairs.replace_entries({("us/1", 2): entries[1]})
+                assert await compacted(store) == 3
+                assert store.floors() == {"us/1": 3, "ap/1": 1, "eu/1": 1}
+                assert (await contents(store))["a"][0] == b"3"
+
+        self.run(backend, scenario)
+
+    def test_above_a_damaged_entry_no_deleted_row_is_forgotten_that_what_it_holds_may_be_older_than(self, backend):
+        async def scenario(backend):
+            async with backend.open("region") as store:
+                await store.commit(batch("u1", put("gone", None)))
+                await store.apply([entry("us/1", 1, put("x"), stamp=1 << 20)], Terms())
+                await store.forget([Passed({}, {"eu/1": 1, "us/1": 1})], 10)
+                await store.repairs.replace_entries({("us/1", 1): b"\xc1"})
+                await compacted(store)
+                assert await rows_in_snapshot(store) == ["gone"]
+
+        self.run(backend, scenario)
+
     def test_an_entry_waits_in_the_journal_until_all_that_it_depends_on_has_gone(self, backend):
         async def scenario(backend):
             async with backend.open("region") as store:

@@ -1,9 +1,11 @@
 """When a commit may be applied, and when it is parked."""
 
+import msgspec
 import pytest
 
-from proa.core.replicate.journal import Commit, Write, missing, parks
+from proa.core.replicate.journal import Commit, Write, missing, parks, read_entry
 from proa.core.roles import Cut
+from proa.errors import StoreCorrupt
 
 CUT = Cut(epoch=2, origin="eu/1", seq=10)
 
@@ -41,3 +43,14 @@ def test_a_commit_waits_for_what_its_region_had_applied():
 )
 def test_parked_is_what_came_too_late_with_active_rows_or_built_on_such(late, expected):
     assert parks(late, [CUT], {("eu/1", 11)}) == expected
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [(b"\xc1", "eu/1:2 does not decode"), (msgspec.msgpack.encode(commit(3)), "eu/1:2 says that it is eu/1:3")],
+    ids=["no commit", "another commit"],
+)
+def test_an_entry_that_is_not_the_commit_of_its_place_is_damaged(entry, says):
+    with pytest.raises(StoreCorrupt, match=says):
+        read_entry(entry, ("eu/1", 2))
+    assert read_entry(msgspec.msgpack.encode(commit(2)), ("eu/1", 2)) == commit(2)

@@ -13,8 +13,8 @@ from proa.core.policy.retry import Retry
 from proa.declare.context import Context
 from proa.declare.queues import Message
 from proa.errors import DeclarationError, Rejected, TryLater
-from proa.runtime.events import MessageFailed, MessageMoved, MessagesAdopted
-from proa.runtime.messages import intake
+from proa.runtime.events import EntryMended, EntryTorn, MessageFailed, MessageMoved, MessagesAdopted
+from proa.runtime.messages import dispatcher, intake
 from support.inproc import REGIONS, everybody, take, until
 from support.messages import SOON, Order, Total, count, dead, handled, play, send, shop
 
@@ -276,6 +276,34 @@ def test_a_full_queue_refuses_its_senders_until_there_is_room(tmp_path):
         await send(s, "eu", "c")
 
     play(tmp_path, shop(counting, queue={"depth_max": 2}), story)
+
+
+def rotting(store, damaged):
+    """Let bits flip in the newest entry of another origin before the next time that the journal is read."""
+    read, left = store.journal, [damaged]
+
+    async def journal(after, limit, *more):
+        while left and (sound := (await store.repairs.entries(left)).get(left[0])):
+            await store.repairs.replace_entries({left.pop(): b"\xc1" + sound[1:]})
+        return await read(after, limit, *more)
+
+    store.journal = journal
+
+
+def test_what_a_damaged_entry_tells_of_a_queue_is_found_in_the_rows_and_what_follows_it_is_heard(tmp_path, monkeypatch):
+    monkeypatch.setattr(dispatcher, "IDLE_S", 0.05)
+
+    async def story(s):
+        eu, us = s["eu"].messages, s["us"].messages.intakes["orders"]
+        rotting(s["us"].store, ("eu/1", 1))
+        await eu.pause("orders", "for a while", "anna")
+        await until(lambda: us.paused == "for a while")
+        await until(lambda: any(isinstance(event, EntryMended) for event in s.events))
+        assert [(event.origin, event.seq) for event in s.events if isinstance(event, EntryTorn)] == [("eu/1", 1)]
+        await eu.pause("orders", "", "anna")
+        await until(lambda: not us.paused)
+
+    play(tmp_path, shop(), story)
 
 
 def test_a_pause_counts_in_every_region_and_after_a_restart(tmp_path):

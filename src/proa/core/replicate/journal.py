@@ -115,9 +115,12 @@ def read_entry(entry: bytes, dot: Dot) -> Commit:
         StoreCorrupt: it is damaged; `dot` is where it stands.
     """
     try:
-        return _decode_commit(entry)
+        commit = _decode_commit(entry)
     except msgspec.MsgspecError as error:
         raise StoreCorrupt(f"the journal's entry {dot[0]}:{dot[1]} does not decode: {error}") from error
+    if (commit.origin, commit.seq) != dot:
+        raise StoreCorrupt(f"the journal's entry {dot[0]}:{dot[1]} says that it is {commit.origin}:{commit.seq}")
+    return commit
 
 
 def commit_of(entry: bytes | None, dot: Dot | None = None) -> Commit | None:

@@ -116,9 +116,8 @@ class Applying:
 
     def _applied_after(self, cut: Cut) -> Iterator[Commit]:
         """The applied commits that came too late for `cut`. Epochs rise along an origin, so they are one run."""
-        found = self._in.writer.execute(SQL["entries_after"], (cut.origin, cut.seq, -1))
-        for seq, row in enumerate(found, cut.seq + 1):
-            commit = self._in.entry(cut.origin, seq, row[0])
+        for seq, entry in self._in.writer.execute(SQL["entries_after"], (cut.origin, cut.seq, -1)):
+            commit = self._in.entry(cut.origin, seq, entry)
             if commit.epoch >= cut.epoch:
                 return
             yield commit

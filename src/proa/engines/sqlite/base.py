@@ -2,7 +2,7 @@
 
 A slice of compaction folds entries into the base, drops them and raises their floors, all in one transaction, so a
 crash leaves either. It is bounded, for units wait while it runs. Parked commits are no part of the base: their entries
-stay in the journal below the floor.
+stay in the journal below the floor. At an entry that is damaged its origin waits, until a peer's copy is in its place.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import heapq
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from itertools import takewhile
 from math import inf, nextafter
 
 import msgspec
@@ -22,21 +21,23 @@ from proa.core.replicate.resolve import LastWriter, Merge, resolve
 from proa.core.replicate.stamp import Versions
 from proa.core.time import wall_of
 from proa.engines.sqlite.files import SQL
-from proa.engines.sqlite.rows import row_of, stored_versions
+from proa.engines.sqlite.rows import ReadEntry, row_of, stored_versions
 
 SLICE = 500
 """How many entries and writes one slice folds: a few milliseconds."""
 TOMBSTONES = 200
-_decode_commit = msgspec.msgpack.Decoder(Commit).decode
 
 
 class Base:
     """The base of one store, on its writer's connection. `floors` follow its transactions."""
 
-    def __init__(self, writer: sqlite3.Connection, reader: sqlite3.Connection, merges: Mapping[str, Merge]) -> None:
+    def __init__(
+        self, writer: sqlite3.Connection, reader: sqlite3.Connection, merges: Mapping[str, Merge], read: ReadEntry
+    ) -> None:
         self._writer = writer
         self._reader = reader
         self._merges = merges
+        self._read = read
         self._swept = 0
         """The stamp up to which this round over deleted rows has come."""
         self._ended = 0.0
@@ -102,9 +103,8 @@ class Base:
 
     def due(self, retention: Retention, origins: Iterable[str]) -> bool:
         """Whether the floor of any origin may rise, as far as durable entries tell."""
-        heads = (self._reader.execute(SQL["entries_after"], (one, self.floor_of(one), 1)).fetchone() for one in origins)
-        commits = (_decode_commit(head[0]) for head in heads if head)
-        return any(retention.drops(commit) for commit in commits)
+        heads = (head for origin in origins for head in self._entries(self._reader, origin, 1))
+        return any(head and retention.drops(head) for head in heads)
 
     def compact(self, retention: Retention, origins: Collection[str], parked: Collection[Dot]) -> int:
         """Fold and drop a slice of the oldest entries; how many there were."""
@@ -116,7 +116,7 @@ class Base:
                 self._writer.execute(SQL["drop_entries"], (origin, before.get(origin, 0), seq))
                 self._writer.execute(SQL["drop_gaps"], (origin, seq))
                 self.lift(origin, self.floors[origin])
-        self._forget(min([retention.oldest, *(commit.stamp - 1 for commit in self._heads(origins))]))
+        self._forget(min([retention.oldest, *self._before_heads(origins)]))
         return count
 
     def _lacked(self, retention: Retention) -> Versions:
@@ -137,7 +137,7 @@ class Base:
     def _foldable(self, retention: Retention, origins: Iterable[str]) -> Iterator[Commit]:
         """The entries that may go, each after all that it depends on, as long as the slice has room."""
         room, waiting = SLICE, set[str]()
-        queues = [takewhile(lambda one: one.origin not in waiting, self._entries(origin)) for origin in sorted(origins)]
+        queues = [self._queue(origin, waiting) for origin in sorted(origins)]
         for commit in heapq.merge(*queues, key=lambda commit: (commit.stamp, commit.origin)):
             if not retention.drops(commit) or missing(commit, self.reach):
                 waiting.add(commit.origin)
@@ -147,14 +147,23 @@ class Base:
             if room <= 0:
                 return
 
-    def _entries(self, origin: str, limit: int = SLICE) -> Iterator[Commit]:
-        for row in self._writer.execute(SQL["entries_after"], (origin, self.floor_of(origin), limit)):
-            yield _decode_commit(row[0])
+    def _queue(self, origin: str, waiting: Collection[str]) -> Iterator[Commit]:
+        """The next entries of an origin, up to one that cannot be read, or until the origin waits."""
+        for commit in self._entries(self._writer, origin, SLICE):
+            if commit is None or origin in waiting:
+                return
+            yield commit
 
-    def _heads(self, origins: Iterable[str]) -> Iterator[Commit]:
-        """The oldest entry above the floor of each origin."""
+    def _entries(self, connection: sqlite3.Connection, origin: str, limit: int) -> Iterator[Commit | None]:
+        """The next entries above the floor of an origin; None for one that is damaged."""
+        for seq, entry in connection.execute(SQL["entries_after"], (origin, self.floor_of(origin), limit)):
+            yield self._read(origin, seq, entry)
+
+    def _before_heads(self, origins: Iterable[str]) -> Iterator[int]:
+        """The stamps after which what is above each origin's floor was made."""
         for origin in origins:
-            yield from self._entries(origin, 1)
+            for head in self._entries(self._writer, origin, 1):
+                yield head.stamp - 1 if head else self.floors.get(origin, Floor()).stamp
 
     def _forget(self, stamp: int) -> None:
         """Drop deleted and expired rows that the rows have forgotten, where no entry as old is left to be merged.

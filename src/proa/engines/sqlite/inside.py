@@ -66,7 +66,7 @@ class Inside:
         self.merges = dict(merges)
         self.tables = tables
         self.address = prepare_keys(writer, declared)
-        self.base = Base(writer, reader, self.merges)
+        self.base = Base(writer, reader, self.merges, self.readable)
         self.recent = RecentKeys()
         self.listeners = Listeners()
         self.lives = 0

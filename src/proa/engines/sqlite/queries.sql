@@ -228,7 +228,7 @@ UPDATE journal SET entry = ? WHERE origin = ? AND seq = ?;
 INSERT INTO journal (origin, seq, entry) VALUES (?, ?, ?);
 
 -- name: entries_after
-SELECT entry FROM journal WHERE origin = ? AND seq > ? ORDER BY seq LIMIT ?;
+SELECT seq, entry FROM journal WHERE origin = ? AND seq > ? ORDER BY seq LIMIT ?;
 
 -- name: entries_up_to
 SELECT seq, entry FROM journal WHERE origin = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?;

@@ -43,8 +43,8 @@ class Serving:
         # Never past the cursors: the reader sees a commit a moment before they name it, and a peer that had more
         # of this origin than they say would prove that this disk was put back.
         room = min(limit, self._in.durable_cursors.get(origin, 0) - seq)
-        for row in self._in.reader.execute(SQL["entries_after"], (origin, seq, room)):
-            yield row[0]
+        for _, entry in self._in.reader.execute(SQL["entries_after"], (origin, seq, room)):
+            yield entry
 
     async def changed(self, after: Versions, timeout_s: float) -> bool:
         """Wait until a durable commit lies beyond `after`, or there is a new origin; False when the time ran out."""

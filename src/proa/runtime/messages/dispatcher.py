@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from math import inf
 from typing import Any
 
 import msgspec
@@ -48,15 +49,7 @@ class Written(msgspec.Struct, frozen=True, array_like=True):
     writes: list[Write]
 
 
-class Head(msgspec.Struct, frozen=True, array_like=True):
-    """The same of an entry that wrote nothing of interest."""
-
-    origin: str
-    seq: int
-
-
 _decode = msgspec.msgpack.Decoder(Written).decode
-_decode_head = msgspec.msgpack.Decoder(Head).decode
 _decode_setting = msgspec.msgpack.Decoder(Setting).decode
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -116,8 +109,8 @@ class Dispatcher:
         store = self._ends.store
         await self._look_at_settings()
         while True:
-            for entry in await store.journal(self._positions(), ENTRIES):
-                self._heard(entry)
+            for origin, seq in list(self._positions().items()):
+                await self._hear(origin, seq)
             await store.changed(self._read, IDLE_S)  # at once, where there is more
 
     def _positions(self) -> Versions:
@@ -129,14 +122,16 @@ class Dispatcher:
         self._read[store.origin] = cursors.get(store.origin, 0)
         return self._read
 
-    def _heard(self, entry: bytes) -> None:
-        if not _OF_QUEUES.search(entry):
-            head = _decode_head(entry)
-            self._read[head.origin] = head.seq
-            return
-        written = _decode(entry)
-        self._read[written.origin] = written.seq
-        self.told(written.writes)
+    async def _hear(self, origin: str, after: int) -> None:
+        """Read on in the journal of one origin. What a damaged entry would have told is soon found in the rows."""
+        for seq, entry in enumerate(await self._ends.store.journal({origin: after}, ENTRIES), after + 1):
+            self._read[origin] = seq
+            if _OF_QUEUES.search(entry):
+                try:
+                    self.told(_decode(entry).writes)
+                except ValueError:
+                    await self._ends.store.repairs.torn([(origin, seq)])  # so it is named, and fetched from a peer
+                    self._looked_at = -inf
 
     def told(self, writes: Iterable[Write]) -> None:
         """Rows were written. That one was removed is found when it is read: the commit that did so may be parked."""
