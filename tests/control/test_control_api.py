@@ -118,6 +118,14 @@ def test_a_second_plan_is_refused_while_one_is_open_and_an_abort_makes_room():
     play(story)
 
 
+@pytest.mark.parametrize("body", [b"{", b'{"reason": "caf\xe9"}'])
+def test_a_body_that_is_no_json_is_a_problem_of_the_caller(body):
+    async def story(town, caller):
+        assert (await caller.call("olga", "POST", "/plans", raw=body))[0] == 400
+
+    play(story)
+
+
 @pytest.mark.parametrize(
     ("who", "method", "path", "status"),
     [

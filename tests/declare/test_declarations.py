@@ -152,6 +152,7 @@ def test_dataclasses_structs_and_pydantic_models_are_bodies(kind, body, expected
     ("kind", "body", "error", "message"),
     [
         (Order, b"", BadRequest, "not valid JSON"),
+        (Order, b'{"id": "caf\xe9"}', BadRequest, "not valid JSON: 'utf-8' codec can't decode byte 0xe9"),
         (Note, b'{"id": "x"}', Unprocessable, r"Expected `int`, got `str` - at `\$.id`"),
         (Note, b'{"id": 1, "colour": 2}', Unprocessable, "unknown field `colour`; known are id, text"),
         (Customer, b'{"id": "a", "age": "old"}', Unprocessable, "age"),

@@ -269,7 +269,8 @@ def records(s, name):
     return Records(s.app, name, s[name].store)
 
 
-def test_a_damaged_mark_says_still_that_a_pair_was_handled_and_the_next_pair_is(tmp_path):
+@pytest.mark.parametrize("damaged", [b"\xc1", b"\xa1\xff"], ids=["no text", "a text that is none"])
+def test_a_damaged_mark_says_still_that_a_pair_was_handled_and_the_next_pair_is(tmp_path, damaged):
     app = game()
 
     async def scenario(s):
@@ -278,7 +279,7 @@ def test_a_damaged_mark_says_still_that_a_pair_was_handled_and_the_next_pair_is(
         await s.settled()
         for region in s.regions.values():
             writer = region.store._writer
-            writer.execute("UPDATE rows SET value = x'c1' WHERE tbl = ?", (HANDLED,))
+            writer.execute("UPDATE rows SET value = ? WHERE tbl = ?", (damaged, HANDLED))
             writer.commit()
         await doubled(s, "us", "ap", key="k2")
         await handled(s, 2)

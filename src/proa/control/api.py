@@ -85,7 +85,7 @@ class Call(msgspec.Struct, frozen=True):
             return msgspec.json.decode(self.body or b"{}", type=kind)
         except msgspec.ValidationError as error:
             raise Unprocessable(str(error)) from error
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             raise BadRequest(f"the body is not JSON: {error}") from error
 
     def need(self, role: OperatorRole) -> Operator:

@@ -77,7 +77,7 @@ def failing_checks(body: bytes) -> tuple[str, ...]:
     """The names of the checks that fail in an `application/health+json` document."""
     try:
         document = msgspec.json.decode(body, type=Health)
-    except msgspec.MsgspecError:
+    except ValueError:
         return ("unreadable",)
     failing = (name for name, entries in document.checks.items() if any(entry.status == "fail" for entry in entries))
     return tuple(sorted(failing)) or (("health",) if document.ready else ("ready",))

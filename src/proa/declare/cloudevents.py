@@ -127,7 +127,7 @@ def _attributes(event: CloudEvent) -> dict[str, Extension]:
 def _decoded(document: bytes) -> Any:
     try:
         return msgspec.json.decode(document)
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise BadRequest(f"a CloudEvent is a JSON document: {error}") from error
 
 

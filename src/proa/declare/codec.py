@@ -74,7 +74,7 @@ def json_decoder(kind: type[T]) -> Callable[[bytes], T]:
                 _refuse_unknown(body, shape)
         except msgspec.ValidationError as error:
             raise Unprocessable(str(error)) from None
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             raise BadRequest(f"the body is not valid JSON: {error}") from None
         except RecursionError:
             raise BadRequest("the body is nested too deeply") from None

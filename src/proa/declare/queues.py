@@ -53,7 +53,7 @@ _decode_dead = msgspec.msgpack.Decoder(Dead).decode
 def _dead_entries(key: str, data: bytes) -> Mapping[str, str]:
     try:
         dead = _decode_dead(data)
-    except msgspec.MsgspecError as error:
+    except ValueError as error:
         raise ValueError(f"{key!r:.80}: {error}") from error
     return {BY_ERROR: dead.fingerprint, BY_MESSAGE: dead.envelope.id}
 

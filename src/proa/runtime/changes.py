@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-import msgspec
-
 from proa.core.replicate.journal import Commit, Dot, Row, read_entry
 from proa.core.replicate.stamp import region_of
 from proa.core.time import wall_of
@@ -19,7 +17,7 @@ from proa.errors import StoreCorrupt
 
 
 class Reader:
-    """Reads the changes of one stream's table. A row that its type cannot read is a `msgspec.MsgspecError`."""
+    """Reads the changes of one stream's table. A row that its type cannot read is a ValueError."""
 
     def __init__(self, stream: Stream[Any]) -> None:
         self._table = stream.table
@@ -59,6 +57,6 @@ class BlindReader(Reader):
         return dot, [Change(f"{dot[0]}:{dot[1]}", None, region_of(dot[0]), "", 0.0)]
 
     def _row(self, value: bytes) -> Any:
-        with suppress(msgspec.MsgspecError):
+        with suppress(ValueError):
             return super()._row(value)
         return None

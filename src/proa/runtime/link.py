@@ -54,7 +54,7 @@ class _Frames(asyncio.Protocol):
     def _receive(self, frame: bytes) -> None:
         try:
             self.on_frame(_decode(frame))
-        except (msgspec.MsgspecError, ValueError, TypeError, IndexError):
+        except (ValueError, TypeError, IndexError):
             self.abort()
 
     def on_frame(self, message: Any) -> None:

@@ -240,7 +240,7 @@ def _doubled(pair: Pair) -> DoubledKey:
 def _answered(outcome: Outcome) -> Answered:
     try:
         body = msgspec.json.decode(outcome.body)
-    except msgspec.DecodeError:
+    except ValueError:
         body = outcome.body.decode(errors="replace")
     return Answered(outcome.unit, outcome.region, began_at(outcome.unit), outcome.status, body)
 

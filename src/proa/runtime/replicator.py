@@ -136,7 +136,7 @@ def _head_of(entry: bytes) -> _Head | None:
     """The beginning of an entry; None where it is damaged."""
     try:
         return _decode_head(entry)
-    except msgspec.MsgspecError:
+    except ValueError:
         return None
 
 

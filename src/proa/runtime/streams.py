@@ -210,7 +210,7 @@ class Streams:
         """Go on with an origin; where something of it cannot be read the stream waits there, and says so."""
         try:
             return await self._go_on(stream, origin)
-        except (msgspec.MsgspecError, ProaError) as error:
+        except (ValueError, ProaError) as error:
             self._noted.setdefault((stream.name, origin), 0)
             self._failed((stream.name, origin), error)
             return False
@@ -269,7 +269,7 @@ class Streams:
         for row in rows:
             try:
                 changes.append(reader.in_base(origin, row))
-            except msgspec.MsgspecError:
+            except ValueError:
                 if changes:
                     return await self._walked(place, walk, len(changes), reader)
                 raise
@@ -304,7 +304,7 @@ class Streams:
         for entry in entries:
             try:
                 dot, found = reader.in_entry(entry, (place.origin, end + 1))
-            except (msgspec.MsgspecError, StoreCorrupt):
+            except (ValueError, StoreCorrupt):
                 if changes:
                     break
                 raise

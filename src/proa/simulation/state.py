@@ -123,5 +123,5 @@ def _decoded(app: App, rows: Iterable[Row]) -> Iterator[tuple[Key, Any]]:
     """The living rows' values, but for those that are damaged still: their bytes show where regions are compared."""
     for row in rows:
         if row.value is not None and table_of(row.table) in app.tables:
-            with suppress(msgspec.MsgspecError):
+            with suppress(ValueError):
                 yield (row.table, row.key), app.table_of(row.table).decode(row.value)

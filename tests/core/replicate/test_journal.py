@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from proa.core.replicate.journal import Commit, Write, missing, parks, read_entry
+from proa.core.replicate.journal import Commit, Write, commit_of, missing, parks, read_entry
 from proa.core.roles import Cut
 from proa.errors import StoreCorrupt
 
@@ -47,10 +47,15 @@ def test_parked_is_what_came_too_late_with_active_rows_or_built_on_such(late, ex
 
 @pytest.mark.parametrize(
     ("entry", "says"),
-    [(b"\xc1", "eu/1:2 does not decode"), (msgspec.msgpack.encode(commit(3)), "eu/1:2 says that it is eu/1:3")],
-    ids=["no commit", "another commit"],
+    [
+        (b"\xc1", "eu/1:2 does not decode"),
+        (msgspec.msgpack.encode(commit(2)).replace(b"unit", b"u\xffit"), "eu/1:2 does not decode"),
+        (msgspec.msgpack.encode(commit(3)), "eu/1:2 says that it is eu/1:3"),
+    ],
+    ids=["no commit", "a text that is none", "another commit"],
 )
 def test_an_entry_that_is_not_the_commit_of_its_place_is_damaged(entry, says):
     with pytest.raises(StoreCorrupt, match=says):
         read_entry(entry, ("eu/1", 2))
+    assert commit_of(entry, ("eu/1", 2)) is None
     assert read_entry(msgspec.msgpack.encode(commit(2)), ("eu/1", 2)) == commit(2)

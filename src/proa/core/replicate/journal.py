@@ -116,7 +116,7 @@ def read_entry(entry: bytes, dot: Dot) -> Commit:
     """
     try:
         commit = _decode_commit(entry)
-    except msgspec.MsgspecError as error:
+    except ValueError as error:
         raise StoreCorrupt(f"the journal's entry {dot[0]}:{dot[1]} does not decode: {error}") from error
     if (commit.origin, commit.seq) != dot:
         raise StoreCorrupt(f"the journal's entry {dot[0]}:{dot[1]} says that it is {commit.origin}:{commit.seq}")
@@ -127,7 +127,7 @@ def commit_of(entry: bytes | None, dot: Dot | None = None) -> Commit | None:
     """A journal entry as a commit, of this `dot` if one is asked for; None where it is missing, damaged, or another."""
     try:
         commit = _decode_commit(entry or b"")
-    except msgspec.MsgspecError:
+    except ValueError:
         return None
     return commit if dot in (None, (commit.origin, commit.seq)) else None
 

@@ -91,7 +91,7 @@ def dots_of(row: Row) -> list[Dot]:
 
     try:
         return [(one.origin, one.seq) for one in siblings_of(row)]
-    except msgspec.MsgspecError:
+    except ValueError:
         return [row.dot]  # a damaged row; whoever looks into it fails, and anti-entropy mends it
 
 

@@ -58,7 +58,7 @@ def _pair(kept: bytes, other: bytes, at: float, mark: bytes | None, scope: str, 
     """A pair; of one whose record is damaged only the names are left."""
     try:
         return Pair(_decode(kept), _decode(other), at, _handled_by(mark))
-    except msgspec.MsgspecError:
+    except ValueError:
         lost = Outcome(scope, key, b"", 0, [], b"", unit, "", inf)
         return Pair(lost, lost, at, _handled_by(mark))
 
@@ -67,7 +67,7 @@ def _handled_by(mark: bytes | None) -> str:
     """The unit that dealt with a pair. A mark that is damaged says still that one did."""
     if mark is None:
         return ""
-    with suppress(msgspec.MsgspecError):
+    with suppress(ValueError):
         return msgspec.msgpack.decode(mark, type=str) or UNREADABLE
     return UNREADABLE
 

@@ -44,7 +44,7 @@ class Merging:
         """Merge a row of a commit; where what is here is damaged, the row is made anew of its whole history."""
         try:
             self.row(theirs, seen)
-        except msgspec.MsgspecError:
+        except ValueError:
             self._in.tables.remake(theirs.table, theirs.key, None)
             self.rebuild([(theirs.table, theirs.key)])
 

@@ -152,7 +152,7 @@ def _writes(entry: bytes) -> Iterator[tuple[Key, Written]]:
     """The rows that a commit wrote; none where the entry is damaged."""
     try:
         commit = _decode_commit(entry)
-    except msgspec.MsgspecError:
+    except ValueError:
         return
     for write in commit.writes:
         yield (write.table, write.key), ((commit.origin, commit.seq), incoming(commit, write, 0), commit.seen)
