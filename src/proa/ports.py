@@ -20,7 +20,7 @@ from proa.core.replicate.repair import Fix, Held, Stretch, Sum
 from proa.core.replicate.snapshot import Page, Place
 from proa.core.replicate.stamp import Versions
 from proa.core.replicate.tombstones import Passed
-from proa.core.residency import Gap, Holding
+from proa.core.residency import Gap, Inventory
 from proa.core.roles import Assignment, Cut
 
 
@@ -270,7 +270,7 @@ class RegionStore(Protocol):
         """Take what other copies of such commits have; how many had something."""
         ...
 
-    async def holdings(self, fits: Fits) -> list[Holding]:
+    async def holdings(self, fits: Fits) -> Inventory:
         """Everything here that only some regions may hold, counted by looking at it; `fits` judges each row's bytes."""
         ...
 

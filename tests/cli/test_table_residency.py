@@ -8,8 +8,8 @@ from proa.cli.output import FAILED, OK, VIOLATED
 ROWS = {"what": "rows", "table": "people@de+eu", "regions": ["de", "eu"], "count": 3}
 
 
-def said(*forbidden, held=(ROWS,), lacking=(), damaged=()):
-    return {"held": list(held), "forbidden": list(forbidden), "lacking": list(lacking), "damaged": list(damaged)}
+def said(*forbidden, held=(ROWS,), **more):
+    return {"held": list(held), "forbidden": list(forbidden), "lacking": [], "damaged": [], "unreadable": []} | more
 
 
 class Asked(table.Asking):
@@ -36,6 +36,8 @@ class Asked(table.Asking):
         ({"eu": said(), "us": said(ROWS)}, VIOLATED),
         ({"eu": said()}, FAILED),
         ({"eu": said(), "us": said(damaged=["eu/1:7"])}, FAILED),
+        ({"eu": said(), "us": said(unreadable=["answers POST /x ~1"])}, FAILED),
+        ({"eu": said(), "us": said(ROWS, unreadable=["answers POST /x ~1"])}, VIOLATED),
     ],
 )
 @pytest.mark.parametrize("json", [False, True])
@@ -60,3 +62,8 @@ def test_what_cannot_be_read_is_named_as_not_counted(monkeypatch, capsys):
     monkeypatch.setattr(table.Common, "system", lambda *_: Asked({"eu": said(), "us": said(damaged=["eu/1:7"])}))
     table.residency("app")
     assert "us cannot read eu/1:7 in its journal until a peer mends it; what they hold" in capsys.readouterr().err
+    answers = {"us": said(unreadable=["answers POST /x ~1"])}
+    monkeypatch.setattr(table.Common, "system", lambda *_: Asked(answers))
+    table.residency("app")
+    told = capsys.readouterr().err
+    assert "us cannot read 1 records of finished keys, which are not counted: answers POST /x ~1" in told

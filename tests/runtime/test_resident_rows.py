@@ -326,6 +326,26 @@ def test_a_damaged_entry_does_not_end_the_proof_and_is_named_by_it(tmp_path):
     run(scenario, tmp_path)
 
 
+@pytest.mark.parametrize("damaged", [b"\xc1", b"\xa1\xff"], ids=["no record", "a text that is none"])
+def test_damaged_records_of_finished_keys_do_not_end_the_proof_and_are_named_by_it(tmp_path, damaged):
+    async def scenario(running):
+        for key in ("k-1", "k-2"):
+            await put(running, "eu", MARKER, key=key)
+        writer = running["eu"].store._writer
+        writer.execute("INSERT INTO doubled SELECT scope, key, 'u' || unit, record, ?, 0 FROM outcomes", (damaged,))
+        (scope, key) = writer.execute("SELECT scope, key FROM outcomes ORDER BY key").fetchone()
+        writer.execute("UPDATE outcomes SET record = ? WHERE key = ?", (damaged, key))
+        writer.commit()
+        found = await holdings(running.app, "eu", running["eu"].store)
+        answers = [(held.what, held.count) for held in found.held if held.what in ("answers", "duplicates")]
+        assert answers == [("answers", 1), ("duplicates", 2)]
+        assert (len(found.unreadable), found.damaged) == (3, [])
+        assert found.unreadable[0] == f"answers {scope} {key}"
+        assert all(one.startswith(f"duplicates {scope} ") for one in found.unreadable[1:])
+
+    run(scenario, tmp_path)
+
+
 # Third regions.
 
 

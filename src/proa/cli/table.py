@@ -361,7 +361,8 @@ def residency(app: str, *, common: Who = NOBODY) -> int:
         _note_damaged(answers, "what they hold is not counted")
     if any(said["forbidden"] for said in answers.values()):
         return VIOLATED
-    told_all = system.heard_all(answers) and not any(said["damaged"] for said in answers.values())
+    uncounted = any(said["damaged"] or said["unreadable"] for said in answers.values())
+    told_all = system.heard_all(answers) and not uncounted
     return OK if told_all else FAILED
 
 
@@ -381,6 +382,9 @@ def _print_holdings(answers: Mapping[str, Any]) -> None:
         if lacking := said["lacking"]:
             named = ", ".join(lacking[:NAMED_MAX])
             note(f"{region} lacks rows of {len(lacking)} commits that nobody within reach has: {named}")
+        if unreadable := said["unreadable"]:
+            named = ", ".join(unreadable[:NAMED_MAX])
+            note(f"{region} cannot read {len(unreadable)} records of finished keys, which are not counted: {named}")
 
 
 def _holding(region: str, held: Mapping[str, Any], said: Mapping[str, Any]) -> tuple[str, ...]:

@@ -75,6 +75,13 @@ class Holding(msgspec.Struct, frozen=True, order=True):
     count: int
 
 
+class Inventory(msgspec.Struct, frozen=True):
+    """All holdings of a store, in order. `unreadable` names records of finished keys that nobody can look into."""
+
+    held: list[Holding]
+    unreadable: list[str]
+
+
 def forbidden(region: str, holdings: Iterable[Holding]) -> list[Holding]:
     """Those of a region's holdings that it may not have: others' rows, and rows kept where their field says not."""
     return [held for held in holdings if region not in held.regions or held.what == MISPLACED]

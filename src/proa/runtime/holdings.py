@@ -15,7 +15,8 @@ GAPS_SHOWN = 1000
 class Holdings(msgspec.Struct, frozen=True):
     """One region's census. `forbidden` is what it may not have; `lacking` names commits that came incomplete.
 
-    `damaged` names entries of its journal that cannot be read, so that what they hold is not counted.
+    `damaged` names entries of its journal that cannot be read, `unreadable` records of finished keys: what they hold is
+    not counted.
     """
 
     region: str
@@ -23,13 +24,15 @@ class Holdings(msgspec.Struct, frozen=True):
     forbidden: list[Holding]
     lacking: list[str]
     damaged: list[str]
+    unreadable: list[str]
 
 
 async def holdings(app: App, region: str, store: RegionStore) -> Holdings:
     """Count what a region's store holds."""
-    held = await store.holdings(lambda part, value: _fits(app, part, value))
+    found = await store.holdings(lambda part, value: _fits(app, part, value))
     lacking = [f"{gap.origin}:{gap.seq}" for gap in await store.gaps(GAPS_SHOWN)]
-    return Holdings(region, held, forbidden(region, held), lacking, await damaged(store))
+    named = await damaged(store)
+    return Holdings(region, found.held, forbidden(region, found.held), lacking, named, found.unreadable)
 
 
 def _fits(app: App, part: str, value: bytes) -> bool:

@@ -22,7 +22,7 @@ from proa.core.replicate.resolve import Merge
 from proa.core.replicate.snapshot import Page, Place
 from proa.core.replicate.stamp import Versions
 from proa.core.replicate.tombstones import Passed
-from proa.core.residency import Gap, Holding
+from proa.core.residency import Gap, Inventory
 from proa.core.roles import Cut
 from proa.engines.sqlite import duplicates
 from proa.engines.sqlite.applying import Applying
@@ -178,7 +178,7 @@ class SqliteRegionStore:
     async def commits(self, dots: Iterable[Dot]) -> dict[Dot, Commit]:
         return read_commits(self._reader, dots, self._in.readable)
 
-    async def holdings(self, fits: Fits) -> list[Holding]:
+    async def holdings(self, fits: Fits) -> Inventory:
         return await Census(self._reader, fits, self._in.readable).take()
 
     # Units.

@@ -18,7 +18,7 @@ import msgspec
 
 from proa.core.dedupe import HANDLED, Outcome
 from proa.core.replicate.journal import Commit
-from proa.core.residency import MISPLACED, Holding, holders, resident, sealed_key
+from proa.core.residency import MISPLACED, Holding, Inventory, holders, resident, sealed_key
 from proa.engines.sqlite.files import SQL, get_meta
 from proa.engines.sqlite.rows import Address, ReadEntry, encode
 from proa.ports import Fits
@@ -47,7 +47,8 @@ def prepare_keys(writer: sqlite3.Connection, tables: Iterable[str]) -> Address:
 class Census:
     """Counts everything that only some regions may hold. It goes through the whole store, so it pauses often.
 
-    What a damaged entry of the journal holds is not counted; the store names it.
+    What a damaged entry of the journal holds is not counted; the store names it. Nor is what the damaged record of a
+    finished key holds, which is named here.
     """
 
     def __init__(self, reader: sqlite3.Connection, fits: Fits, read: ReadEntry) -> None:
@@ -55,9 +56,10 @@ class Census:
         self._fits = fits
         self._read = read
         self._counts: Counter[tuple[str, str, tuple[str, ...]]] = Counter()
+        self._unreadable: dict[str, None] = {}
 
-    async def take(self) -> list[Holding]:
-        """The counts, in order."""
+    async def take(self) -> Inventory:
+        """The counts, in order, and what could not be counted."""
         await self._count_rows()
         for what, query in (("index entries", "index_counts"), ("conflicts", "conflict_counts")):
             for table, count in self._reader.execute(SQL[query]):
@@ -66,12 +68,12 @@ class Census:
             self._note_commit("journal writes", self._read(*entry))
         for origin, seq, _, _, entry in self._reader.execute(SQL["parked"]):
             self._note_commit("set aside", self._read(origin, seq, entry))
-        async for _, _, record in self._stretches("records_from", ("", "")):
-            self._note_outcome("answers", _decode_outcome(record))
-        for kept, other, *_ in self._reader.execute(SQL["duplicates"], (HANDLED,)):
-            self._note_outcome("duplicates", _decode_outcome(kept))
-            self._note_outcome("duplicates", _decode_outcome(other))
-        return sorted(Holding(*what, count) for what, count in self._counts.items())
+        async for scope, key, record in self._stretches("records_from", ("", "")):
+            self._note_record("answers", record, scope, key)
+        for kept, other, _, _, *name in self._reader.execute(SQL["duplicates"], (HANDLED,)):
+            self._note_record("duplicates", kept, *name)
+            self._note_record("duplicates", other, *name)
+        return Inventory(sorted(Holding(*what, count) for what, count in self._counts.items()), list(self._unreadable))
 
     async def _count_rows(self) -> None:
         for part in self._parts():
@@ -104,6 +106,12 @@ class Census:
             self._note(what, write.table)
         if commit and commit.outcome:
             self._note_outcome(f"answers, {what}", commit.outcome)
+
+    def _note_record(self, what: str, record: bytes, *name: str) -> None:
+        try:
+            self._note_outcome(what, _decode_outcome(record))
+        except ValueError:
+            self._unreadable[" ".join((what, *name))] = None
 
     def _note_outcome(self, what: str, outcome: Outcome) -> None:
         if outcome.holders and not outcome.is_sealed:
