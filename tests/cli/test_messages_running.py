@@ -323,7 +323,8 @@ def test_a_saga_is_signalled_another_one_cancelled_and_tried_again(desk, capsys)
     ]
     assert desk.proa(capsys, "saga", "signal", "purchase", one, "approved", "{", code=2)["code"] == "PROA-L003"
     desk.proa(capsys, "saga", "signal", "purchase", one, "approved", '{"by": "ada"}')
-    desk.proa(capsys, "saga", "cancel", "purchase", other, "--why", "a rehearsal")
+    ended = desk.proa(capsys, "saga", "cancel", "purchase", other, "--why", "a rehearsal", "--wait")
+    assert (ended["id"], ended["status"]) == (other, "failed")
 
     def status(id):
         return desk.proa(capsys, "saga", "show", "purchase", id)["line"]["status"]

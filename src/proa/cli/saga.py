@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -13,6 +14,7 @@ from cyclopts import Parameter
 from proa.cli.output import FAILED, OK, note, print_json, print_table
 from proa.cli.table import NOBODY, System, Who, moment
 from proa.errors import NotFound, NotHome, Unavailable, UsageError
+from proa.operate.moving import LOOK_EVERY_S
 
 saga = Cli(name="saga", result_action="return_value", help_format="plaintext")
 SHOWN = 60
@@ -96,17 +98,25 @@ def retry(
 
 
 @saga.command
-def cancel(app: str, name: str, id: str, *, why: str = "", common: Who = NOBODY) -> int:
+def cancel(app: str, name: str, id: str, *, why: str = "", wait: bool = False, common: Who = NOBODY) -> int:
     """End a saga at the step at which it next waits; it undoes what it did. A step that runs is not interrupted.
+
+    While one runs the saga is told as cancelling.
 
     Args:
         app: a folder with `app.py`, a file, or `module:attribute`.
         name: the saga's name.
         id: its id.
         why: the reason, for the audit log.
+        wait: wait until it has ended; exits with 1 where it was done before it came to be cancelled, or is stuck.
         common: which system, and who asks.
     """
-    return _act(app, "cancel", {"saga": name, "id": id, "why": why}, common)
+    system = common.system(app, "sagas")
+    said = _at_home(system, "POST", "cancel", {"saga": name, "id": id, "why": why})
+    if wait:
+        said = _ended(system, name, id)
+    _print(said, common)
+    return FAILED if wait and said["status"] != "failed" else OK
 
 
 @saga.command
@@ -139,12 +149,23 @@ def signal(
 
 
 def _act(app: str, act: str, body: Mapping[str, Any], common: Who) -> int:
-    said = _at_home(common.system(app, "sagas"), "POST", act, body)
-    if common.json:
-        print_json(said)
-    else:
-        print_table(HEAD, [_line(said)])
+    _print(_at_home(common.system(app, "sagas"), "POST", act, body), common)
     return OK
+
+
+def _print(line: Mapping[str, Any], common: Who) -> None:
+    if common.json:
+        print_json(line)
+    else:
+        print_table(HEAD, [_line(line)])
+
+
+def _ended(system: System, name: str, id: str) -> Mapping[str, Any]:
+    """A saga once it goes on no more by itself."""
+    query = urlencode({"saga": name, "id": id})
+    while (line := _at_home(system, "GET", f"one?{query}")["line"])["status"] in ("running", "undoing"):
+        time.sleep(LOOK_EVERY_S)
+    return line
 
 
 def _at_home(system: System, method: str, path: str, body: Any = None) -> Any:

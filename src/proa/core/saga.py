@@ -99,7 +99,7 @@ class Wake(msgspec.Struct, frozen=True):
     """What happens to a saga: a message of its queue.
 
     `start` it with `body`; `signal` it, which keeps `body` under `name`; a `timer` of a step, or the child of one,
-    `ended`; `cancel` it; or simply `go` on.
+    `ended`; `cancel` it, as `name` did, a unit unless given; or simply `go` on.
     """
 
     id: str

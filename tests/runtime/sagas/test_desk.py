@@ -9,6 +9,7 @@ from test_sagas import QUICK, Order, Shop, ended, everybody, running, start, stu
 from proa.core.policy.retry import Retry
 from proa.declare.sagas import Saga
 from proa.errors import NotFound, NotHome, SagaRefused
+from proa.runtime.sagas import desk as desks
 from proa.runtime.sagas.desk import SagasDesk
 
 ONCE = Retry(attempts=1)
@@ -162,6 +163,42 @@ def test_a_cancel_interrupts_no_step_and_finds_what_follows_it_without_a_wait_do
                 assert (end.status, shop.told.calls) == ("failed", ["two", "untwo"])
             else:
                 assert (end.status, str(refused), shop.told.calls) == ("done", "eu:1 is done", ["two"])
+
+    asyncio.run(main())
+
+
+def test_a_cancel_does_not_wait_for_a_long_step_but_is_answered_and_happens_after_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(desks, "PATIENCE_S", 0.02)
+    shop = Shop()
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: Order) -> None:
+        begun.set()
+        await go_on.wait()
+
+    @shop.app.saga(retry=QUICK)
+    async def travel(saga: Saga, order: Order) -> None:
+        await saga.step(slow, order, undo=shop.undo("slow"))
+        await saga.wait("approved", Order)
+
+    async def main():
+        shop.saga = travel
+        async with running(shop, tmp_path) as s:
+            await start(s)
+            await begun.wait()
+            for _ in range(2):  # asked again it is the same
+                async with asyncio.timeout(1):
+                    assert (await desk(s).cancel("travel", "eu:1")).status == "cancelling"
+            with pytest.raises(SagaRefused, match="is running"):
+                async with asyncio.timeout(1):
+                    await desk(s).retry("travel", "eu:1")
+            go_on.set()
+            end = await until(lambda: ended(s))
+            whole = await desk(s).shown("travel", "eu:1")
+            assert (end.status, end.error, shop.told.calls) == ("failed", "PROA-G002", ["unslow"])
+            assert whole.steps[-1].said == "a person cancelled it"
+            with pytest.raises(SagaRefused, match="is failed"):
+                await desk(s).cancel("travel", "eu:1")
 
     asyncio.run(main())
 

@@ -5,6 +5,7 @@ Whatever a person does is a commit like any other that carries the saga on, foll
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Literal
 
 import msgspec
@@ -22,6 +23,10 @@ from proa.runtime.sagas.course import Course, decode_record, woken
 from proa.runtime.sagas.engine import Sagas
 
 PAGE = 500
+PATIENCE_S = 2.0
+"""How long a person waits for a run to end; a step may take longer, and a control API must answer."""
+CANCELLING = "cancelling"
+"""What is answered where the run has not ended: the saga is cancelled when it has."""
 _decode = msgspec.msgpack.decode
 
 
@@ -144,11 +149,10 @@ class SagasDesk:
         Raises:
             SagaRefused: it goes on, is done, or has undone a step before that one.
         """
+        await self._stopped(name, id_)
         async with self._sagas.turn(name, id_):
-            course = await self._course(name, id_)
+            course = await self._stopped(name, id_)
             record = course.record
-            if record.status not in ("stuck", "failed"):
-                raise SagaRefused(f"{id_} is {record.status}")
             begin = retry_from(record, course.entries, step)
             if isinstance(begin, str):
                 raise SagaRefused(begin)
@@ -161,20 +165,43 @@ class SagasDesk:
             again = replace(record, status=status, rounds=rounds, steps=steps, **fresh)
             return await self._go(course, again, course.dropped([*dropped]), course.entries)
 
+    async def _stopped(self, name: str, id_: str) -> Course:
+        course = await self._course(name, id_)
+        if course.record.status not in ("stuck", "failed"):
+            raise SagaRefused(f"{id_} is {course.record.status}")
+        return course
+
     async def cancel(self, name: str, id_: str) -> Line:
         """End a saga at the step at which it waits, once the run under way is over; it undoes what it did.
 
+        Where the run takes long the answer is `cancelling`, and a message does it.
+
         Raises:
-            SagaRefused: it has ended by then, or undoes already.
+            SagaRefused: it has ended, or undoes already.
         """
-        async with self._sagas.turn(name, id_):
-            course = await self._course(name, id_)
-            record = course.record
-            if record.ended or record.status == "undoing" or record.stuck == "undoing":
-                raise SagaRefused(f"{id_} is {record.status}")
-            number, ended = cancelled(course.entries, SagaCancelled.code, "a person cancelled it", course.now())
-            running = replace(record, status="running", attempts=0, due=0.0)
-            return await self._go(course, running, [], {number: ended})
+        patience = asyncio.timeout(PATIENCE_S)
+        try:
+            async with patience, self._sagas.turn(name, id_):
+                patience.reschedule(None)
+                return await self._cancel(await self._cancellable(name, id_))
+        except TimeoutError:
+            if not patience.expired():
+                raise
+        course = await self._cancellable(name, id_)
+        await self._wake(course, Wake(id_, "cancel", name="a person"))
+        return replace(_line(course.record), status=CANCELLING)
+
+    async def _cancellable(self, name: str, id_: str) -> Course:
+        course = await self._course(name, id_)
+        record = course.record
+        if record.ended or record.status == "undoing" or record.stuck == "undoing":
+            raise SagaRefused(f"{id_} is {record.status}")
+        return course
+
+    async def _cancel(self, course: Course) -> Line:
+        number, ended = cancelled(course.entries, SagaCancelled.code, "a person cancelled it", course.now())
+        running = replace(course.record, status="running", attempts=0, due=0.0)
+        return await self._go(course, running, [], {number: ended})
 
     async def signal(self, name: str, id_: str, signal: str, value: Any) -> Line:
         """Send a saga a signal.
@@ -188,10 +215,12 @@ class SagasDesk:
             raise SagaRefused(f"{id_} is {course.record.status}")
         if not signal.isidentifier():
             raise Unprocessable(f"a signal's name is an identifier, not {signal!r}")
-        wake = Wake(id_, "signal", msgspec.msgpack.encode(value), signal)
+        await self._wake(course, Wake(id_, "signal", msgspec.msgpack.encode(value), signal))
+        return _line(course.record)
+
+    async def _wake(self, course: Course, wake: Wake) -> None:
         write = woken(self._ends, course.saga.queue, course.record.home, wake)
         raise_fenced(await self._ends.commit(course.place, {}, [write]))
-        return _line(course.record)
 
     async def _go(self, course: Course, record: Record, writes: list[Write], entries: dict[int, Entry]) -> Line:
         await course.commit(record, entries, [*writes, course.wake(Wake(record.id, "go"))])

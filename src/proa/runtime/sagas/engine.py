@@ -93,7 +93,7 @@ class Sagas:
         if wake.what == "ended":
             _note_child(course, wake)
         if wake.what == "cancel":
-            await _cancel(course)
+            await _cancel(course, wake.name or "a unit")
         return course
 
     async def _keep(self, saga: DeclaredSaga[Any, Any], message: Message[Wake], unit: Unit) -> None:
@@ -211,11 +211,11 @@ def _not_asked_for(course: Course, journey: Journey) -> Entry | None:
     return course.entries.get(journey.asked)
 
 
-async def _cancel(course: Course) -> None:
+async def _cancel(course: Course, who: str) -> None:
     """Somebody cancelled this saga, once."""
     record, before = course.record, [entry.error for entry in course.entries.values()]
     if record.status == "running" and SagaCancelled.code not in before:
-        number, ended = cancelled(course.entries, SagaCancelled.code, "a unit cancelled it", course.now())
+        number, ended = cancelled(course.entries, SagaCancelled.code, f"{who} cancelled it", course.now())
         await course.commit(replace(record, attempts=0, due=0.0), {number: ended})
 
 
