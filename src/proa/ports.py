@@ -185,7 +185,7 @@ class RegionStore(Protocol):
         ...
 
     async def read(self, keys: Sequence[Key]) -> list[Row | None]: ...  # all of one moment
-    async def query(self, span: Span) -> list[Row]: ...
+    async def query(self, span: Span) -> list[Row]: ...  # the same; may take its time, where many rows are deleted
     async def walk(self, span: Span) -> tuple[list[Row], Span | None]:
         """Those of the next rows of a stretch of keys that are there, and what is left of it, if anything.
 

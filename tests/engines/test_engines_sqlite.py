@@ -15,7 +15,7 @@ from engines.conformance_base import ALL, BaseConformance
 from engines.conformance_repair import RepairConformance
 from proa.core.replicate.repair import Stretch
 from proa.core.residency import Gap
-from proa.engines.sqlite import global_store, records, repairs
+from proa.engines.sqlite import global_store, records, repairs, spans
 from proa.engines.sqlite.files import SCHEMA_VERSION, connect, in_memory
 from proa.engines.sqlite.global_store import EXPIRED_KEPT_S, SqliteGlobalStore
 from proa.engines.sqlite.region_store import SqliteRegionStore
@@ -287,6 +287,77 @@ def test_no_statement_of_a_walk_passes_more_rows_than_it_was_told(backend, rever
                 found += [row.key for row in rows]
             assert found == (["19000.", "00003."] if reverse else ["00003.", "19000."])
             assert max(counted) < 10 * 500
+
+    asyncio.run(scenario())
+
+
+async def turns(told):
+    """Count how often others had their turn on the loop."""
+    while True:
+        told.append(None)
+        await asyncio.sleep(0)
+
+
+def gone(count, step=1):
+    """Rows that are deleted, in the order of their keys."""
+    return [put(f"{number:05}", None) for number in range(0, count, step)]
+
+
+async def beside(read, store, *writes):
+    """What is read while others are at work and commit; and how often they had their turn before it was there."""
+    told, reading = [], asyncio.create_task(read)
+    others = asyncio.create_task(turns(told))
+    await store.commit(batch("beside", *writes))
+    assert not reading.done(), "the commit was to come in between"
+    found = await reading
+    others.cancel()
+    return found, len(told)
+
+
+ENDS = [put("00003.", b"x"), put("19000.", b"y")]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_query_over_many_deleted_rows_is_of_one_moment_and_lets_others_have_their_turn(backend, monkeypatch, reverse):
+    monkeypatch.setattr(spans, "SLICE", 20)
+
+    async def scenario():
+        async with backend.open("region") as store:
+            await store.commit(batch("u1", *gone(20_000), *ENDS))
+            late = [put("00003.", None), put("19000.", b"late"), put("19001.", b"new")]
+            found, told = await beside(store.query(span("0", "z", reverse=reverse)), store, *late)
+            assert ([row.value for row in found], told > 5) == ([b"y", b"x"] if reverse else [b"x", b"y"], True)
+            found = await store.query(span("0", "z", limit=1, reverse=reverse))
+            assert [row.value for row in found] == [b"new" if reverse else b"late"]
+
+    asyncio.run(scenario())
+
+
+def test_rows_that_expired_and_are_in_an_index_are_passed_over_in_slices_too(backend, monkeypatch):
+    monkeypatch.setattr(spans, "SLICE", 20)
+
+    async def scenario():
+        async with backend.open("region", schemas=INDEXED) as store:
+            ended = [put(f"{number:05}", b"x", expires_at=5.0) for number in range(20_000)]
+            await store.commit(batch("u1", *ended, put("a", b"x"), put("b", b"x", expires_at=50.0)))
+            found, told = await beside(store.query(by("x", "y")), store, put("c", b"x"))
+            assert ([row.key for row in found], told > 5) == (["a", "b"], True)
+            assert [row.key for row in await store.query(by("x", "y", reverse=True, limit=2))] == ["c", "b"]
+            assert (await beside(store.count(by("x", "y")), store, put("d", b"x")))[0] == 3
+            assert await store.count(by("x", "y")) == 4
+
+    asyncio.run(scenario())
+
+
+def test_a_count_of_many_rows_is_of_one_moment_and_lets_others_have_their_turn(backend, monkeypatch):
+    monkeypatch.setattr(spans, "SLICE", 20)
+
+    async def scenario():
+        async with backend.open("region") as store:
+            await store.commit(batch("u1", *(put(f"{number:05}") for number in range(20_000)), *gone(20_000, step=2)))
+            found, told = await beside(store.count(span("0", "z")), store, put("x"))
+            assert (found, told > 5) == (10_000, True)
+            assert await store.count(span("0", "z")) == 10_001
 
     asyncio.run(scenario())
 

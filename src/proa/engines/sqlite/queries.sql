@@ -102,6 +102,26 @@ WHERE indexed.tbl = :table AND idx = :index
     AND (entry, indexed.key) >= (:start_entry, :start) AND (entry, indexed.key) < (:end_entry, :end)
     AND (expires_at IS NULL OR expires_at > :now);
 
+-- name: rows_further_on
+-- The row that is so many behind the start of a stretch, deleted ones included.
+SELECT '', key FROM rows WHERE tbl = :table AND key >= :start AND key < :end ORDER BY key LIMIT 1 OFFSET :limit;
+
+-- name: rows_further_on_reversed
+-- The same from its end.
+SELECT '', key FROM rows WHERE tbl = :table AND key >= :start AND key < :end ORDER BY key DESC LIMIT 1 OFFSET :limit;
+
+-- name: entries_further_on
+-- The same of an index.
+SELECT entry, key FROM indexed
+WHERE tbl = :table AND idx = :index AND (entry, key) >= (:start_entry, :start) AND (entry, key) < (:end_entry, :end)
+ORDER BY entry, key LIMIT 1 OFFSET :limit;
+
+-- name: entries_further_on_reversed
+-- The same from its end.
+SELECT entry, key FROM indexed
+WHERE tbl = :table AND idx = :index AND (entry, key) >= (:start_entry, :start) AND (entry, key) < (:end_entry, :end)
+ORDER BY entry DESC, key DESC LIMIT 1 OFFSET :limit;
+
 -- name: stretch
 -- Rows of a stretch of keys, with what regions must agree on; deleted and expired ones included, which may be many.
 SELECT key, value, stamp, origin, seq, versions, expires_at FROM rows

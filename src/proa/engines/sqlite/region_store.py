@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
 
 from proa.core.dedupe import Outcome, Pair
 from proa.core.replicate.compaction import Retention
@@ -37,13 +36,12 @@ from proa.engines.sqlite.residency import Census
 from proa.engines.sqlite.rows import read_outcome, read_row
 from proa.engines.sqlite.serving import Serving
 from proa.engines.sqlite.snapshot import Joining, read_page
-from proa.engines.sqlite.tables import NONE, Progress, Tables, count_rows, query_rows, unwatched, walk_rows
+from proa.engines.sqlite.spans import Spans
+from proa.engines.sqlite.tables import NONE, Progress, Tables, unwatched, walk_rows
 from proa.engines.sqlite.units import Units
 from proa.errors import CutBelowFloor, StoreCorrupt
 from proa.ports import ENTRIES_BYTES, Batch, Clock, Fits, Identity, Permit, RepairStore, Result, Schema, Span, Terms
 
-P = ParamSpec("P")
-T = TypeVar("T")
 EVERY_CONFLICT = ConflictsWanted()
 
 
@@ -76,6 +74,8 @@ class SqliteRegionStore:
         self._group = GroupCommit(self._writer, self, run_blocking, self._log)
         if self._log:
             self._log.emptied = self._end_snapshot
+        self._telling = _Telling(self._group)
+        self._spans = Spans(path, self._reader)
         self._repairs: RepairStore | None = None
 
     @property
@@ -110,29 +110,25 @@ class SqliteRegionStore:
     # Reading: durable commits alone.
 
     async def read(self, keys: Sequence[Key]) -> list[Row | None]:
-        return self._look(_rows, keys)
+        with self._telling:
+            reader = self._snapshot()
+            return [read_row(reader, key) for key in keys]
 
     async def query(self, span: Span) -> list[Row]:
-        return self._look(query_rows, span)
+        with self._telling:
+            return await self._spans.query(self._snapshot(), span)
 
     async def walk(self, span: Span) -> tuple[list[Row], Span | None]:
-        return self._look(walk_rows, span)
+        with self._telling:
+            return walk_rows(self._snapshot(), span)
 
     async def count(self, span: Span) -> int:
-        return self._look(count_rows, span)
+        with self._telling:
+            return await self._spans.count(self._snapshot(), span)
 
     async def duplicates(self) -> list[Pair]:
-        return self._look(duplicates.listed)
-
-    def _look(self, look: Callable[Concatenate[sqlite3.Connection, P], T], *this: P.args, **more: P.kwargs) -> T:
-        """What is seen on the reading side; a file that is found damaged there is remembered."""
-        try:
-            return look(self._snapshot(), *this, **more)
-        except sqlite3.DatabaseError as error:
-            told = translated(error)
-            if isinstance(told, StoreCorrupt):
-                self._group.damaged = told.detail
-            raise told from error
+        with self._telling:
+            return duplicates.listed(self._reader)
 
     def _snapshot(self) -> sqlite3.Connection:
         """The reader in a transaction that lasts until more is durable: to begin one costs what reading a row does.
@@ -309,5 +305,17 @@ class SqliteRegionStore:
         self._joining.load()
 
 
-def _rows(reader: sqlite3.Connection, keys: Sequence[Key]) -> list[Row | None]:
-    return [read_row(reader, key) for key in keys]
+class _Telling:
+    """What SQLite says in such a block is told as an error of Proa's; a file that is found damaged is remembered."""
+
+    def __init__(self, group: GroupCommit) -> None:
+        self._group = group
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, sqlite3.DatabaseError) and (told := translated(error)) is not error:
+            if isinstance(told, StoreCorrupt):
+                self._group.damaged = told.detail
+            raise told from error

@@ -148,13 +148,13 @@ def _made(
 def query_rows(connection: sqlite3.Connection, span: Span) -> list[Row]:
     """The rows of a stretch; one statement, so that they are of one moment."""
     name = ("entries_between" if span.index else "rows_between") + ("_reversed" if span.reverse else "")
-    return [row_of(span.table, key, rest) for key, *rest in connection.execute(SQL[name], _bounds(span))]
+    return [row_of(span.table, key, rest) for key, *rest in connection.execute(SQL[name], bounds(span))]
 
 
 def walk_rows(connection: sqlite3.Connection, span: Span) -> tuple[list[Row], Span | None]:
     """Those of the next rows of a stretch that are there, and what is left of it, if anything."""
     name = "rows_walked_reversed" if span.reverse else "rows_walked"
-    walked = [row_of(span.table, key, rest) for key, *rest in connection.execute(SQL[name], _bounds(span))]
+    walked = [row_of(span.table, key, rest) for key, *rest in connection.execute(SQL[name], bounds(span))]
     living = [row for row in walked if row.alive(span.now)]
     if len(walked) < span.limit:
         return living, None
@@ -166,10 +166,11 @@ def walk_rows(connection: sqlite3.Connection, span: Span) -> tuple[list[Row], Sp
 def count_rows(connection: sqlite3.Connection, span: Span) -> int:
     """How many rows a stretch has."""
     name = "count_of_entries" if span.index else "count_of_rows"
-    return connection.execute(SQL[name], _bounds(span)).fetchone()[0]
+    return connection.execute(SQL[name], bounds(span)).fetchone()[0]
 
 
-def _bounds(span: Span) -> dict[str, str | int | float]:
+def bounds(span: Span) -> dict[str, str | int | float]:
+    """A stretch as statements name its parts."""
     return {
         "table": span.table,
         "index": span.index,

@@ -42,6 +42,8 @@ class Intake:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._looking = asyncio.Lock()
+        """Rows may take their time to be read; of two who look, one would miss what the other was told meanwhile."""
 
     @property
     def homes(self) -> Mapping[str, Backlog]:
@@ -144,11 +146,12 @@ class Intake:
     async def follow(self, homes: Collection[str], since: float) -> None:
         """Act for these homes from now on, and for no other."""
         self._backlogs = {home: backlog for home, backlog in self._backlogs.items() if home in homes}
-        for home in homes:
-            if home not in self._backlogs:
-                self._backlogs[home] = Backlog(since)
-                await self._load(home)
-                self._tell_of(home)
+        async with self._looking:
+            for home in homes:
+                if home not in self._backlogs:
+                    self._backlogs[home] = Backlog(since)
+                    await self._load(home)
+                    self._tell_of(home)
         self.wake(len(self._waiting))
 
     def _tell_of(self, home: str) -> None:
@@ -157,9 +160,10 @@ class Intake:
 
     async def reload(self) -> None:
         """Look at every row again: some may have come or gone otherwise than by a commit."""
-        for home, backlog in list(self._backlogs.items()):
-            backlog.forget()
-            await self._load(home)
+        async with self._looking:
+            for home, backlog in list(self._backlogs.items()):
+                backlog.forget()
+                await self._load(home)
         self.wake(len(self._waiting))
 
     async def _load(self, home: str) -> None:
@@ -180,9 +184,16 @@ class Intake:
     def _read_on(self, home: str, backlog: Backlog) -> None:
         """Read the rows behind the horizon of bands that run low, on the side."""
         for band in backlog.wanting():
-            task = asyncio.get_running_loop().create_task(self._read(home, band))
+            task = asyncio.get_running_loop().create_task(self._read_further(home, band))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    async def _read_further(self, home: str, band: str) -> None:
+        """Read on, unless somebody has by now."""
+        async with self._looking:
+            backlog = self._backlogs.get(home)
+            if backlog and backlog.window(band).wants_more:
+                await self._read(home, band)
 
     async def _read(self, home: str, band: str) -> None:
         """Read the next rows of a band."""
