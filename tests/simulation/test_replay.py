@@ -145,7 +145,7 @@ def test_a_verdict_says_whether_it_is_the_same_run(kept):
 
 
 def tally_of(*runs, seeds=10):
-    tally = Tally("shop", SimOptions(seeds=seeds, profile="partition"), ("kill", "partition"))
+    tally = Tally("shop", SimOptions(seeds=seeds, profile="partition"), faults=("kill", "partition"))
     tally.begin()
     for run in runs:
         tally.add(run)

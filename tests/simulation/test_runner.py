@@ -12,6 +12,7 @@ from proa.errors import AppNotFound, SimulationFailed, UsageError
 from proa.simulation import runner
 from proa.simulation.batch import SimOptions, Tally, run_batch
 from proa.simulation.case import Case
+from proa.simulation.profiles import kinds
 from proa.simulation.replay import load
 from proa.simulation.runner import crew, spread
 from simulation import planted_cases
@@ -50,7 +51,7 @@ class Silence:
 
 def batch(shop, folder, run_case, **options):
     chosen = SimOptions(**{"seeds": 12, "jobs": 2, **options})
-    tally = Tally("shop", chosen, KINDS)
+    tally = Tally("shop", chosen, faults=KINDS)
     with crew(shop, chosen.workers, run_case) as workers:
         accounts = run_batch(workers, tally, chosen.cases(shop, draw), folder, Silence())
     return tally.report(), accounts
@@ -124,13 +125,13 @@ def test_a_fault_that_never_fires_is_held_against_a_batch_that_is_long_enough(sh
 )
 def test_a_profile_that_can_break_nothing_of_an_app_says_so_whatever_the_seeds(dependencies, complaint):
     for profile, said in (("dependency", (complaint,)), ("outage", ())):
-        tally = Tally("shop", SimOptions(seeds=1, profile=profile), KINDS, dependencies)
+        tally = Tally("shop", SimOptions(seeds=1, profile=profile), dependencies, faults=KINDS)
         tally.add(holding(None, Case("shop", 1, profile, draw(1))))
         assert tally.report().complaints == said
 
 
 def test_a_dependency_that_was_called_may_be_in_no_trouble_under_a_few_seeds():
-    tally = Tally("shop", SimOptions(seeds=1, profile="dependency"), KINDS, ("bank", "post"))
+    tally = Tally("shop", SimOptions(seeds=1, profile="dependency"), ("bank", "post"), faults=KINDS)
     run = holding(None, Case("shop", 1, "dependency", draw(1)))
     tally.add(msgspec.structs.replace(run, coverage={"calls of bank": 3}))
     assert tally.report().complaints == ()
@@ -200,3 +201,10 @@ def test_workers_end_with_the_process_that_started_them(shop):
 def test_impossible_options_are_named(options, message):
     with pytest.raises(UsageError, match=message):
         SimOptions(**options)
+
+
+def test_what_never_fired_is_told_of_the_kinds_of_the_profile_unless_others_are_given():
+    for dependencies in ((), ("bank",)):
+        tally = Tally("shop", SimOptions(seeds=1, profile="dependency"), dependencies)
+        assert set(tally.report().coverage) == set(kinds("dependency", dependencies))
+    assert tuple(Tally("shop", SimOptions(), faults=("kill",)).report().coverage) == ("kill",)

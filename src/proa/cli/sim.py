@@ -19,7 +19,7 @@ from proa.local.plane import declared
 from proa.operate.reach import BASE
 from proa.simulation.batch import BatchReport, SimOptions, Tally, run_batch
 from proa.simulation.case import Fault
-from proa.simulation.profiles import draw, kinds
+from proa.simulation.profiles import draw
 from proa.simulation.replay import judge, load, replay_of, save
 from proa.simulation.report import Narrator, show_account, show_batch, show_shrunk, show_verdict
 from proa.simulation.runner import Worker, crew, run_here
@@ -62,7 +62,7 @@ def simulate(
 ) -> int:
     """Run one batch on workers that are ready, and tell what came of it; the exit code of `proa sim run`."""
     dependencies = tuple(app.dependencies)
-    tally = Tally(app.name, options, kinds(options.profile, dependencies), dependencies)
+    tally = Tally(app.name, options, dependencies)
     cases = options.cases(target, lambda seed: _faults(app, options, seed))
     with Narrator() as narrator:
         accounts = run_batch(workers, tally, cases, out, narrator)

@@ -20,7 +20,7 @@ import msgspec
 
 from proa.errors import UsageError
 from proa.simulation.case import Case, Fault, ProfileName, Run
-from proa.simulation.profiles import misses
+from proa.simulation.profiles import kinds, misses
 from proa.simulation.replay import replay_of, save
 from proa.simulation.runner import Worker, spread
 from proa.simulation.shrink import Shrinking, Shrunk, shrink
@@ -135,13 +135,20 @@ class Listener(Protocol):
 
 
 class Tally:
-    """What has come of a batch up to now."""
+    """What has come of a batch up to now. `faults` are the kinds that may fire: those of the profile unless given."""
 
-    def __init__(self, app: str, options: SimOptions, kinds: Sequence[str], dependencies: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        app: str,
+        options: SimOptions,
+        dependencies: Sequence[str] = (),
+        *,
+        faults: Sequence[str] | None = None,
+    ) -> None:
         self.app, self.options = app, options
         self._dependencies = dependencies
         self._hashes: dict[int, str] = {}
-        self._coverage = Counter(dict.fromkeys(kinds, 0))
+        self._coverage = Counter(dict.fromkeys(kinds(options.profile, dependencies) if faults is None else faults, 0))
         self._operations = self._ok = 0
         self._simulated_s = 0.0
         self._began = self._seconds = 0.0
