@@ -306,6 +306,31 @@ def test_what_a_damaged_entry_tells_of_a_queue_is_found_in_the_rows_and_what_fol
     play(tmp_path, shop(), story)
 
 
+def test_what_arrives_while_rows_take_long_to_be_read_is_handed_out_and_nothing_counts_as_looked_at(tmp_path):
+    async def story(s):
+        eu, go_on, read = s["eu"].messages, asyncio.Event(), s["eu"].store.query
+        await eu.pause("orders", "until all are sent", "anna")
+        await send(s, "eu", "a", "b")
+
+        async def slow(span):
+            found = await read(span)
+            await go_on.wait()
+            return found
+
+        s["eu"].store.query = slow
+        looking = [asyncio.create_task(eu.intakes["orders"].reload()) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert not eu.acts_for("eu")
+        await send(s, "eu", "c")
+        go_on.set()
+        await asyncio.gather(*looking)
+        assert (eu.acts_for("eu"), eu.depth("orders", "eu")) == (True, 3)
+        await eu.pause("orders", "", "anna")
+        await until(lambda: len(handled(s)) == 3)
+
+    play(tmp_path, shop(counting), story)
+
+
 def test_a_pause_counts_in_every_region_and_after_a_restart(tmp_path):
     async def story(s):
         await s["us"].messages.pause("orders", "for a while", "anna")

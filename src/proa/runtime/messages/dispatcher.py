@@ -205,8 +205,8 @@ class Dispatcher:
             intake.pause(_decode_setting(row.value).paused)
 
     def acts_for(self, home: str) -> bool:
-        """Whether this region hands out the messages of a home, of every queue that it may at this moment."""
-        return all(home in intake.homes for intake in self.intakes.values() if self._ends.may(intake.queue.place(home)))
+        """Whether this region hands out all messages of a home, of every queue that it may at this moment."""
+        return all(intake.knows(home) for intake in self.intakes.values() if self._ends.may(intake.queue.place(home)))
 
     def due(self, within_s: float) -> str:
         """What is still to be done of what is due within so many seconds, in a few words; empty where nothing is."""

@@ -50,6 +50,10 @@ class Intake:
         """The backlogs of the homes that this region acts for."""
         return self._backlogs
 
+    def knows(self, home: str) -> bool:
+        """Whether this region acts for a home and has looked at all that waits for it."""
+        return home in self._backlogs and self._backlogs[home].looked
+
     # Handing out.
 
     async def take(self, most: int) -> list[str]:
