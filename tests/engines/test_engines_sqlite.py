@@ -15,6 +15,7 @@ from engines.conformance_base import ALL, BaseConformance
 from engines.conformance_repair import RepairConformance
 from proa.core.replicate.repair import Stretch
 from proa.core.residency import Gap
+from proa.core.roles import Cut
 from proa.engines.sqlite import global_store, records, repairs, spans
 from proa.engines.sqlite.files import SCHEMA_VERSION, connect, in_memory
 from proa.engines.sqlite.global_store import EXPIRED_KEPT_S, SqliteGlobalStore
@@ -291,27 +292,26 @@ def test_no_statement_of_a_walk_passes_more_rows_than_it_was_told(backend, rever
     asyncio.run(scenario())
 
 
-async def turns(told):
-    """Count how often others had their turn on the loop."""
-    while True:
-        told.append(None)
-        await asyncio.sleep(0)
-
-
 def gone(count, step=1):
     """Rows that are deleted, in the order of their keys."""
     return [put(f"{number:05}", None) for number in range(0, count, step)]
 
 
-async def beside(read, store, *writes):
-    """What is read while others are at work and commit; and how often they had their turn before it was there."""
-    told, reading = [], asyncio.create_task(read)
-    others = asyncio.create_task(turns(told))
+async def beside(monkeypatch, read, store, *writes):
+    """What is read in small slices while others commit after the first one; and how many slices there were."""
+    slices, committed = [], asyncio.Event()
+
+    async def breathe():
+        slices.append(None)
+        await committed.wait()
+
+    monkeypatch.setattr(spans, "SLICE", 500)
+    monkeypatch.setattr(spans, "breathe", breathe)
+    reading = asyncio.create_task(read)
     await store.commit(batch("beside", *writes))
-    assert not reading.done(), "the commit was to come in between"
-    found = await reading
-    others.cancel()
-    return found, len(told)
+    assert not reading.done()
+    committed.set()
+    return await reading, len(slices)
 
 
 ENDS = [put("00003.", b"x"), put("19000.", b"y")]
@@ -319,14 +319,12 @@ ENDS = [put("00003.", b"x"), put("19000.", b"y")]
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_a_query_over_many_deleted_rows_is_of_one_moment_and_lets_others_have_their_turn(backend, monkeypatch, reverse):
-    monkeypatch.setattr(spans, "SLICE", 20)
-
     async def scenario():
         async with backend.open("region") as store:
             await store.commit(batch("u1", *gone(20_000), *ENDS))
             late = [put("00003.", None), put("19000.", b"late"), put("19001.", b"new")]
-            found, told = await beside(store.query(span("0", "z", reverse=reverse)), store, *late)
-            assert ([row.value for row in found], told > 5) == ([b"y", b"x"] if reverse else [b"x", b"y"], True)
+            found, told = await beside(monkeypatch, store.query(span("0", "z", reverse=reverse)), store, *late)
+            assert ([row.value for row in found], told >= 38) == ([b"y", b"x"] if reverse else [b"x", b"y"], True)
             found = await store.query(span("0", "z", limit=1, reverse=reverse))
             assert [row.value for row in found] == [b"new" if reverse else b"late"]
 
@@ -334,29 +332,25 @@ def test_a_query_over_many_deleted_rows_is_of_one_moment_and_lets_others_have_th
 
 
 def test_rows_that_expired_and_are_in_an_index_are_passed_over_in_slices_too(backend, monkeypatch):
-    monkeypatch.setattr(spans, "SLICE", 20)
-
     async def scenario():
         async with backend.open("region", schemas=INDEXED) as store:
             ended = [put(f"{number:05}", b"x", expires_at=5.0) for number in range(20_000)]
             await store.commit(batch("u1", *ended, put("a", b"x"), put("b", b"x", expires_at=50.0)))
-            found, told = await beside(store.query(by("x", "y")), store, put("c", b"x"))
-            assert ([row.key for row in found], told > 5) == (["a", "b"], True)
+            found, told = await beside(monkeypatch, store.query(by("x", "y")), store, put("c", b"x"))
+            assert ([row.key for row in found], told >= 38) == (["a", "b"], True)
             assert [row.key for row in await store.query(by("x", "y", reverse=True, limit=2))] == ["c", "b"]
-            assert (await beside(store.count(by("x", "y")), store, put("d", b"x")))[0] == 3
+            assert (await beside(monkeypatch, store.count(by("x", "y")), store, put("d", b"x")))[0] == 3
             assert await store.count(by("x", "y")) == 4
 
     asyncio.run(scenario())
 
 
 def test_a_count_of_many_rows_is_of_one_moment_and_lets_others_have_their_turn(backend, monkeypatch):
-    monkeypatch.setattr(spans, "SLICE", 20)
-
     async def scenario():
         async with backend.open("region") as store:
             await store.commit(batch("u1", *(put(f"{number:05}") for number in range(20_000)), *gone(20_000, step=2)))
-            found, told = await beside(store.count(span("0", "z")), store, put("x"))
-            assert (found, told > 5) == (10_000, True)
+            found, told = await beside(monkeypatch, store.count(span("0", "z")), store, put("x"))
+            assert (found, told >= 38) == (10_000, True)
             assert await store.count(span("0", "z")) == 10_001
 
     asyncio.run(scenario())
@@ -576,6 +570,52 @@ def test_many_units_share_one_fsync_and_none_is_answered_before_it(tmp_path):
     begin, end = events.index("mark:begin\\n"), events.index("mark:end\\n")
     batch_events = events[begin + 1 : end]
     assert batch_events == ["sync"] + ["mark:answer\\n"] * 50
+
+
+def spoil_records(store, table, column):
+    store._writer.execute(f"UPDATE {table} SET {column} = X'C1'")
+    store._writer.commit()
+
+
+@pytest.mark.parametrize(
+    ("unit", "kept", "pairs"),
+    [("u1", "whole", []), ("u0", "whole", [("k", True)]), ("u2", "damaged", [("k", True)])],
+    ids=["the same unit", "an earlier unit", "a later unit"],
+)
+def test_a_damaged_record_of_a_key_that_another_region_finished_too_does_not_end_replication(
+    backend, unit, kept, pairs
+):
+    async def scenario():
+        async with backend.open("region") as store:
+            await store.commit(batch("u1", put("a"), key="k"))
+            spoil_records(store, "outcomes", "record")
+            with pytest.raises(StoreCorrupt, match="the record of a finished key of POST /x does not decode"):
+                await store.commit(batch("again", put("a"), key="k"))
+            applied = await store.apply([partial(1, outcome=outcome("k", unit)), foreign(2)], Terms())
+            assert applied == {"eu/1": 1, "us/1": 2}
+            assert [(pair.kept.key, pair.damaged) for pair in await store.duplicates()] == pairs
+            if kept == "whole":
+                assert await store.outcome("POST /x", "k") == outcome("k", unit)
+            else:
+                with pytest.raises(StoreCorrupt):
+                    await store.outcome("POST /x", "k")
+
+    asyncio.run(scenario())
+
+
+def test_a_pair_with_a_damaged_record_does_not_keep_late_commits_from_being_set_aside_and_its_key_stays_taken(backend):
+    async def scenario():
+        async with backend.open("region") as store:
+            await store.commit(batch("u1", put("a"), key="k"))
+            late = partial(1, outcome=outcome("k", "u0"), writes=[put("b", mode="active")])
+            await store.apply([late], Terms())
+            spoil_records(store, "doubled", "other")
+            assert await store.set_aside([Cut(2, "us/1", 0)]) == 1
+            assert await store.duplicates() == []
+            with pytest.raises(StoreCorrupt):
+                await store.commit(batch("again", put("a"), key="k"))
+
+    asyncio.run(scenario())
 
 
 def test_a_damaged_entry_of_those_that_lack_something_hides_none_of_the_others(backend):

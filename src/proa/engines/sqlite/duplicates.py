@@ -31,6 +31,17 @@ def list_pair(writer: sqlite3.Connection, ours: Outcome, theirs: Outcome, now: f
     writer.execute(SQL["put_duplicate"], (scope, key, other.unit, encode(kept), encode(other), now))
 
 
+def meet_damaged(writer: sqlite3.Connection, theirs: Outcome, now: float, address: Address) -> None:
+    """The same where the record that is kept is damaged: which unit it is of is known beside it."""
+    where = (theirs.scope, address(theirs.address))
+    unit, record = writer.execute(SQL["outcome_of_unit"], where).fetchone()
+    if theirs.unit <= unit:
+        put_whole(writer, theirs, address)
+    if theirs.unit != unit:
+        (_, kept), (later, other) = sorted([(unit, record), (theirs.unit, encode(theirs))])
+        writer.execute(SQL["put_duplicate"], (*where, later, kept, other, now))
+
+
 def put_whole(writer: sqlite3.Connection, kept: Outcome, address: Address) -> None:
     """Put the outcome that is kept under its key, here and beside all that it is kept over."""
     put_outcome(writer, kept, address)
@@ -44,9 +55,17 @@ def unlist(writer: sqlite3.Connection, outcome: Outcome, address: Address) -> No
     if writer.execute(SQL["drop_outcome"], (*where, outcome.unit)).rowcount:
         found = writer.execute(SQL["duplicate"], where).fetchone()
         if found:
-            kept = _decode(found[0])
-            writer.execute(SQL["drop_duplicate"], (*where, kept.unit))
-            put_whole(writer, kept, address)
+            unit, kept = found
+            writer.execute(SQL["drop_duplicate"], (*where, unit))
+            writer.execute(SQL["put_outcome"], (*where, unit, kept, _expiry(kept, outcome.expires_at)))
+            writer.execute(SQL["keep_other"], (kept, *where))
+
+
+def _expiry(record: bytes, default: float) -> float:
+    """When a record expires; one that is damaged is kept nevertheless: its key is taken."""
+    with suppress(ValueError):
+        return _decode(record).expires_at
+    return default
 
 
 def listed(reader: sqlite3.Connection) -> list[Pair]:

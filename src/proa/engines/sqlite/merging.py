@@ -19,6 +19,7 @@ from proa.engines.sqlite.files import SQL
 from proa.engines.sqlite.inside import Inside
 from proa.engines.sqlite.records import log_conflict
 from proa.engines.sqlite.rows import claim_outcome, put_next_row, put_row, read_row
+from proa.errors import StoreCorrupt
 
 
 class Merging:
@@ -75,7 +76,11 @@ class Merging:
         """Two finished units under one key: all replicas keep the earlier one (unit ids sort by time) and list both."""
         writer, address, now = self._in.writer, self._in.address, self._in.clock.now()
         self._in.recent.add(theirs.scope, address(theirs.address))
-        ours = claim_outcome(writer, theirs, now, address)
+        try:
+            ours = claim_outcome(writer, theirs, now, address)
+        except StoreCorrupt:
+            duplicates.meet_damaged(writer, theirs, now, address)
+            return
         if ours and ours.unit != theirs.unit:
             duplicates.list_pair(writer, ours, theirs, now, address)
             self._doubled.append((ours, theirs))

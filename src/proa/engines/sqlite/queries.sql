@@ -158,6 +158,10 @@ WHERE substr(tbl, 1, 1) = '~' AND version > ? ORDER BY version;
 -- name: outcome
 SELECT record, expires_at FROM outcomes WHERE scope = ? AND key = ?;
 
+-- name: outcome_of_unit
+-- A record with the unit that it is of, which it need not tell itself.
+SELECT unit, record FROM outcomes WHERE scope = ? AND key = ?;
+
 -- name: all_outcomes
 SELECT scope, key, record FROM outcomes;
 
@@ -409,7 +413,7 @@ SELECT count(*), count(r.key) FROM doubled d LEFT JOIN rows r ON r.tbl = ? AND r
 
 -- name: duplicate
 -- The earliest outcome that gave way to another one under its key.
-SELECT other FROM doubled WHERE scope = ? AND key = ? ORDER BY unit LIMIT 1;
+SELECT unit, other FROM doubled WHERE scope = ? AND key = ? ORDER BY unit LIMIT 1;
 
 -- name: keep_other
 -- Another unit under this key is the one that is kept.

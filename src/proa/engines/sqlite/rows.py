@@ -12,6 +12,7 @@ from proa.core.dedupe import Outcome
 from proa.core.replicate.journal import Commit, Key, Row
 from proa.core.replicate.stamp import Versions
 from proa.engines.sqlite.files import SQL
+from proa.errors import StoreCorrupt
 from proa.ports import Batch, Conflict, Found
 
 encode = msgspec.msgpack.Encoder().encode
@@ -95,9 +96,16 @@ def changed_key(connection: sqlite3.Connection, reads: Mapping[Key, int]) -> Key
 
 
 def read_outcome(connection: sqlite3.Connection, scope: str, key: str, now: float) -> Outcome | None:
-    """The outcome recorded under a key, unless it has expired."""
+    """The outcome recorded under a key, unless it has expired.
+
+    Raises:
+        StoreCorrupt: its record is damaged.
+    """
     found = connection.execute(SQL["outcome"], (scope, key)).fetchone()
-    return _decode_outcome(found[0]) if found and found[1] > now else None
+    try:
+        return _decode_outcome(found[0]) if found and found[1] > now else None
+    except ValueError as error:
+        raise StoreCorrupt(f"the record of a finished key of {scope} does not decode: {error}") from error
 
 
 def claim_outcome(
