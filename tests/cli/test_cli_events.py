@@ -40,3 +40,4 @@ def test_only_trouble_and_what_is_no_log_line_is_shown_of_a_log():
         "a", "error", "handler raised: unit u1"
     )
     assert loud("a", b"Traceback") == Logged("a", "output", "Traceback")
+    assert loud("a", b'{"event":"\xff"}') == Logged("a", "output", '{"event":"\ufffd"}')

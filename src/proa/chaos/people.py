@@ -167,7 +167,7 @@ def error_of(answer: Answer) -> ProaError:
     """The error that an answer carries."""
     try:
         problem = msgspec.json.decode(answer.body, type=Problem)
-    except msgspec.DecodeError:
+    except ValueError:
         problem = Problem(detail=answer.error or f"HTTP {answer.status}")
     return of_code(problem.code, problem.detail)
 

@@ -81,7 +81,7 @@ async def _checked(target: str) -> Shape:
     output, said = await child.communicate()
     try:
         return msgspec.json.decode(output, type=Shape)
-    except msgspec.DecodeError:
+    except ValueError:
         raise ReloadRefused(_why(said)) from None
 
 
@@ -89,7 +89,7 @@ def _why(said: bytes) -> str:
     """The detail of the error that the check ended with; all it said where that is no error of ours."""
     try:
         return msgspec.json.decode(said, type=dict[str, str])["detail"]
-    except (msgspec.DecodeError, KeyError):
+    except (ValueError, KeyError):
         return said.decode(errors="replace").strip()
 
 

@@ -121,7 +121,7 @@ def loud(node: str, line: bytes) -> Logged | None:
     """A line that is worth showing: a warning or an error, or one that is no log line at all."""
     try:
         said = msgspec.json.decode(line, type=dict[str, object])
-    except msgspec.DecodeError:
+    except ValueError:
         return Logged(node, "output", line.decode(errors="replace"))
     level = str(said.get("level", ""))
     if level not in _LOUD:

@@ -129,6 +129,6 @@ def _call(address: Address, method: str, path: str, body: Any, token: str | None
 def _error(status: int, content: bytes) -> ProaError:
     try:
         problem = msgspec.json.decode(content, type=Problem)
-    except msgspec.DecodeError:
+    except ValueError:
         problem = Problem(detail=f"HTTP {status}: {content[:200].decode(errors='replace')}")
     return of_code(problem.code, problem.detail)
