@@ -34,7 +34,7 @@ _decode_parked = msgspec.msgpack.Decoder(tuple[int, float, bytes]).decode
 _decode_duplicate = msgspec.msgpack.Decoder(tuple[bytes, bytes, float]).decode
 
 
-class Item(msgspec.Struct, frozen=True, array_like=True):
+class Item(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One thing in a snapshot: a row of the base, an outcome, a parked commit, or a pair of outcomes under one key."""
 
     section: int

@@ -11,6 +11,7 @@ import heapq
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from math import inf, nextafter
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -75,11 +76,9 @@ class Base:
         found = self._writer.execute(SQL["base_row"], key).fetchone()
         return row_of(*key, found) if found else None
 
-    def put(self, row: Row) -> None:
-        """Put a row into the base as it is."""
-        versions = stored_versions(row.origin, row.seq, row.versions)
-        values = (row.table, row.key, row.value, row.stamp, row.origin, row.seq, versions, row.expires_at)
-        self._writer.execute(SQL["put_base_row"], values)
+    def put(self, *rows: Row) -> None:
+        """Put rows into the base as they are."""
+        self._writer.executemany(SQL["put_base_row"], map(_columns, rows))
 
     def drop(self, key: Key) -> None:
         """Take a row out of the base."""
@@ -176,3 +175,8 @@ class Base:
         ended = self._writer.execute(SQL["expired_base_rows"], (*between, stamp, TOMBSTONES)).fetchall()
         self._ended = nextafter(ended[-1][0], inf) if len(ended) == TOMBSTONES else 0.0
         self._writer.executemany(SQL["forget_base_row"], [key for _, *key in found + ended])
+
+
+def _columns(row: Row) -> tuple[Any, ...]:
+    versions = stored_versions(row.origin, row.seq, row.versions)
+    return (row.table, row.key, row.value, row.stamp, row.origin, row.seq, versions, row.expires_at)

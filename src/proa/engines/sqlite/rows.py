@@ -60,21 +60,14 @@ def read_rows(connection: sqlite3.Connection, keys: Sequence[Key]) -> list[Row |
         connection.execute("COMMIT")
 
 
+def columns_of(row: Row, version: int) -> tuple[Any, ...]:
+    """A row under a local `version`, as `put_row` takes it."""
+    versions = stored_versions(row.origin, row.seq, row.versions)
+    return (row.table, row.key, row.value, row.stamp, row.origin, row.seq, versions, version, row.expires_at)
+
+
 def put_row(connection: sqlite3.Connection, row: Row) -> None:
-    connection.execute(
-        SQL["put_row"],
-        (
-            row.table,
-            row.key,
-            row.value,
-            row.stamp,
-            row.origin,
-            row.seq,
-            stored_versions(row.origin, row.seq, row.versions),
-            row.version,
-            row.expires_at,
-        ),
-    )
+    connection.execute(SQL["put_row"], columns_of(row, row.version))
 
 
 def put_next_row(connection: sqlite3.Connection, row: Row) -> bool:

@@ -8,8 +8,9 @@ is done rows stand for different moments, so no unit commits and nothing of othe
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 import msgspec
 
@@ -22,7 +23,7 @@ from proa.core.replicate.stamp import Versions, join
 from proa.engines.sqlite.files import SQL, get_meta
 from proa.engines.sqlite.inside import Inside
 from proa.engines.sqlite.merging import Merging
-from proa.engines.sqlite.rows import encode, put_row, row_of
+from proa.engines.sqlite.rows import columns_of, encode, row_of
 
 JOINING = "joining"
 SLICE = 200
@@ -33,6 +34,9 @@ DIVIDER = "\x1f"
 """Stands before what a key may hold, so that pairs keep their order."""
 CLEARING = len(SECTIONS)
 """What follows a snapshot's sections: the entries that the base holds now go from the journal."""
+Rows = dict[Key, Row]
+"""A stretch of rows in the order of their keys."""
+_LAST_WRITER = LastWriter()
 _decode_commit = msgspec.msgpack.Decoder(Commit).decode
 _decode_row = msgspec.msgpack.Decoder(Row).decode
 _decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
@@ -172,37 +176,50 @@ class Joining:
         begin = progress.at[1:]
         theirs = {(first, second): _decode_row(content) for first, second, content in self._staged(ROWS, begin)}
         rows, base = self._rows("rows_after", begin), self._rows("base_after", begin)
-        end = min((max(side) for side in (theirs, rows, base) if len(side) == SLICE), default=None)
+        end = min((next(reversed(side)) for side in (theirs, rows, base) if len(side) == SLICE), default=None)
+        keys = [key for key in sorted(theirs | rows | base) if end is None or key <= end]
         told, known, reach = _reach(progress.floors), self._in.cursors, self._in.base.reach
-        version = self._in.version()
-        for key in sorted(theirs.keys() | rows.keys() | base.keys()):
-            if end is None or key <= end:
-                policy = self._in.merges.get(key[0], LastWriter())
-                self._put(key, rows.get(key), joined(policy, rows.get(key), theirs.get(key), known, told), version)
-                self._put_base(key, base.get(key), joined(policy, base.get(key), theirs.get(key), reach, told))
+        self._put(self._joined(keys, rows, known, theirs, told), self._in.version())
+        self._put_base(self._joined(keys, base, reach, theirs, told))
         return (None if end is None else (ROWS, *end)), []
+
+    def _joined(
+        self, keys: Sequence[Key], ours: Rows, known: Versions, theirs: Rows, told: Versions
+    ) -> Iterator[tuple[Key, Row | None, Row | None]]:
+        """The keys under which another row is kept than the one that is there, with both."""
+        for key in keys:
+            mine = ours.get(key)
+            kept = joined(self._in.merges.get(key[0], _LAST_WRITER), mine, theirs.get(key), known, told)
+            if kept is not mine:
+                yield key, mine, kept
 
     def _staged(self, section: int, begin: tuple[str, str]) -> Iterator[tuple[str, str, bytes]]:
         return islice(self._in.writer.execute(SQL["staged_after"], (section, *begin)), SLICE)
 
-    def _rows(self, query: str, begin: tuple[str, str]) -> dict[Key, Row]:
+    def _rows(self, query: str, begin: tuple[str, str]) -> Rows:
         found = islice(self._in.writer.execute(SQL[query], begin), SLICE)
         return {(table, key): row_of(table, key, rest) for table, key, *rest in found}
 
-    def _put(self, key: Key, ours: Row | None, kept: Row | None, version: int) -> None:
-        if kept is ours or (kept and ours and msgspec.structs.replace(kept, version=ours.version) == ours):
-            return
-        self._in.tables.move(*key, kept.value if kept else None)
-        if kept is None:
-            self._in.writer.execute(SQL["drop_row"], key)
-        else:
-            put_row(self._in.writer, msgspec.structs.replace(kept, version=version))
+    def _put(self, changes: Iterable[tuple[Key, Row | None, Row | None]], version: int) -> None:
+        made: list[tuple[Any, ...]] = []
+        for key, ours, kept in changes:
+            if kept and ours and msgspec.structs.replace(kept, version=ours.version) == ours:
+                continue
+            self._in.tables.move(*key, kept.value if kept else None)
+            if kept is None:
+                self._in.writer.execute(SQL["drop_row"], key)
+            else:
+                made.append(columns_of(kept, version))
+        self._in.writer.executemany(SQL["put_row"], made)
 
-    def _put_base(self, key: Key, ours: Row | None, kept: Row | None) -> None:
-        if kept is None and ours is not None:
-            self._in.base.drop(key)
-        elif kept is not None and kept is not ours:
-            self._in.base.put(kept)
+    def _put_base(self, changes: Iterable[tuple[Key, Row | None, Row | None]]) -> None:
+        made: list[Row] = []
+        for key, _, kept in changes:
+            if kept is None:
+                self._in.base.drop(key)
+            else:
+                made.append(kept)
+        self._in.base.put(*made)
 
     def _merge_items(self, progress: Progress) -> tuple[Place | None, list[Key]]:
         section, touched = progress.at[0], list[Key]()
