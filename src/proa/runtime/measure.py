@@ -141,24 +141,21 @@ def _messages(metrics: Registry) -> Subscriber:
 
 def _units(metrics: Registry) -> Subscriber:
     """Counts and times units, by route and status."""
-    kept: dict[tuple[str, int], Callable[[float], None]] = {}
+    kept: dict[tuple[str, int], tuple[Callable[[], None], Histogram]] = {}
 
-    def series(route: str, status: int) -> Callable[[float], None]:
+    def series(route: str, status: int) -> tuple[Callable[[], None], Histogram]:
         count = metrics.counter("proa_units_total", ("route", route), ("status", str(status)))
-        took = metrics.histogram("proa_unit_duration_seconds", ("route", route))
-
-        def told(took_s: float) -> None:
-            count()
-            took.observe(took_s)
-
-        return told
+        return count, metrics.histogram("proa_unit_duration_seconds", ("route", route))
 
     def on_unit(event: msgspec.Struct) -> None:
         assert isinstance(event, UnitFinished)
         key = (event.route, event.status)
-        if key not in kept:
-            kept[key] = series(*key)
-        kept[key](event.took_s)
+        found = kept.get(key)
+        if found is None:
+            found = kept[key] = series(*key)
+        count, took = found
+        count()
+        took.observe(event.took_s)
         if event.replayed:
             metrics.count("proa_units_replayed_total", ("route", event.route))
 
