@@ -13,10 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from proa.local.layout import free_ports
+
 HERE = Path(__file__).parent
 SERVER_CORE = 0
 CLIENT_CORE = 1
 PROA = str(Path(sys.executable).with_name("proa"))
+_ahead = free_ports(os.getpid() * 251)
 PINNED = hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1
 
 
@@ -37,10 +40,8 @@ def on_core(core: int, command: list[str]) -> list[str]:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    """A loopback port that nobody listens on, and that no outgoing connection takes."""
+    return next(_ahead).port
 
 
 def wait_for(port: int, deadline_s: float = 30) -> None:
