@@ -102,10 +102,10 @@ class RegionStatus(msgspec.Struct, frozen=True):
 async def rehearse(target: str, options: DrillOptions, launch: Launch, tell: Progress) -> DrillReport:
     """Start a system for the app at `target`, drill it, and stop it."""
     app = load_app(target)
-    options = options.on(app)
-    with surroundings(workload_of(target, app)):
+    options, workload = options.on(app), workload_of(target, app)
+    with surroundings(workload):
         async with launch(options) as system:
-            return await drill(system, app, target, options, tell)
+            return await _drill(system, app, workload, drill_file(target), options, tell)
 
 
 @contextmanager
@@ -128,15 +128,15 @@ def _restore(variables: Mapping[str, str | None]) -> None:
             os.environ[name] = value
 
 
-async def drill(system: System, app: App, target: str, options: DrillOptions, tell: Progress) -> DrillReport:
-    """Drill a running system."""
-    options = options.on(app)
-    workload = workload_of(target, app)
+async def _drill(
+    system: System, app: App, workload: Workload, file: Path, options: DrillOptions, tell: Progress
+) -> DrillReport:
+    """Drill a running system with a workload, which `file` declares to the load process, too."""
     async with following(system.global_store(), tell) as plans:
         people = await hire(system, tell)
         scene = Scene(system, app, workload, options, plans, people, tell)
         with TemporaryDirectory(prefix="proa-drill-") as folder:
-            async with load_process(load_plan(scene, drill_file(target), Path(folder)), {}) as load:
+            async with load_process(load_plan(scene, file, Path(folder)), {}) as load:
                 course = await _under_load(scene, load)
                 records = load.records()
                 tell(LoadEnded(len(records), round(load.cpu_s * 1000 / max(1, len(records)), 3)))
