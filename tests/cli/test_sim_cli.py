@@ -6,7 +6,7 @@ import pytest
 
 from proa.cli import sim
 from proa.cli.main import main
-from proa.simulation import runner
+from proa.simulation import batch, runner
 from simulation.planted_cases import APP, DRILL, KINDS, barren, draw, holding, interrupting, planted, printing
 
 
@@ -17,7 +17,7 @@ def shop(tmp_path, monkeypatch):
     (tmp_path / "shop" / "drill.py").write_text(DRILL)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sim, "draw", lambda *asked, **_: draw(asked[1]))
-    monkeypatch.setattr(sim, "kinds", lambda *_: KINDS)
+    monkeypatch.setattr(batch, "kinds", lambda *_: KINDS)
     return tmp_path
 
 
