@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from proa.control.desk import Asked, Desk, Word
 from proa.control.operators import Operator
+from proa.control.releases import Releases, Wish
 from proa.core.plan import Plan
 from proa.core.situation import Situation
 from proa.nodes.site import shared_parts
@@ -47,6 +48,14 @@ class Operators:
 
     def failback(self, who: str, target: str) -> asyncio.Task[Plan]:
         return self._do(self._desk.failback(Operator(who, "operator", "", ""), Asked("", target, WHY)))
+
+    def release(self, who: str, approver: str, region: str) -> asyncio.Task[None]:
+        return self._do(self._released(who, approver, region))
+
+    async def _released(self, who: str, approver: str, region: str) -> None:
+        releases = Releases(self._parts)
+        await releases.request(who, region, Wish(WHY, accept_loss=True))
+        await releases.approve(approver, region)
 
     def log(self) -> asyncio.Task[dict[str, Any]]:
         return self._do(self._desk.log())

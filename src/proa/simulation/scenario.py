@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import cache
 from random import Random
 
@@ -16,7 +16,7 @@ import msgspec
 
 from proa.app import App
 from proa.chaos import workload
-from proa.errors import AppNotFound, NodeFailed
+from proa.errors import AppNotFound, NodeFailed, PlanRefused
 from proa.simulation.case import Case, Moment, Run
 from proa.simulation.client import Client
 from proa.simulation.faults.disks import ROT
@@ -164,20 +164,31 @@ class _Scenario:
         self._found += verdict(self._app, self._workloads, world.history, final)
 
     async def _settles(self) -> None:
-        """Wait for it. A region that cannot set its late commits aside any more needs a person, who empties its disk.
-
-        That takes two lost regions at once, and a short journal (see `CutBelowFloor`).
-        """
+        """Wait for it; where two lost disks at once left a region that cannot go on by itself, with people's help."""
         world = self._world
         try:
             await world.settle(SETTLE_S)
         except AssertionError:
-            spoilt = [name for name in self._app.regions if (found := world.region(name)) and found.readiness.spoilt]
-            if not spoilt:
+            if not (self._emptied() or await self._released()):
                 raise
-            for name in spoilt:
-                world.replace_disk(name)
             await world.settle(SETTLE_S)
+
+    def _emptied(self) -> list[str]:
+        """A region that cannot set its late commits aside any more needs its disk emptied (see `CutBelowFloor`)."""
+        world = self._world
+        spoilt = [name for name in self._app.regions if (found := world.region(name)) and found.readiness.spoilt]
+        for name in spoilt:
+            world.replace_disk(name)
+        return spoilt
+
+    async def _released(self) -> list[str]:
+        """A new life of a disk is told not to wait for members of its in-sync set that have lost theirs, too."""
+        released: list[str] = []
+        for name in self._app.regions:
+            with suppress(PlanRefused):
+                await self._world.release(name)
+                released.append(name)
+        return released
 
     def _client(self, number: int, region: str) -> Client:
         world, name = self._world, f"client-{number}"

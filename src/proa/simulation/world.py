@@ -244,6 +244,14 @@ class World(Damage):
         """Ask for a region to be given its role back."""
         return await self._operators.failback(who, target)
 
+    async def release(self, region: str, who: str = "requester", approver: str = "approver") -> None:
+        """Let the region's new life ask members of its in-sync set no more whose disks are gone, whatever that loses.
+
+        Raises:
+            PlanRefused: there is nothing to release.
+        """
+        await self._operators.release(who, approver, region)
+
     # What clients do.
 
     async def send(self, via: str, request: ClientRequest) -> Reply:
