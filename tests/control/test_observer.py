@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from itertools import pairwise
 
 from aiohttp import web
 
@@ -109,6 +110,25 @@ WELL, DEAD = Observation(True, "pass"), Observation(live=False)
 
 def test_an_opinion_is_published_when_it_changes_and_not_with_every_sample():
     assert told_after(*[WELL] * 3, *[DEAD] * 4, *[WELL] * 3) == [{EU: DEAD}, {EU: WELL}]
+
+
+def test_a_region_is_looked_at_seldom_while_it_is_well_and_often_from_the_first_bad_sample_on():
+    async def main():
+        town, samples, looks = Town(), [WELL, WELL, WELL, DEAD, WELL, WELL, DEAD, DEAD, DEAD, DEAD], []
+
+        async def probe(_):
+            looks.append(town.clock.at)
+            return samples[len(looks) - 1]
+
+        observer = Observer(US, probe, town.parts_of(US, "observer"), lambda: None)
+        watching = asyncio.create_task(observer.run())
+        while len(looks) < len(samples):
+            town.clock.at += 0.05
+            await asyncio.sleep(0.01)
+        watching.cancel()
+        return [round(later - before, 1) for before, later in pairwise(looks)]
+
+    assert asyncio.run(main()) == [0.5, 1.0, 1.0, 0.5, 1.0, 1.0, 0.5, 0.5, 0.5]
 
 
 def test_that_a_region_is_well_when_it_is_first_seen_is_no_news_but_that_it_is_gone_is():

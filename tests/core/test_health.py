@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proa.core.health import HealthPolicy, Track, observe, policy_for, quorum, verdicts
+from proa.core.health import HealthPolicy, Track, observe, pause_s, policy_for, quorum, verdicts
 from proa.core.roles import Node, Observation
 
 WELL, DEAD, FAILING = Observation(True, "pass"), Observation(live=False), Observation(True, "fail", ("db",))
@@ -88,6 +88,37 @@ def test_an_opinion_never_changes_on_fewer_samples_than_the_policy_asks(samples)
             since = 0
 
 
+@given(st.lists(st.sampled_from([WELL, DEAD, FAILING]), min_size=1, max_size=30))
+def test_only_what_is_well_and_was_so_when_last_looked_at_is_looked_at_seldom(samples):
+    track = Track()
+    for sample in samples:
+        track = observe(track, sample, POLICY)
+        seldom = pause_s(track, POLICY) == POLICY.interval_s
+        assert seldom == (track.reported == sample == WELL)
+
+
+def opinions(policy, phase_s, silent_s):
+    """What an observer thinks of a region, sample by sample; the first after it fell silent came `phase_s` later."""
+    track, at = Track(WELL), phase_s - policy.interval_s
+    while at < policy.interval_s + silent_s + 5:
+        track = observe(track, DEAD if 0 <= at < silent_s else WELL, policy)
+        yield at, track.reported
+        at += pause_s(track, policy)
+
+
+@given(st.sampled_from([0.1, 1.0, 2.0, 10.0]), st.floats(0, 1, exclude_max=True), st.floats(0, 4))
+def test_no_silence_shorter_than_the_window_condemns_and_any_is_noticed_within_a_probe_and_the_window(
+    lease_s, phase, silent_s
+):
+    policy = policy_for(lease_s)
+    window_s = (policy.fail_after - 1) * policy.doubt_interval_s
+    found = [at for at, reported in opinions(policy, phase * policy.interval_s, silent_s) if reported == DEAD]
+    if silent_s < window_s:
+        assert not found
+    if silent_s > policy.interval_s + window_s:
+        assert found[0] <= policy.interval_s + window_s
+
+
 def test_a_beat_that_finds_a_new_region_well_says_nothing_new_and_one_that_finds_it_failing_does():
     before = Node("us", "region", "boot", 1, 2.0, seen={"eu": WELL})
     assert msgspec.structs.replace(before, counter=2, seen={"eu": WELL, "ap": WELL}).repeats(before)
@@ -97,7 +128,8 @@ def test_a_beat_that_finds_a_new_region_well_says_nothing_new_and_one_that_finds
 
 
 def test_a_short_lease_is_probed_faster_and_a_senseless_policy_is_refused():
-    assert (policy_for(10).interval_s, policy_for(1).interval_s, policy_for(0.1).interval_s) == (0.5, 0.25, 0.2)
+    times = [(policy.interval_s, policy.doubt_interval_s) for policy in map(policy_for, (10, 1, 0.1))]
+    assert times == [(1.0, 0.5), (0.5, 0.25), (0.4, 0.2)]
     assert [quorum(3), quorum(4), quorum(5)] == [2, 3, 3]
     with pytest.raises(ValueError, match="positive"):
-        HealthPolicy(interval_s=0)
+        HealthPolicy(doubt_interval_s=0)

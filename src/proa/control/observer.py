@@ -1,5 +1,6 @@
 """The observer: this node's eyes. It probes every other region on its own address and keeps one opinion of each.
 
+It looks seldom at a region that is well, and often from the first sample that says otherwise.
 It only samples and smooths (`core.health`); what it thinks goes out with the node's next beat, at once when it changed.
 That a region which was not seen before is well is no change: nobody waits for it.
 """
@@ -11,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from proa.control.parts import Parts
-from proa.core.health import Track, is_news, observe
+from proa.core.health import Track, is_news, observe, pause_s
 from proa.core.roles import Observation
 
 
@@ -52,9 +53,10 @@ class Observer:
             self._changed()
 
     async def _watch(self, region: str) -> None:
-        clock, interval_s = self._parts.clock, self._policy.interval_s
-        await clock.sleep(interval_s * self._parts.entropy.random())  # observers do not knock all at once
+        clock, policy = self._parts.clock, self._policy
+        await clock.sleep(policy.interval_s * self._parts.entropy.random())  # observers do not knock all at once
         while True:
             started = clock.monotonic()
             await self.sample(region)
-            await clock.sleep(max(interval_s / 10, started + interval_s - clock.monotonic()))
+            wait_s = pause_s(self._tracks[region], policy)
+            await clock.sleep(max(wait_s / 10, started + wait_s - clock.monotonic()))

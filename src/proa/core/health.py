@@ -25,21 +25,28 @@ Juries = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 class HealthPolicy(msgspec.Struct, frozen=True):
-    """How often to probe, how long to wait, and how many samples in a row change an observer's mind."""
+    """How often to probe, how long to wait, and how many samples in a row change an observer's mind.
 
-    interval_s: float = 0.5
+    Every `interval_s` while a region is well, and every `doubt_interval_s` from the first sample that says otherwise
+    until it is well again: what condemns is the same, however seldom a region is looked at that nobody worries about.
+    """
+
+    interval_s: float = 1.0
+    doubt_interval_s: float = 0.5
     timeout_s: float = 0.5
     fail_after: int = 3
     pass_after: int = 2
 
     def __post_init__(self) -> None:
-        if min(self.interval_s, self.timeout_s) <= 0 or min(self.fail_after, self.pass_after) < 1:
+        times_s = (self.interval_s, self.doubt_interval_s, self.timeout_s)
+        if min(times_s) <= 0 or min(self.fail_after, self.pass_after) < 1:
             raise ValueError(f"a health policy needs positive times and counts, not {self}")
 
 
 def policy_for(lease_s: float) -> HealthPolicy:
     """Probe fast enough that a short lease, and not the detection, is what a fail-over waits for."""
-    return HealthPolicy(interval_s=min(0.5, max(0.2, lease_s / 4)))
+    doubt_interval_s = min(0.5, max(0.2, lease_s / 4))
+    return HealthPolicy(interval_s=2 * doubt_interval_s, doubt_interval_s=doubt_interval_s)
 
 
 class Track(msgspec.Struct, frozen=True):
@@ -48,6 +55,16 @@ class Track(msgspec.Struct, frozen=True):
     reported: Observation | None = None
     against: int = 0
     worse: bool = False
+
+    @property
+    def calm(self) -> bool:
+        """Whether the region is thought to be well, and the last sample said so, too."""
+        return self.reported is not None and self.reported.well and not self.against
+
+
+def pause_s(track: Track, policy: HealthPolicy) -> float:
+    """How long after a sample began the next one is due."""
+    return policy.interval_s if track.calm else policy.doubt_interval_s
 
 
 def rank(observation: Observation) -> int:

@@ -60,6 +60,9 @@ class Target(msgspec.Struct, frozen=True):
     weight: int = FULL
 
 
+_TIMES = ("connect_timeout_s", "hedge_after_s", "probe_every_s", "probe_doubted_every_s", "probe_timeout_s")
+
+
 class RoutePolicy(msgspec.Struct, frozen=True):
     """How an edge chooses, gives up on and tries again.
 
@@ -67,19 +70,22 @@ class RoutePolicy(msgspec.Struct, frozen=True):
     cancelled: the first answer wins). Keep it above the slowest tenth of honest answers, below what a client bears.
     `retry_share_percent` of the requests in flight may be retries, and `retry_floor` of them always: a kill makes all
     requests in flight to one region retries at the same moment, a slow system must not double its own load for long.
+    A region is probed every `probe_every_s` while it is well, and every `probe_doubted_every_s` from the first probe
+    that fails until it is well again.
     """
 
     route: Literal["weighted", "latency"] = "weighted"
     connect_timeout_s: float = 0.25
     hedge_after_s: float = 0.25
-    probe_every_s: float = 0.2
+    probe_every_s: float = 0.4
+    probe_doubted_every_s: float = 0.2
     probe_timeout_s: float = 0.25
     probe_fail_after: int = 2
     retry_share_percent: float = 25.0
     retry_floor: int = 256
 
     def __post_init__(self) -> None:
-        for name in ("connect_timeout_s", "hedge_after_s", "probe_every_s", "probe_timeout_s"):
+        for name in _TIMES:
             if getattr(self, name) <= 0:
                 raise ValueError(f"RoutePolicy.{name} must be positive, not {getattr(self, name)}")
 

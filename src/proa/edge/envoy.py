@@ -150,12 +150,16 @@ def _watched_file(directory: str) -> Json:
 
 
 def _health_check(policy: RoutePolicy, probe: Probe) -> Json:
-    every = seconds(policy.probe_every_s)
+    every, doubted = seconds(policy.probe_every_s), seconds(policy.probe_doubted_every_s)
     return {
         "timeout": seconds(policy.probe_timeout_s),
         "interval": every,
-        # Without these two an idle cluster is checked once a minute.
-        "no_traffic_interval": every,
+        # From the first check that fails until the region is healthy again.
+        "unhealthy_edge_interval": doubted,
+        "unhealthy_interval": doubted,
+        "healthy_edge_interval": doubted,
+        # Without these two an idle cluster is checked once a minute. The first one is for regions whose check failed.
+        "no_traffic_interval": doubted,
         "no_traffic_healthy_interval": every,
         "unhealthy_threshold": policy.probe_fail_after,
         "healthy_threshold": 2,

@@ -104,6 +104,7 @@ class Cluster:
         self._idle_s = _idle_s(document)
         self._check = Request("GET", check["http_health_check"]["path"], "", {}, b"")
         self._check_every_s, self._check_timeout_s = seconds_of(check["interval"]), seconds_of(check["timeout"])
+        self._doubted_every_s = seconds_of(check["unhealthy_interval"])
         self._pass_after: int = check["healthy_threshold"]
         self._fail_after: int = check["unhealthy_threshold"]
         self._eject_after: int = outliers["consecutive_local_origin_failure"]
@@ -245,7 +246,7 @@ class Cluster:
     async def _watch(self, host: Host) -> None:
         while True:
             self._judge(host, await self._checked(host.region))
-            await asyncio.sleep(self._check_every_s)
+            await asyncio.sleep(self._doubted_every_s if host.sick or host.streak else self._check_every_s)
 
     async def _checked(self, region: str) -> int:
         """The status with which the region says how it is; 0 where it says nothing."""

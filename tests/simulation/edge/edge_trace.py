@@ -85,7 +85,7 @@ class Ask(msgspec.Struct, frozen=True):
 class Script(msgspec.Struct, frozen=True):
     """What happens, in seconds from its beginning.
 
-    `eager` checks are those of the default policy; without them health stays what it was. `drawn`: chance decides who
+    `eager` checks come often; without them health stays what it was. `drawn`: chance decides who
     is tried, so that only the shares compare.
     """
 
@@ -108,7 +108,7 @@ class Script(msgspec.Struct, frozen=True):
 
     @property
     def policy(self) -> RoutePolicy:
-        return RoutePolicy() if self.eager else RoutePolicy(probe_every_s=30.0, probe_timeout_s=5.0)
+        return RoutePolicy(probe_every_s=0.2) if self.eager else RoutePolicy(probe_every_s=30.0, probe_timeout_s=5.0)
 
 
 class Seen(msgspec.Struct, frozen=True):

@@ -70,8 +70,8 @@ async def edge_answer(regions, roles, request=READ):
     return await model.send(request)
 
 
-@pytest.mark.parametrize(("status", "sick_after_s"), [(503, 0.2), (0, 0.4)])
-def test_a_bad_answer_counts_at_once_and_silence_when_it_repeats_itself(status, sick_after_s):
+@pytest.mark.parametrize(("status", "sick_after_s"), [(503, 0.4), (0, 0.6)])
+def test_a_bad_answer_counts_at_once_and_silence_when_the_check_that_follows_soon_meets_it_again(status, sick_after_s):
     async def main():
         regions = Regions()
         model = edge(regions, BOTH)
@@ -85,6 +85,20 @@ def test_a_bad_answer_counts_at_once_and_silence_when_it_repeats_itself(status, 
     assert run(main()) == (True, False, True)
 
 
+def test_a_sick_region_is_checked_often_and_believed_the_second_time():
+    async def main():
+        regions = Regions(eu=503)
+        model = edge(regions, BOTH)
+        await asyncio.sleep(0.1)
+        regions.status["eu"] = 200
+        await asyncio.sleep(0.299)
+        before = model.healthy("eu")
+        await asyncio.sleep(0.002)
+        return before, model.healthy("eu")
+
+    assert run(main()) == (False, True)
+
+
 def test_a_region_out_of_the_plan_is_neither_well_nor_checked():
     async def main():
         regions = Regions()
@@ -95,7 +109,7 @@ def test_a_region_out_of_the_plan_is_neither_well_nor_checked():
         await asyncio.sleep(1.0)
         return model.healthy("eu"), model.healthy("us"), regions.checks
 
-    assert run(main()) == (True, False, 5)
+    assert run(main()) == (True, False, 2)
 
 
 def test_a_closed_edge_checks_nobody():
