@@ -81,7 +81,7 @@ def test_what_a_check_raises_is_its_verdict():
 
 def test_the_page_names_every_check_and_every_failing_component():
     async def scenario(monitor, events):
-        page = monitor.page("eu", ready=True)
+        page = monitor.findings().page("eu", ready=True)
         assert (page["status"], page["serviceId"]) == ("fail", "eu")
         assert page["checks"] == {
             "clock": [{"status": "fail", "output": "out of bound"}],

@@ -33,6 +33,21 @@ def test_a_region_that_cannot_set_its_late_commits_aside_any_more_serves_nobody_
     asyncio.run(main())
 
 
+def test_the_health_page_is_made_anew_only_when_it_says_something_else(tmp_path):
+    async def main():
+        async with system(App("shop", regions=["eu", "us"]), tmp_path) as s:
+            region = s["eu"]
+            first, again = (region.gateway.page("/_proa/health") for _ in range(2))
+            assert (first.status, again is first) == (200, True)
+            region.authority.clock_off = True
+            off = region.gateway.page("/_proa/health")
+            assert (off.status, msgspec.json.decode(off.body)["checks"]["clock"][0]["status"]) == (503, "fail")
+            region.authority.clock_off = False
+            assert region.gateway.page("/_proa/health").body == first.body
+
+    asyncio.run(main())
+
+
 def test_a_disk_of_which_a_peer_has_more_than_it_has_itself_went_back(tmp_path):
     async def main():
         async with system(App("shop", regions=["eu", "us"]), tmp_path) as s:

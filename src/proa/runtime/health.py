@@ -31,6 +31,28 @@ class Checked(msgspec.Struct):
     detail: str = ""
     observed_at: float = 0.0
 
+    @property
+    def status(self) -> str:
+        """As health+json calls it: a check that failed, but not often enough yet, is a warning."""
+        return "fail" if self.failing else "warn" if self.failures else "pass"
+
+
+class Findings(msgspec.Struct, frozen=True):
+    """What is known of a region's health: failing components, the declared checks, and what people should know."""
+
+    facts: dict[str, str]
+    checks: list[tuple[str, str, str]]
+    warnings: dict[str, str]
+
+    def page(self, region: str, *, ready: bool) -> dict[str, object]:
+        """The verdict as application/health+json."""
+        failing = self.facts or any(status == "fail" for _, status, _ in self.checks)
+        checks = {name: [{"status": "fail", "output": why}] for name, why in self.facts.items()}
+        checks |= {name: [{"status": status, "output": detail}] for name, status, detail in self.checks}
+        checks |= {name: [{"status": "warn", "output": why}] for name, why in self.warnings.items()}
+        status = "fail" if failing else "warn" if self.warnings else "pass"
+        return {"status": status, "serviceId": region, "ready": ready, "checks": checks}
+
 
 class HealthMonitor:
     """Runs the declared checks and keeps the region's verdict."""
@@ -65,18 +87,10 @@ class HealthMonitor:
         failing = (*self._facts(), *[name for name, state in self.states.items() if state.failing])
         return HealthReport("fail" if failing else "warn" if self.warnings() else "pass", failing, ready)
 
-    def page(self, region: str, *, ready: bool) -> dict[str, object]:
-        """The verdict as application/health+json."""
-        facts = self._facts()
-        failing = facts or any(state.failing for state in self.states.values())
-        checks = {name: [{"status": "fail", "output": why}] for name, why in facts.items()}
-        for name, state in self.states.items():
-            status = "fail" if state.failing else "warn" if state.failures else "pass"
-            checks[name] = [{"status": status, "output": state.detail}]
-        warnings = self.warnings()
-        checks |= {name: [{"status": "warn", "output": why}] for name, why in warnings.items()}
-        status = "fail" if failing else "warn" if warnings else "pass"
-        return {"status": status, "serviceId": region, "ready": ready, "checks": checks}
+    def findings(self) -> Findings:
+        """All that the page says, out of memory."""
+        checks = [(name, state.status, state.detail) for name, state in self.states.items()]
+        return Findings(self._facts(), checks, self.warnings())
 
     async def _watch(self, check: HealthCheck) -> None:
         state = self.states[check.name]

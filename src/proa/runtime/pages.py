@@ -9,6 +9,7 @@ from proa.declare.http import Answer
 from proa.observe.metrics import Registry
 from proa.ports import Labels
 from proa.runtime.gateway import Page, json_page
+from proa.runtime.health import Findings
 from proa.runtime.status import doubled, status
 
 if TYPE_CHECKING:
@@ -19,18 +20,33 @@ def pages(region: Region) -> Mapping[str, Page]:
     """The pages by name. Each is made when it is asked for."""
     return {
         "live": lambda: json_page({"status": "pass"}),
-        "health": lambda: _health(region),
+        "health": HealthPage(region),
         "metrics": lambda: _metrics(region.metrics),
         "status": lambda: json_page(status(region)),
     }
 
 
-def _health(region: Region) -> Answer:
-    """With a status that load balancers understand."""
-    ready = region.readiness.ready()
-    page = region.monitor.page(region.name, ready=ready)
-    healthy = page["status"] != "fail" and ready
-    return json_page(page, 200 if healthy else 503, "application/health+json")
+class HealthPage:
+    """A region's verdict on itself, with a status that load balancers understand.
+
+    Everybody asks for it all the time, and it hardly ever says anything else than before: then it is not made anew.
+    """
+
+    def __init__(self, region: Region) -> None:
+        self._region = region
+        self._said: tuple[bool, Findings] | None = None
+        self._answer = Answer(503, [], b"")
+
+    def __call__(self) -> Answer:
+        said = self._region.readiness.ready(), self._region.monitor.findings()
+        if said != self._said:
+            self._said, self._answer = said, self._made(*said)
+        return self._answer
+
+    def _made(self, ready: bool, findings: Findings) -> Answer:  # noqa: FBT001 - as it was found
+        page = findings.page(self._region.name, ready=ready)
+        healthy = page["status"] != "fail" and ready
+        return json_page(page, 200 if healthy else 503, "application/health+json")
 
 
 def _metrics(metrics: Registry) -> Answer:
