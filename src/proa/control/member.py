@@ -69,6 +69,8 @@ class Member:
         self._lease_until = 0.0
         self._not_before: float | None = None
         self._begun = False
+        self._asked = (0, 0)
+        """The versions of the roles and the plan that the view brought last: nothing else asks anything of a region."""
 
     def poke(self) -> None:
         """Beat now: something worth reporting changed."""
@@ -114,8 +116,11 @@ class Member:
         return True
 
     def _changed(self) -> None:
-        if self._obey():
+        situation = self._parts.view.situation
+        asked = (situation.roles_version, situation.plan_version)
+        if asked != self._asked and self._obey():
             self.poke()
+        self._asked = asked
 
     def _obey(self) -> bool:
         """Do what the roles ask; whether anything about it changed."""
