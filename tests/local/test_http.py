@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+import uvicorn
 
 from proa import App
 from proa.declare.http import Answer
@@ -67,6 +68,21 @@ def run(scenario, **options):
             return await asyncio.wait_for(scenario(served), 10)
 
     return asyncio.run(main())
+
+
+def test_a_port_that_nobody_uses_costs_nothing(monkeypatch):
+    looks, tick = [], uvicorn.Server.on_tick
+
+    async def counted(server, number):
+        looks.append(number)
+        return await tick(server, number)
+
+    async def scenario(_):
+        await asyncio.sleep(0.35)
+        return len(looks)
+
+    monkeypatch.setattr(uvicorn.Server, "on_tick", counted)
+    assert run(scenario) == 1
 
 
 HEAD = b"POST /orders HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\n"

@@ -22,7 +22,19 @@ DRAIN_S = 3
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to the process."""
+    """Leaves signals to the process, and waits to be told to stop, where uvicorn's own looks ten times a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._told = asyncio.Event()
+
+    def stop(self) -> None:
+        self.should_exit = True
+        self._told.set()
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        await self._told.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -57,7 +69,7 @@ async def http_server(app: Asgi, address: Address, front: Front | None = None) -
         yield
     finally:
         sweeping.cancel()
-        server.should_exit = True
+        server.stop()
         await serving
 
 
