@@ -40,8 +40,8 @@ from proa.simulation.workloads.pace import instants
 from proa.simulation.workloads.workload import Workload
 from proa.simulation.world import World
 
-PROBE_EVERY_S = 2.0
-"""Observers and the edge look less often at what is well than they do by default: that is much of what a run costs."""
+PROBE_EVERY_S = 1.0
+"""Observers and the edge look less often at what is in doubt than they do by default: that is much of a run's cost."""
 BEAT_EVERY_S = 2.0
 """So do nodes beat, where neither lease nor RPO ask for more; what is news to others they report at once anyway."""
 HOLD_DOWN_S = 3.0

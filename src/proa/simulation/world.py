@@ -130,9 +130,11 @@ class World(Damage):
         rules = rules_for(app, WITNESS, EDGE, lease_s=lease_s, failover=failover, hold_down_s=hold_down_s)
         policy = RoutePolicy()
         if probe_every_s is not None:
-            health = msgspec.structs.replace(rules.health, interval_s=probe_every_s)
+            # Whoever looks seldom makes up its mind sooner: a region must be found lost well within a lease.
+            pace = {"interval_s": probe_every_s, "doubt_interval_s": probe_every_s}
+            health = msgspec.structs.replace(rules.health, fail_after=2, **pace)
             rules = msgspec.structs.replace(rules, health=health)
-            policy = RoutePolicy(probe_every_s=probe_every_s / 2, probe_doubted_every_s=health.doubt_interval_s)
+            policy = RoutePolicy(probe_every_s=probe_every_s, probe_doubted_every_s=probe_every_s)
         if beat_every_s is not None:
             rules = msgspec.structs.replace(rules, beat_max_s=beat_every_s)
         super().__init__(app, seed, rules, policy, rtt_ms=rtt_ms, timeline=timeline)
