@@ -866,8 +866,8 @@ class ClockOutOfBound(Unavailable):
 class GlobalStoreUnreachable(Unavailable):
     """The global store did not answer, so this unit was not committed.
 
-    Cause: the witness is down, or the link to it is cut.
-    Fix: `any` tables and reads go on; restore the witness or the link.
+    Cause: the witness (or the database, where one is configured) is down, or the way to it is cut.
+    Fix: `any` tables and reads go on; restore the witness, the database or the way to it.
     """
 
     code = "PROA-R004"
@@ -1008,6 +1008,17 @@ class SchemaIncompatible(ProaError):
 
     code = "PROA-S008"
     title = "Rows do not fit their table"
+
+
+class StoreUnsafe(ProaError):
+    """The database does not keep what it acknowledges, so it cannot be the global store.
+
+    Cause: it runs with `fsync=off`: after a power loss, roles and strong rows could be gone or go back.
+    Fix: set `fsync=on` in the server's configuration and restart it.
+    """
+
+    code = "PROA-S010"
+    title = "Database not durable"
 
 
 class CutBelowFloor(ProaError):

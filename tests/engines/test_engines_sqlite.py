@@ -13,15 +13,16 @@ import pytest
 from engines.conformance import HERE, INDEXED, Conformance, batch, by, foreign, outcome, partial, put, span
 from engines.conformance_base import ALL, BaseConformance
 from engines.conformance_repair import RepairConformance
+from engines.conformance_stores import GlobalConformance, StoreConformance
 from proa.core.replicate.repair import Stretch
 from proa.core.residency import Gap
 from proa.core.roles import Cut
+from proa.engines.schemas import NONE
 from proa.engines.sqlite import global_store, records, repairs, spans
 from proa.engines.sqlite.files import SCHEMA_VERSION, connect, in_memory
 from proa.engines.sqlite.global_store import EXPIRED_KEPT_S, SqliteGlobalStore
 from proa.engines.sqlite.region_store import SqliteRegionStore
 from proa.engines.sqlite.rows import Sweep
-from proa.engines.sqlite.tables import NONE
 from proa.errors import StoreCorrupt, StoreFull, StoreNewer
 from proa.ports import Committed, Conflict, Identity, Terms
 from support.ends import ManualClock
@@ -92,11 +93,11 @@ def backend(tmp_path):
     return SqliteBackend(tmp_path)
 
 
-class TestSqliteFiles(Conformance, BaseConformance, RepairConformance):
+class TestSqliteFiles(StoreConformance, GlobalConformance, Conformance, BaseConformance, RepairConformance):
     """`proa.engines.sqlite` keeps the contract on files."""
 
 
-class TestSqliteInMemory(Conformance, BaseConformance, RepairConformance):
+class TestSqliteInMemory(StoreConformance, GlobalConformance, Conformance, BaseConformance, RepairConformance):
     """`proa.engines.sqlite` keeps the contract in memory."""
 
     @pytest.fixture

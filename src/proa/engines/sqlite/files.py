@@ -6,11 +6,11 @@ because SQLite's write-ahead log publishes a commit to other connections only af
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from pathlib import Path
 from typing import Any
 
+from proa.engines.queries import load_queries
 from proa.errors import StoreCorrupt, StoreFull, StoreNewer
 
 HERE = Path(__file__).parent
@@ -31,16 +31,7 @@ sqlite3.register_adapter(bytes, bytes)
 sqlite3.register_adapter(type(None), _NONE_OF_NONE.get)
 
 
-def _load_queries() -> dict[str, str]:
-    text = (HERE / "queries.sql").read_text()
-    parts = re.split(r"^-- name: (\w+)$", text, flags=re.MULTILINE)[1:]
-    return {
-        name: " ".join(line for line in body.splitlines() if not line.startswith("--")).strip()
-        for name, body in zip(parts[::2], parts[1::2], strict=True)
-    }
-
-
-SQL = _load_queries()
+SQL = load_queries(HERE / "queries.sql")
 SCHEMA = f"""
 BEGIN IMMEDIATE;
 {(HERE / "schema.sql").read_text()}

@@ -20,6 +20,8 @@ from proa.bell import Bell
 from proa.core.dedupe import Outcome
 from proa.core.replicate.journal import Key, Row
 from proa.core.time import HybridClock, wall_of
+from proa.engines.global_rows import EXPIRED_KEPT_S, TRANSACTIONS_KEPT_S, global_row, news_among
+from proa.engines.schemas import NONE, Progress, unwatched
 from proa.engines.sqlite.files import SQL, open_file
 from proa.engines.sqlite.group import GroupCommit
 from proa.engines.sqlite.log import Log, RunBlocking
@@ -33,14 +35,9 @@ from proa.engines.sqlite.rows import (
     read_rows,
     row_of,
 )
-from proa.engines.sqlite.tables import NONE, Progress, Tables, query_rows, unwatched
+from proa.engines.sqlite.tables import Tables, query_rows
 from proa.errors import GlobalStoreUnreachable
 from proa.ports import Batch, Changes, Clock, Committed, Result, Schema, Span, View
-
-ORIGIN = "global/1"
-TRANSACTIONS_KEPT_S = 600.0
-EXPIRED_KEPT_S = 600.0
-"""Longer than any region's clock may be behind, so that no region still sees a row that is collected."""
 
 Found = tuple[list[Row], list[float | None]]
 """Rows by version, and since when the store has had each of those that were routine."""
@@ -115,7 +112,7 @@ class SqliteGlobalStore:
         if not prefix.startswith("~"):
             raise GlobalStoreUnreachable(f"only control tables can be watched, not {prefix!r}")
         rows, written_at = self._changed(prefix, after)
-        if timeout_s > 0 and not _news_among(rows, written_at, waking):
+        if timeout_s > 0 and not news_among(rows, written_at, waking):
             await self._bells.setdefault(tuple(waking), Bell()).wait(timeout_s)
             rows, written_at = self._changed(prefix, after)
         now = self._clock.monotonic()
@@ -154,17 +151,7 @@ class SqliteGlobalStore:
             self._collect(now - EXPIRED_KEPT_S)
         stamp = self._stamps.tick(now)
         for write in batch.writes:
-            row = Row(
-                write.table,
-                write.key,
-                write.value,
-                stamp,
-                ORIGIN,
-                self._revision,
-                {ORIGIN: self._revision},
-                self._revision,
-                write.expires_at,
-            )
+            row = global_row(write.table, write.key, write.value, stamp, self._revision, write.expires_at)
             self._tables.move(write.table, write.key, write.value)
             put_row(self._writer, row)
             if write.table.startswith("~"):
@@ -242,10 +229,3 @@ class SqliteGlobalStore:
 
     def reset(self) -> None:
         self._load()
-
-
-def _news_among(rows: Sequence[Row], written_at: Sequence[float | None], waking: Sequence[str]) -> bool:
-    """Whether there is news that ends the wait."""
-    if None not in written_at:
-        return False
-    return not waking or any(at is None and row.table in waking for row, at in zip(rows, written_at, strict=True))

@@ -23,6 +23,7 @@ from proa.core.replicate.stamp import Versions
 from proa.core.replicate.tombstones import Passed
 from proa.core.residency import Gap, Inventory
 from proa.core.roles import Cut
+from proa.engines.schemas import NONE, Progress, unwatched
 from proa.engines.sqlite import duplicates
 from proa.engines.sqlite.applying import Applying
 from proa.engines.sqlite.files import open_file, translated
@@ -37,7 +38,7 @@ from proa.engines.sqlite.rows import read_outcome, read_row
 from proa.engines.sqlite.serving import Serving
 from proa.engines.sqlite.snapshot import Joining, read_page
 from proa.engines.sqlite.spans import Spans
-from proa.engines.sqlite.tables import NONE, Progress, Tables, unwatched, walk_rows
+from proa.engines.sqlite.tables import Tables, walk_rows
 from proa.engines.sqlite.units import Units
 from proa.errors import CutBelowFloor, StoreCorrupt
 from proa.ports import ENTRIES_BYTES, Batch, Clock, Fits, Identity, Permit, RepairStore, Result, Schema, Span, Terms

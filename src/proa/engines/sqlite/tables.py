@@ -8,29 +8,31 @@ read any more stops the start there, before anything is served.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 
 from proa.core.replicate.journal import Row
-from proa.core.residency import resident, table_of
+from proa.engines.schemas import (
+    Progress,
+    changed,
+    left_behind,
+    made,
+    orphans,
+    readable,
+    refuse,
+    shapes_of,
+    unwatched,
+)
 from proa.engines.sqlite.files import SQL, get_meta
 from proa.engines.sqlite.rows import encode, row_of
-from proa.errors import SchemaIncompatible
 from proa.ports import Schema, Span
 
 SHAPES = "shapes"
-NONE: Mapping[str, Schema] = {}
 AFTER = "\0"
 """What is behind a key and before the next one."""
 SLICE = 100_000
 """So many rows are read before their entries are sorted and put: in order, a page of the index is met once a slice."""
-Progress = Callable[[str, int], None]
-"""Told of each slice: the table, and how many of its rows are read."""
-
-
-def unwatched(_table: str, _rows: int) -> None:
-    """For a store whose opening nobody follows."""
 
 
 _decode_shapes = msgspec.msgpack.Decoder(dict[str, str]).decode
@@ -53,31 +55,22 @@ class Tables:
         Raises:
             SchemaIncompatible: rows of such a table cannot be read.
         """
-        shapes = {name: schema.shape for name, schema in self._schemas.items()}
+        shapes = shapes_of(self._schemas)
         known = _decode_shapes(get_meta(self._writer, SHAPES, encode({})))
         if shapes == known:
             return
-        self._refuse_orphans(sorted(known.keys() - shapes.keys()))
+        for name in left_behind(known, self._schemas):
+            if self._writer.execute(SQL["values"], (name,)).fetchone():
+                raise orphans(name)
         self._writer.execute("BEGIN IMMEDIATE")
         try:
-            for table in known.keys() | shapes.keys():
-                if known.get(table) != shapes.get(table):
-                    self._rebuild(table)
+            for table in changed(known, shapes):
+                self._rebuild(table)
             self._writer.execute(SQL["put_meta"], (SHAPES, encode(shapes)))
             self._writer.execute("COMMIT")
         except BaseException:
             self._writer.execute("ROLLBACK")
             raise
-
-    def _refuse_orphans(self, gone: Sequence[str]) -> None:
-        """A table whose residency was declared otherwise keeps its rows where no reader looks any more."""
-        declared = {table_of(name) for name in self._schemas}
-        for name in gone:
-            if table_of(name) in declared and self._writer.execute(SQL["values"], (name,)).fetchone():
-                raise SchemaIncompatible(
-                    f"rows are kept as {name}, which is no set of regions that table {table_of(name)} declares now; "
-                    "declare it beside the new one until every row has been written anew"
-                )
 
     def move(self, table: str, key: str, value: bytes | None) -> None:
         """Let the entries of a row that is about to become `value` (None: no row) say so."""
@@ -102,15 +95,11 @@ class Tables:
         """The same for a row whose bytes may be damaged, so that they do not tell its entries: whatever they are."""
         if table in self.indexed:
             self._writer.execute(SQL["drop_index_entries_of"], (table, key))
-            made = [(table, index, entry, key) for index, entry in self._entries(table, key, value).items()]
-            self._writer.executemany(SQL["put_index_entry"], made)
+            anew = [(table, index, entry, key) for index, entry in self._entries(table, key, value).items()]
+            self._writer.executemany(SQL["put_index_entry"], anew)
 
     def _entries(self, table: str, key: str, value: bytes | None) -> Mapping[str, str]:
-        """A row's entries. One that this declaration cannot read, from a peer with another one, is kept without."""
-        try:
-            return self._told(table, key, value)
-        except ValueError:
-            return {}
+        return readable(self._schemas[table], key, value)
 
     def _told(self, table: str, key: str, value: bytes | None) -> Mapping[str, str]:
         return {} if value is None else self._schemas[table].entries(key, value)
@@ -122,27 +111,11 @@ class Tables:
             unreadable: list[str] = []
             rows, count = self._writer.execute(SQL["values"], (table,)), 0
             while found := rows.fetchmany(SLICE):
-                made = sorted(_made(table, schema, found, unreadable))
-                self._writer.executemany(SQL["put_index_entry"], made)
+                entries = sorted(made(table, schema, found, unreadable))
+                self._writer.executemany(SQL["put_index_entry"], entries)
                 count += len(found)
                 self._progress(table, count)
-            if unreadable:
-                shown = "" if resident(table) else f", among them {unreadable[0]}"
-                raise SchemaIncompatible(f"{len(unreadable):,} rows of table {table} cannot be read{shown}")
-
-
-def _made(
-    table: str, schema: Schema, rows: Iterable[tuple[str, bytes]], unreadable: list[str]
-) -> Iterator[tuple[str, str, str, str]]:
-    """The entries of some rows of a table; those that could not be read are listed."""
-    for key, value in rows:
-        try:
-            entries = schema.entries(key, value)
-        except ValueError as error:
-            unreadable.append(f"{key!r:.80}: {error}")
-        else:
-            for index, entry in entries.items():
-                yield table, index, entry, key
+            refuse(table, unreadable)
 
 
 def query_rows(connection: sqlite3.Connection, span: Span) -> list[Row]:

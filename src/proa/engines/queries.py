@@ -1,0 +1,21 @@
+"""An engine's statements: they live in `.sql` files, described there; Python binds."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+
+def load_queries(file: Path) -> dict[str, str]:
+    """The named statements of a file, each on one line and without its description."""
+    parts = re.split(r"^-- name: (\w+)$", file.read_text(), flags=re.MULTILINE)[1:]
+    return {name: _bare(body) for name, body in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def load_statements(file: Path) -> list[str]:
+    """The statements of a file that are run one after another."""
+    return [statement for statement in map(str.strip, _bare(file.read_text()).split(";")) if statement]
+
+
+def _bare(text: str) -> str:
+    return " ".join(line for line in text.splitlines() if not line.startswith("--")).strip()
