@@ -9,8 +9,12 @@ import msgspec
 import pytest
 
 from engines.conformance import INDEXED, batch, by, entries_of, keys, outcome, put, span
+from proa.engines.global_rows import EXPIRED_KEPT_S, TRANSACTIONS_KEPT_S
 from proa.errors import SchemaIncompatible
 from proa.ports import Committed, Conflict, Found, Schema
+
+SWEPT_AFTER = 500
+"""After so many commits at the latest, a store removes some of what it need not keep."""
 
 
 class StoreConformance:
@@ -335,5 +339,57 @@ class GlobalConformance:
             async with backend.open("global") as store:
                 await store.commit(batch("u1", put("b"), put("a"), put("c", table="other")))
                 assert [row.key for row in await store.scan("t")] == ["a", "b"]
+
+        self.run(backend, scenario)
+
+    def test_rows_that_expired_are_collected_while_units_commit_with_their_index_entries(self, backend):
+        async def many(store, name):
+            await asyncio.gather(*(store.commit(batch(f"{name}{i}", put(name))) for i in range(SWEPT_AFTER)))
+
+        async def scenario(backend):
+            async with backend.open("global", schemas=INDEXED) as store:
+                expiry = {"late": backend.clock.time + 1, "long": backend.clock.time + 10_000, "never": None}
+                await store.commit(batch("u", *(put(key, b"x", expires_at=at) for key, at in expiry.items())))
+                backend.clock.time += EXPIRED_KEPT_S
+                await many(store, "u")
+                assert [row is not None for row in await store.read([("t", key) for key in expiry])] == [True] * 3
+                backend.clock.time += 2
+                await many(store, "v")
+                assert [row is not None for row in await store.read([("t", key) for key in expiry])] == [
+                    False, True, True,
+                ]  # fmt: skip
+                await store.commit(batch("again", put("late", b"y")))
+                assert keys(await store.query(by("x", "z"))) == ["long", "never", "late"]
+
+        self.run(backend, scenario)
+
+    def test_what_a_transaction_answered_is_kept_for_ten_minutes_and_not_for_ever(self, backend):
+        async def scenario(backend):
+            async with backend.open("global") as store:
+                first = await store.commit(batch("tx", put("a")))
+                backend.clock.time += TRANSACTIONS_KEPT_S - 1
+                await asyncio.gather(*(store.commit(batch(f"u{i}", put("u"))) for i in range(SWEPT_AFTER)))
+                assert await store.commit(batch("tx", put("a"))) == first
+                backend.clock.time += 2
+                await asyncio.gather(*(store.commit(batch(f"v{i}", put("u"))) for i in range(SWEPT_AFTER)))
+                assert (await store.commit(batch("tx", put("a")))).seq > first.seq
+
+        self.run(backend, scenario)
+
+    def test_batches_of_one_moment_lose_races_alone(self, backend):
+        async def scenario(backend):
+            async with backend.open("global") as store:
+                await store.commit(batch("u0", put("a"), key="k"))
+                asked = [
+                    batch("u1", put("b")),
+                    batch("u2", put("c"), reads={("t", "a"): 0}),
+                    batch("u3", put("d"), key="k"),
+                    batch("u4", put("e"), reads={("t", "b"): 2}),
+                    batch("u1", put("f")),
+                ]
+                results = await asyncio.gather(*map(store.commit, asked))
+                assert [type(result) for result in results] == [Committed, Conflict, Found, Committed, Committed]
+                assert (results[4], results[3].seq) == (results[0], results[0].seq + 1)
+                assert keys(await store.scan("t")) == ["a", "b", "e"]
 
         self.run(backend, scenario)

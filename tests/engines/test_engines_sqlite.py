@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.conformance import HERE, INDEXED, Conformance, batch, by, foreign, outcome, partial, put, span
+from engines.conformance import HERE, Conformance, batch, foreign, outcome, partial, put, span
 from engines.conformance_base import ALL, BaseConformance
 from engines.conformance_repair import RepairConformance
 from engines.conformance_stores import GlobalConformance, StoreConformance
@@ -20,7 +20,7 @@ from proa.core.roles import Cut
 from proa.engines.schemas import NONE
 from proa.engines.sqlite import global_store, records, repairs, spans
 from proa.engines.sqlite.files import SCHEMA_VERSION, connect, in_memory
-from proa.engines.sqlite.global_store import EXPIRED_KEPT_S, SqliteGlobalStore
+from proa.engines.sqlite.global_store import SqliteGlobalStore
 from proa.engines.sqlite.region_store import SqliteRegionStore
 from proa.engines.sqlite.rows import Sweep
 from proa.errors import StoreCorrupt, StoreFull, StoreNewer
@@ -209,23 +209,6 @@ def test_expired_outcomes_are_swept_while_units_commit_and_others_stay(backend):
             fresh[0].outcome = outcome("fresh", expires_at=3_000_000.0)
             await asyncio.gather(*map(store.commit, fresh))
             assert store._reader.execute("SELECT key FROM outcomes").fetchall() == [("fresh",)]
-
-    asyncio.run(scenario())
-
-
-def test_strong_rows_that_expired_are_collected_while_units_commit_with_their_index_entries(backend):
-    async def scenario():
-        async with backend.open("global", schemas=INDEXED) as store:
-            expiry = {"late": backend.clock.time + 1, "long": backend.clock.time + 10_000, "never": None}
-            await store.commit(batch("u", *(put(key, b"x", expires_at=at) for key, at in expiry.items())))
-            backend.clock.time += EXPIRED_KEPT_S
-            await asyncio.gather(*(store.commit(batch(f"u{i}", put("u"))) for i in range(Sweep.EVERY)))
-            assert [row is not None for row in await store.read([("t", key) for key in expiry])] == [True] * 3
-            backend.clock.time += 2
-            await asyncio.gather(*(store.commit(batch(f"v{i}", put("v"))) for i in range(Sweep.EVERY)))
-            assert [row is not None for row in await store.read([("t", key) for key in expiry])] == [False, True, True]
-            assert [row.key for row in await store.query(by("x", "y"))] == ["long", "never"]
-            assert store._reader.execute("SELECT count(*) FROM indexed WHERE entry = 'x'").fetchall() == [(2,)]
 
     asyncio.run(scenario())
 

@@ -33,7 +33,7 @@ class Server:
 
     def __init__(self, programs: Path, folder: Path, settings: dict[str, str]) -> None:
         self.port = free_port()
-        self.url = f"postgresql://proa@127.0.0.1:{self.port}/postgres"
+        self.url = self.url_at(self.port)
         self._account = _owner(folder)
         self._data = folder / "data"
         told = [f"--{name}={value}" for name, value in (SETTINGS | settings).items()]
@@ -41,6 +41,10 @@ class Server:
         self._control = [programs / "pg_ctl", "-D", self._data, "-w", "-s"]
         self._start = [*self._control, "start", "-o", options, "-l", folder / "log"]
         self._run(programs / "initdb", "-N", "-D", self._data, "-U", "proa", "-A", "trust", "-E", "UTF8", "--locale=C")
+
+    def url_at(self, port: int | None) -> str:
+        """How it is reached through another port, on which somebody passes on what is said."""
+        return f"postgresql://proa@127.0.0.1:{port or self.port}/postgres"
 
     def start(self) -> None:
         """Start it; after a kill, as soon as nothing of the killed one is left."""
@@ -54,8 +58,8 @@ class Server:
                 time.sleep(0.1)
 
     def stop(self) -> None:
-        """Stop it cleanly."""
-        self._run(*self._control, "stop", "-m", "fast")
+        """Stop it for good: nothing of it is kept, so nothing is written."""
+        self._run(*self._control, "stop", "-m", "immediate")
 
     def kill(self) -> None:
         """SIGKILL, for the server and every process that it started."""
