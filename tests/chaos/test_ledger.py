@@ -11,6 +11,7 @@ from proa.chaos import ledger
 from proa.chaos.account import CommitRef
 from proa.chaos.messages import MessageAccount, Name
 from proa.chaos.workload import Request, Workload
+from proa.core.queue import OUTBOX
 from support.inproc import everybody, system, take, until
 
 
@@ -71,7 +72,7 @@ async def order(running, region, reference, key=None):
     return answer
 
 
-def witness(tmp_path):
+def witness_folder(tmp_path):
     """The folder of the global store's file alone."""
     (tmp_path / "witness").mkdir()
     (tmp_path / "witness" / "global.db").symlink_to(tmp_path / "global.db")
@@ -88,8 +89,9 @@ def counted(tmp_path, *orders):
             await running.request("eu", "PUT", "/stock/a")
             await running.settled()
             folders = {name: str(tmp_path / name) for name in ("eu", "us")}
+            strong = ledger.stored(witness_folder(tmp_path), ["stock"])
             return (
-                ledger.audit(witness(tmp_path), list(folders.values()), Counted(), ["stock"]),
+                ledger.audit(strong, list(folders.values()), Counted(), ["stock"]),
                 {name: ledger.commits(folder) for name, folder in folders.items()},
                 {name: ledger.cursors(folder) for name, folder in folders.items()},
             )
@@ -134,15 +136,19 @@ def test_the_store_that_has_most_rows_of_a_key_counts():
 def test_a_message_that_the_global_store_has_is_in_flight_waits_there_and_was_fetched_in_the_end(tmp_path):
     async def main():
         async with system(shop(), tmp_path) as running:
-            store, folders = witness(tmp_path), [str(tmp_path / name) for name in ("eu", "us")]
+            folders, witness = [str(tmp_path / name) for name in ("eu", "us")], witness_folder(tmp_path)
+
+            def outbox():
+                return ledger.stored(witness, [OUTBOX])
+
             sent = await running.request("eu", "PUT", "/stock/a/told")
-            left, fault_at = ledger.left(store), running.clock.now()
+            left, fault_at = ledger.left(outbox()), running.clock.now()
             assert left.keys() == {Name("filled", msgspec.json.decode(sent.body), "eu")}
-            waiting = ledger.messages(store, folders, left, "eu", fault_at)
+            waiting = ledger.messages(outbox(), folders, left, "eu", fault_at)
             for region in running.regions.values():
                 take(region, everybody())
-            await until(lambda: not ledger.left(store))
-            return waiting, ledger.messages(store, folders, left, "eu", fault_at)
+            await until(lambda: not ledger.left(outbox()))
+            return waiting, ledger.messages(outbox(), folders, left, "eu", fault_at)
 
     one_waits = MessageAccount(in_flight=1, waiting=1)
     assert asyncio.run(main()) == (one_waits, one_waits), "first in the global store, then in the region"

@@ -56,7 +56,7 @@ async def lose_the_witness(tmp_path, how):
         paths = {answer.read for answers in acknowledged(records).values() for answer in answers}
         absent = await absent_everywhere(urls, paths, 3)
         dirs = [cluster.data_dir(name) for name in cluster.regions]
-        counts, broken = ledger.audit(cluster.data_dir(cluster.witness), dirs, load_workload(file), STRONG)
+        counts, broken = ledger.audit(await cluster.stored(STRONG), dirs, load_workload(file), STRONG)
     return records, preferred, absent, counts, broken
 
 

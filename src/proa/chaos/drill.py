@@ -34,6 +34,7 @@ from proa.chaos.system import System
 from proa.chaos.wire import HttpClient
 from proa.chaos.workload import Request, Workload, drill_file, workload_of
 from proa.core.plan import Plan
+from proa.core.queue import OUTBOX
 from proa.core.replicate.stamp import Versions, region_of
 from proa.core.roles import ROLES, ROLES_KEY, Assignment
 from proa.errors import ProaError
@@ -192,7 +193,7 @@ async def _lose(scene: Scene) -> Course:
     fault_at = time.time()
     await inject(scene.system, fault(options.how, options.lose))
     held = await asyncio.to_thread(_held, scene)
-    left = await asyncio.to_thread(_left, scene)
+    left = await _left(scene)
     scene.tell(FaultInjected(options.lose, options.how))
     return Course(fault_at, held, left, lag, earlier)
 
@@ -207,9 +208,9 @@ def _held(scene: Scene) -> Versions:
     return furthest
 
 
-def _left(scene: Scene) -> dict[Name, float]:
+async def _left(scene: Scene) -> dict[Name, float]:
     """The messages that wait in the global store, and when each was sent."""
-    return ledger.left(scene.system.data_dir(scene.system.witness)) if scene.app.queues else {}
+    return ledger.left(await scene.system.stored([OUTBOX])) if scene.app.queues else {}
 
 
 async def _lag(scene: Scene) -> Lag:
@@ -306,7 +307,7 @@ async def _evidence(scene: Scene, course: Course, records: list[Record]) -> Evid
         await _give_back(scene, course)
         gone = await _still_gone(scene, frozenset[str]().union(*absent.values()))
     await _until_handled(scene)
-    counts, broken = await asyncio.to_thread(_audit, scene)
+    counts, broken = await _audit(scene)
     lost_disk = scene.system.data_dir(scene.options.lose)
     return Evidence(
         records=records,
@@ -326,7 +327,7 @@ async def _evidence(scene: Scene, course: Course, records: list[Record]) -> Evid
         lag_ms=course.lag_ms,
         timeline=await _timeline(scene, course),
         handovers=scene.plans.handovers(),
-        messages=await asyncio.to_thread(_messages, scene, course) if scene.app.queues else None,
+        messages=await _messages(scene, course) if scene.app.queues else None,
     )
 
 
@@ -349,12 +350,12 @@ async def _still_gone(scene: Scene, paths: frozenset[str]) -> frozenset[str]:
     return frozenset[str]().union(*(await absent_everywhere(everywhere, paths, SETTLE_S)).values())
 
 
-def _audit(scene: Scene) -> tuple[dict[str, int], list[str]]:
-    """Count the rows on every disk, the witness's included."""
+async def _audit(scene: Scene) -> tuple[dict[str, int], list[str]]:
+    """Count the rows on every disk, and in the global store."""
     system = scene.system
     strong = [name for name, table in scene.app.tables.items() if table.mode == "strong"]
     regions = [system.data_dir(name) for name in system.regions]
-    return ledger.audit(system.data_dir(system.witness), regions, scene.workload, strong)
+    return await asyncio.to_thread(ledger.audit, await system.stored(strong), regions, scene.workload, strong)
 
 
 async def _until_handled(scene: Scene) -> None:
@@ -363,7 +364,7 @@ async def _until_handled(scene: Scene) -> None:
     while time.monotonic() < deadline:
         found = [await region_status(scene.system, name) for name in scene.system.regions]
         waits = any(status is None or status.duplicates.get("waiting") or status.messages for status in found)
-        if not waits and not await asyncio.to_thread(_left, scene):
+        if not waits and not await _left(scene):
             return
         await asyncio.sleep(LOOK_EVERY_S)
 
@@ -373,11 +374,11 @@ def _doubled(scene: Scene) -> dict[str, Doubled]:
     return ledger.doubled([scene.system.data_dir(name) for name in scene.system.regions], handlers)
 
 
-def _messages(scene: Scene, course: Course) -> MessageAccount:
+async def _messages(scene: Scene, course: Course) -> MessageAccount:
     system = scene.system
     folders = [system.data_dir(name) for name in system.regions]
-    witness = system.data_dir(system.witness)
-    return ledger.messages(witness, folders, course.left_at_fault, scene.options.lose, course.fault_at)
+    unfetched, left = await system.stored([OUTBOX]), course.left_at_fault
+    return await asyncio.to_thread(ledger.messages, unfetched, folders, left, scene.options.lose, course.fault_at)
 
 
 async def _listed(scene: Scene) -> frozenset[str] | None:

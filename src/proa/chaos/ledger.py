@@ -1,6 +1,7 @@
 """The stores' own files, read beside the system: what a drill counts is on disk, not what somebody says of it.
 
-A file is opened read-only; its owner (running, paused or dead) notices nothing.
+Of a global store in a database counts what a client of the drill's own reads there. A file is opened read-only; its
+owner (running, paused or dead) notices nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import msgspec
 
 from proa.chaos.account import NOT_LISTED, CommitRef, Doubled
 from proa.chaos.messages import MessageAccount, Name, accounted, name_of
+from proa.chaos.system import Stored
 from proa.chaos.workload import Workload, contradictions
 from proa.core.dedupe import Pair
 from proa.core.queue import FETCHED, MESSAGES, OUTBOX, SEPARATOR, Envelope
@@ -61,31 +63,36 @@ def commits(data_dir: str) -> dict[str, CommitRef]:
         return {commit.outcome.key: CommitRef(commit.origin, commit.seq) for commit in found if commit.outcome}
 
 
-def left(witness_dir: str) -> dict[Name, float]:
-    """The messages in the global store that are not safe in regions yet, and when each was sent."""
-    return {name_of(key.partition(SEPARATOR)[2]): envelope.sent_at for key, envelope in _outbox(witness_dir).items()}
-
-
-def _outbox(witness_dir: str) -> dict[str, Envelope]:
+def stored(witness_dir: str, tables: Iterable[str]) -> Stored:
+    """The rows of tables of the global store that the witness's disk has."""
     with _reading(witness_dir) as store:
-        # What is fetched for good is kept for a while without its value.
-        return {key: _decode_envelope(value) for key, value in store.execute(SQL["values"], (OUTBOX,)) if value}
+        return {table: [row for row in store.execute(SQL["values"], (table,)) if row[1]] for table in tables}
+
+
+def left(store: Stored) -> dict[Name, float]:
+    """The messages in the global store that are not safe in regions yet, and when each was sent."""
+    return {name_of(key.partition(SEPARATOR)[2]): envelope.sent_at for key, envelope in _outbox(store).items()}
+
+
+def _outbox(store: Stored) -> dict[str, Envelope]:
+    # What is fetched for good is kept for a while without its value.
+    return {key: _decode_envelope(value) for key, value in store.get(OUTBOX, ()) if value}
 
 
 def messages(
-    witness_dir: str, region_dirs: Sequence[str], left: Mapping[Name, float], lost: str, fault_at: float
+    store: Stored, region_dirs: Sequence[str], left: Mapping[Name, float], lost: str, fault_at: float
 ) -> MessageAccount:
     """What became of the messages of a lost region, by the journals of all; `left` lay in the global store then."""
     found: dict[Dot, Commit] = {}
     aside: set[Dot] = set()
     waiting: set[str] = set()
-    unfetched = _outbox(witness_dir).keys()
+    unfetched = _outbox(store).keys()
     for region_dir in region_dirs:
-        with _reading(region_dir) as store:
-            found |= {(origin, seq): _decode_commit(entry) for origin, seq, entry in store.execute(SQL["all_entries"])}
-            aside |= {(origin, seq) for origin, seq, *_ in store.execute(SQL["parked"])}
-            waiting |= {key for key, value in store.execute(SQL["values"], (MESSAGES,)) if value is not None}
-            unfetched -= {key for key, *_ in store.execute(SQL["scan"], (FETCHED,))}
+        with _reading(region_dir) as region:
+            found |= {(origin, seq): _decode_commit(entry) for origin, seq, entry in region.execute(SQL["all_entries"])}
+            aside |= {(origin, seq) for origin, seq, *_ in region.execute(SQL["parked"])}
+            waiting |= {key for key, value in region.execute(SQL["values"], (MESSAGES,)) if value is not None}
+            unfetched -= {key for key, *_ in region.execute(SQL["scan"], (FETCHED,))}
     waiting |= {key.partition(SEPARATOR)[2] for key in unfetched}
     return accounted(found, aside, {name_of(key).id for key in waiting}, left, lost, fault_at)
 
@@ -116,14 +123,14 @@ def row_counts(stores: Sequence[Mapping[str, Values]], counted: Mapping[str, str
 
 
 def audit(
-    witness_dir: str, region_dirs: Sequence[str], workload: Workload, strong: Collection[str]
+    store: Stored, region_dirs: Sequence[str], workload: Workload, strong: Collection[str]
 ) -> tuple[dict[str, int], list[str]]:
     """Row counts over all stores, and what the workload's own check says of each region's sight of the tables.
 
-    Rows of `strong` tables are in the witness's store alone, those of other tables in every region's.
+    Rows of `strong` tables are in the global store alone, those of other tables in every region's.
     """
     tables = {*workload.counted, *workload.kept}
-    everywhere = rows(witness_dir, tables & set(strong))
+    everywhere = {table: [plain_fields(value) for _, value in store[table]] for table in tables & set(strong)}
     sights = [everywhere | rows(region_dir, tables - set(strong)) for region_dir in region_dirs]
     broken = [sentence for sight in sights for sentence in contradictions(workload, sight)]
     return row_counts(sights, workload.counted), list(dict.fromkeys(broken))

@@ -6,10 +6,13 @@ with detection: nothing here passes over the links, probes or stores that the sy
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from proa.ports import GlobalStore
+
+Stored = Mapping[str, list[tuple[str, bytes]]]
+"""Rows of the global store by table: key and bytes, without tombstones."""
 
 
 class System(Protocol):
@@ -27,7 +30,7 @@ class System(Protocol):
 
     @property
     def witness(self) -> str:
-        """The node that owns the global store."""
+        """The node that owns the global store, unless that is a service apart."""
         ...
 
     def region_url(self, name: str) -> str:
@@ -35,7 +38,11 @@ class System(Protocol):
         ...
 
     def data_dir(self, name: str) -> str:
-        """The folder that holds a region's or the witness's store; a drill counts rows in it, reading only."""
+        """The folder that holds a region's store; a drill counts rows in it, reading only."""
+        ...
+
+    async def stored(self, tables: Collection[str]) -> Stored:
+        """The rows of tables of the global store, read past all who serve it."""
         ...
 
     def global_store(self) -> GlobalStore:

@@ -18,18 +18,21 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 REPORT = BASE / "demo.json"
 
 
-def demo(*, examples: Path | None = None, report: Path = REPORT, json: bool = False) -> int:
+def demo(*, examples: Path | None = None, report: Path = REPORT, global_store: str = "", json: bool = False) -> int:
     """Lose a region in both examples, fail over and back, and print what it cost.
 
     Args:
         examples: the folder with the examples `authorizer` and `payments`; those of the checkout unless given.
         report: the file that the result is written to, as JSON.
+        global_store: the PostgreSQL database (postgresql://...) with the global store; the witness has it unless given.
         json: print the result as JSON, too.
     """
     folder = examples or EXAMPLES
     if not folder.is_dir():
         raise AppNotFound(f"{folder}: no such folder; run the demo in a checkout, or give --examples")
-    told = asyncio.run(play(folder, lambda app: launcher(app, BASE / f"{Path(app).name}-demo"), Narrator()))
+    told = asyncio.run(
+        play(folder, lambda app: launcher(app, BASE / f"{Path(app).name}-demo", global_store), Narrator())
+    )
     save(told, report)
     if json:
         print_json(told)

@@ -11,10 +11,12 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from cyclopts import Parameter
 
 from proa.cli import events
 from proa.cli.board import Board
@@ -27,6 +29,23 @@ from proa.nodes.plane import background
 from proa.operate.reach import state_dir_of
 
 PORT = 8080
+
+
+@dataclass(frozen=True, kw_only=True)
+class DevOptions:
+    """What the system is like."""
+
+    rtt_ms: float = 0.0
+    """The round trip between regions."""
+    lease_s: float | None = None
+    """Overrules the app's lease."""
+    failover: Literal["approval", "automatic"] | None = None
+    """Overrules who decides on a fail-over."""
+    global_store: str = ""
+    """The PostgreSQL database (postgresql://...) with the global store; the witness keeps it unless given."""
+
+
+_DEFAULTS = DevOptions()
 
 
 class Serving(msgspec.Struct, frozen=True):
@@ -42,9 +61,7 @@ def dev(
     *,
     port: int = PORT,
     state_dir: Path | None = None,
-    rtt_ms: float = 0.0,
-    lease_s: float | None = None,
-    failover: Literal["approval", "automatic"] | None = None,
+    options: Annotated[DevOptions, Parameter(name="*")] = _DEFAULTS,
     reload: bool = True,
     json: bool = False,
 ) -> int:
@@ -54,16 +71,14 @@ def dev(
         app: a folder with `app.py`, a file, or `module:attribute`.
         port: where clients enter; 0 takes any free one.
         state_dir: where the system's data is kept; `.proa/<app name>` unless given.
-        rtt_ms: the round trip between regions.
-        lease_s: overrules the app's lease.
-        failover: overrules who decides on a fail-over.
+        options: what the system is like.
         reload: restart the regions, one after another, when the app's files change.
         json: print what happens as JSON lines.
     """
     folder = state_dir or state_dir_of(declared(app))
     board = Board() if sys.stderr.isatty() and not json else None
     tell: Callable[[msgspec.Struct], None] = _told_as_json if json else board.tell if board else events.told
-    cluster = Cluster(app, folder, port=port or None, rtt_ms=rtt_ms, lease_s=lease_s, failover=failover, log=tell)
+    cluster = Cluster(app, folder, port=port or None, log=tell, **asdict(options))
     asyncio.run(_serve(cluster, tell, board, reload=reload))
     return OK
 

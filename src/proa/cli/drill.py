@@ -18,7 +18,13 @@ from proa.operate.reach import BASE
 _DEFAULTS = DrillOptions()
 
 
-def drill(app: str, *, options: Annotated[DrillOptions, Parameter(name="*")] = _DEFAULTS, json: bool = False) -> int:
+def drill(
+    app: str,
+    *,
+    options: Annotated[DrillOptions, Parameter(name="*")] = _DEFAULTS,
+    global_store: str = "",
+    json: bool = False,
+) -> int:
     """Take a region away under load, and measure what it costs.
 
     Exits with 3 where an objective that the app declares was violated.
@@ -26,10 +32,11 @@ def drill(app: str, *, options: Annotated[DrillOptions, Parameter(name="*")] = _
     Args:
         app: a folder with `app.py` and `drill.py`, a file, or `module:attribute`.
         options: how to drill.
+        global_store: the PostgreSQL database (postgresql://...) with the global store; the witness has it unless given.
         json: print the report as JSON.
     """
     folder = BASE / f"{declared(app).name}-drill"
-    report = asyncio.run(rehearse(app, options, launcher(app, folder), Narrator()))
+    report = asyncio.run(rehearse(app, options, launcher(app, folder, global_store), Narrator()))
     if json:
         print_json(report)
     else:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from proa.chaos.options import DrillOptions, Launch
@@ -11,14 +12,20 @@ from proa.chaos.system import System
 from proa.errors import StoreLocked
 from proa.local.cluster import Cluster
 from proa.local.lock import held
+from proa.local.stores import emptied
 
 
-def launcher(target: str, folder: Path) -> Launch:
-    """Starts a drill's system in `folder`, which is emptied first: a drill begins with nothing."""
+def launcher(target: str, folder: Path, global_store: str = "") -> Launch:
+    """Starts a drill's system in `folder`, which is emptied first: a drill begins with nothing.
 
-    def launch(options: DrillOptions) -> AbstractAsyncContextManager[System]:
+    In the database of a global store it gets a schema of its own, emptied as well.
+    """
+
+    @asynccontextmanager
+    async def launch(options: DrillOptions) -> AsyncGenerator[System]:
         empty(folder)
-        return Cluster(
+        store = await emptied(global_store, folder.name) if global_store else ""
+        async with Cluster(
             target,
             folder,
             rtt_ms=options.rtt_ms,
@@ -27,7 +34,9 @@ def launcher(target: str, folder: Path) -> Launch:
             failover=options.failover,
             confirm_ends=not options.unconfirmed,
             hold_down_s=options.hold_down_s,
-        )
+            global_store=store,
+        ) as cluster:
+            yield cluster
 
     return launch
 

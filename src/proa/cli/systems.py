@@ -7,19 +7,20 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from proa.core.roles import NODES
+from proa.local import stores
 from proa.ports import GlobalStore
-from proa.runtime.clock import SystemClock, SystemEntropy
+from proa.runtime.clock import SystemEntropy
 from proa.runtime.config import ClusterConfig
-from proa.runtime.global_client import GlobalClient
 from proa.runtime.link import TcpLink
 
 
 @asynccontextmanager
 async def global_store(config: ClusterConfig) -> AsyncGenerator[GlobalStore]:
-    """The global store, over a link of this command's own."""
+    """The global store, as this command reaches it itself."""
     link = TcpLink("cli", config.secret, lambda node: config.nodes[node].link, SystemEntropy())
     try:
-        yield GlobalClient(link, SystemClock(), config.node("witness"))
+        async with stores.global_store(config, link) as store:
+            yield store
     finally:
         await link.close()
 

@@ -11,15 +11,17 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, Unpack, cast
+from typing import TYPE_CHECKING, Literal, Self, Unpack, cast
 
 import msgspec
 
 from proa.app import App
+from proa.chaos import ledger
 from proa.chaos.relay import Command
+from proa.chaos.system import Stored
 from proa.control import operators
 from proa.control.ends import swear_ended
 from proa.control.operators import OperatorRole
@@ -29,6 +31,7 @@ from proa.local.layout import CLIENT, Layout, Options, lay_out
 from proa.local.lock import StateLock
 from proa.local.plane import declared, ends, rules_of
 from proa.local.process import Child, python
+from proa.local.stores import in_database
 from proa.nodes.site import shared_parts
 from proa.ports import GlobalStore
 from proa.runtime.clock import SystemClock, SystemEntropy
@@ -36,9 +39,16 @@ from proa.runtime.config import Address, ClusterConfig, save
 from proa.runtime.global_client import GlobalClient
 from proa.runtime.link import TcpLink
 
+if TYPE_CHECKING:
+    from proa.engines.postgres.global_store import PostgresGlobalStore
+
 CONFIG = "cluster.json"
 SUPERVISOR = "supervisor"
 """The name under which it acts, in the audit log too."""
+
+
+SCAN_WITHIN_S = 5.0
+"""So long a whole table of the global store's database may take."""
 
 
 class NodeReady(msgspec.Struct, frozen=True):
@@ -104,6 +114,7 @@ class Cluster:
         self._relay_turn = asyncio.Lock()
         self._afterwards: set[asyncio.Task[None]] = set()
         self._link: TcpLink | None = None
+        self._store: PostgresGlobalStore | None = None
 
     # What there is.
 
@@ -160,8 +171,23 @@ class Cluster:
         return self._link
 
     def global_store(self) -> GlobalStore:
-        """The global store, over that link."""
-        return GlobalClient(self.link(), SystemClock(), self.witness)
+        """The global store, over that link or in the database that is configured."""
+        return self._database() or GlobalClient(self.link(), SystemClock(), self.witness)
+
+    def _database(self) -> PostgresGlobalStore | None:
+        if self.config.global_store and self._store is None:
+            self._store = in_database(self.config.global_store, timeout_s=SCAN_WITHIN_S)
+        return self._store
+
+    async def stored(self, tables: Collection[str]) -> Stored:
+        """The rows of tables of the global store, as the witness's disk or the database has them."""
+        store = self._database()
+        if store is None:
+            return await asyncio.to_thread(ledger.stored, self.data_dir(self.witness), tables)
+        scanned = {table: await store.scan(table) for table in tables}
+        return {
+            table: [(row.key, row.value) for row in rows if row.value is not None] for table, rows in scanned.items()
+        }
 
     async def operator(self, name: str, role: str) -> str:
         """Add an operator of one of `operators.ROLE_NAMES`, or be refused; the token."""
@@ -191,6 +217,8 @@ class Cluster:
         self._app = declared(self.app_path)
         self._layout = lay_out(self.app_path, self._app.regions, self.state_dir, self._options)
         save(self.config, self.config_path)
+        if database := self._database():
+            await database.prepared()  # whoever starts a system is told why it cannot be reached, if it cannot
         if self._layout.routes:
             await self._start_relay(self._layout)
         await self._spawn_all()
@@ -205,6 +233,8 @@ class Cluster:
             task.cancel()
         if self._link:
             await self._link.close()
+        if self._store:
+            await self._store.close()
         if self._relay:
             await self._relay.stop()
         self._lock.release()

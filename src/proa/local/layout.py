@@ -32,7 +32,8 @@ class Options(TypedDict, total=False):
     `port` is the edge's (any free one unless given); `rtt_ms` the round trip between regions, the witness being a place
     of its own; `relay` puts the relay between the nodes even without distance, which blackouts need; `lease_s` and
     `failover` overrule the app's; `confirm_ends=False` leaves the end of a killed region to its lease;
-    `hold_down_s` is how long a region must have been well before it is given its role back.
+    `hold_down_s` is how long a region must have been well before it is given its role back; `global_store` the address
+    of the database that holds the global store, which is the witness's otherwise.
     """
 
     port: int | None
@@ -42,6 +43,7 @@ class Options(TypedDict, total=False):
     failover: Literal["approval", "automatic"] | None
     confirm_ends: bool
     hold_down_s: float | None
+    global_store: str
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -70,6 +72,7 @@ def lay_out(app: str, regions: Sequence[str], state_dir: Path, options: Options)
         failover=options.get("failover"),
         confirm_ends=options.get("confirm_ends", True),
         hold_down_s=options.get("hold_down_s"),
+        global_store=options.get("global_store", ""),
     )
     rtt_s = options.get("rtt_ms", 0.0) / 1000
     if rtt_s <= 0 and not options.get("relay", False):

@@ -10,13 +10,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from proa.app import App
+from proa.local import stores
 from proa.local.http import http_server
 from proa.local.outside import HttpOutside
 from proa.local.plane import ends, rules_of
 from proa.local.probe import HttpProbe
 from proa.local.secrets import SECRETS_DIR, FileSecrets
-from proa.ports import Method
+from proa.ports import GlobalStore, Method
 from proa.runtime.config import ClusterConfig
+from proa.runtime.events import TableRead
 from proa.runtime.gateway import Asgi
 from proa.runtime.link import LinkServer, TcpLink
 
@@ -33,7 +35,18 @@ class TcpSite:
         self.secrets = FileSecrets(Path(os.environ.get(SECRETS_DIR) or Path(config.state_dir) / "secrets"))
         self.data_dir = Path(config.nodes[name].data_dir)
         self.dependencies = None
+        self.keeps_global_store = not config.global_store
         self._config = config
+
+    def global_store(self) -> AbstractAsyncContextManager[GlobalStore]:
+        return stores.global_store(
+            self._config,
+            self.link,
+            self.app.schemas(strong=True),
+            lambda table, rows: self.hub.emit(TableRead(table, rows)),
+            self.clock,
+            self.entropy,
+        )
 
     @asynccontextmanager
     async def blocking(self) -> AsyncGenerator[Callable[[Callable[[], None]], asyncio.Future[None]]]:

@@ -14,7 +14,6 @@ from proa.core.route import RouteRule
 from proa.nodes.plane import background, eyes_and_beat, life_of
 from proa.nodes.site import Running, Site, shared_parts
 from proa.ports import Edge
-from proa.runtime.global_client import GlobalClient
 
 LOOK_AGAIN_S = 5.0
 OnApplied = Callable[[Callable[[], None]], None]
@@ -44,10 +43,9 @@ async def serve(
     site: Site, router: Router, on_applied: Callable[[Callable[[], None]], None]
 ) -> AsyncGenerator[Running]:
     """Keep `router` on the newest assignment."""
-    store = GlobalClient(site.link, site.clock, site.rules.witness)
-    shared = shared_parts(store, site.rules, site, waking=[ROLES])  # it judges nobody and carries no plan
     life = life_of(site, "edge")
-    async with site.probing() as probe:
+    async with site.global_store() as store, site.probing() as probe:
+        shared = shared_parts(store, site.rules, site, waking=[ROLES])  # it judges nobody and carries no plan
         observer, member = eyes_and_beat(life, probe, shared, acting=lambda: (router.epoch, router.revision))
         on_applied(member.poke)
         async with background([shared.view.run(), observer.run(), member.run(), _follow(shared, router)]):

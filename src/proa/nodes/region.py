@@ -27,7 +27,6 @@ from proa.nodes.plane import background, eyes_and_beat, life_of, until_reached
 from proa.nodes.site import Running, Site, shared_parts
 from proa.ports import Identity
 from proa.runtime.composition.foundation import Ports
-from proa.runtime.global_client import GlobalClient
 from proa.runtime.reapply import Reapply
 from proa.runtime.records import Records
 from proa.runtime.region import Region
@@ -38,8 +37,7 @@ CONTROL = "/_proa/control"
 @asynccontextmanager
 async def serve(site: Site) -> AsyncGenerator[Running]:
     """Serve the app as the region at `site`; yields once clients and peers are answered."""
-    store = GlobalClient(site.link, site.clock, site.rules.witness)
-    async with site.blocking() as run_blocking:
+    async with site.global_store() as store, site.blocking() as run_blocking:
         ports = Ports(
             site.clock,
             site.entropy,

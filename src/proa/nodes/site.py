@@ -51,6 +51,15 @@ class Site(Ends, Protocol):
     @property
     def dependencies(self) -> Dependencies | None: ...
 
+    @property
+    def keeps_global_store(self) -> bool:
+        """Whether the witness owns the global store; otherwise it is a service that every node reaches by itself."""
+        ...
+
+    def global_store(self) -> AbstractAsyncContextManager[GlobalStore]:
+        """The global store as this node reaches it, for as long as the block runs."""
+        ...
+
     def blocking(self) -> AbstractAsyncContextManager[RunBlocking]:
         """What runs a store's blocking calls off the loop."""
         ...

@@ -38,6 +38,7 @@ class NodeConfig(msgspec.Struct, frozen=True):
 class ClusterConfig(msgspec.Struct, frozen=True):
     """One whole system.
 
+    `global_store` is the address of the database that holds it; the witness does where there is none.
     `via` overrides addresses per caller: `via[caller][target]` where a relay stands between them; key `target/http` is
     the override of the target's HTTP address. `lease_s` and `failover` replace the app's own; `hold_down_s` is how long
     a region must have been well before it is given its role back.
@@ -52,6 +53,7 @@ class ClusterConfig(msgspec.Struct, frozen=True):
     failover: Literal["approval", "automatic"] | None = None
     confirm_ends: bool = True
     hold_down_s: float | None = None
+    global_store: str = ""
 
     def node(self, kind: NodeKind) -> str:
         """The name of the one witness or edge."""

@@ -16,6 +16,7 @@ from proa.observe.hub import Hub
 from proa.ports import Dependencies, Method, Outside, Secrets
 from proa.runtime.composition.foundation import Nowhere
 from proa.runtime.gateway import Asgi, Gateway
+from proa.runtime.global_client import GlobalClient
 from proa.simulation.client import Reply
 from proa.simulation.disk import Disk
 from proa.simulation.http import NO_HEADERS, Door, Http, RegionDoor
@@ -41,6 +42,13 @@ class SimSite:
         self._disk = disk
         self._http = http
         self._network = network
+
+    keeps_global_store = True
+
+    @asynccontextmanager
+    async def global_store(self) -> AsyncGenerator[GlobalClient]:
+        """The witness's, over the link."""
+        yield GlobalClient(self.link, self.clock, self.rules.witness)
 
     @asynccontextmanager
     async def blocking(self) -> AsyncGenerator[RunBlocking]:

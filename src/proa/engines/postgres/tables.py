@@ -8,14 +8,17 @@ declaration cannot read any more stops the start there.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import LiteralString, cast
+from urllib.parse import quote, urlencode, urlsplit
 
-from psycopg import DatabaseError, errors
+from psycopg import DatabaseError, errors, sql
+from psycopg.conninfo import conninfo_to_dict
 
 from proa.core.replicate.journal import Row
-from proa.engines.postgres.connections import Connection, execute, fetched
+from proa.engines.postgres.connections import Connection, Line, address_of, execute, fetched
 from proa.engines.postgres.rows import columns
 from proa.engines.queries import load_statements
 from proa.engines.schemas import Progress, changed, left_behind, made, orphans, readable, refuse, shapes_of
@@ -134,3 +137,22 @@ def moved(rows: Iterable[Row], before: Iterable[Entry], schemas: Mapping[str, Sc
 async def put_entries(connection: Connection, entries: Iterable[Entry]) -> None:
     """Add entries; in order, so that a page of the index is met once."""
     await execute(connection, "put_entries", columns(sorted(entries), 4))
+
+
+async def emptied_schema(url: str, name: str) -> str:
+    """Make a schema of its own in a database, without what an earlier one of this name had; the address of it."""
+    address, schema = address_of(url), "proa_" + re.sub(r"\W", "_", name).lower()
+    line = Line(address)
+    try:
+        await line.run(lambda connection: _empty(connection, schema))
+    finally:
+        await line.close()
+    told = conninfo_to_dict(url)
+    query = urlencode({"options": f"{told.get('options') or ''} -csearch_path={schema}".strip()}, quote_via=quote)
+    return f"{url}{'&' if urlsplit(url).query else '?'}{query}"
+
+
+async def _empty(connection: Connection, schema: str) -> None:
+    named = sql.Identifier(schema)
+    await connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(named))
+    await connection.execute(sql.SQL("CREATE SCHEMA {}").format(named))
