@@ -9,6 +9,7 @@ password in it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -25,6 +26,7 @@ from proa.engines.queries import load_queries
 from proa.errors import GlobalStoreUnreachable, StoreFull, StoreUnsafe, UsageError
 from proa.ports import Clock, Entropy
 
+logging.getLogger("psycopg").setLevel(logging.ERROR)  # what it warns of is raised here, in words of our own
 T = TypeVar("T")
 Connection = AsyncConnection[tuple[Any, ...]]
 Cursor = AsyncCursor[tuple[Any, ...]]

@@ -1,0 +1,117 @@
+"""The global store in PostgreSQL, with real processes: a region is lost; the database itself is killed under load."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from proa.chaos import ledger
+from proa.chaos.account import acknowledged, duplicates
+from proa.chaos.launch import load_process
+from proa.chaos.load import LoadPlan
+from proa.chaos.readback import absent_everywhere
+from proa.chaos.wire import HttpClient
+from proa.chaos.workload import Request, load_workload
+from proa.core.roles import ROLES, ROLES_KEY, Assignment
+from proa.local.cluster import Cluster
+from support.postgres import MISSING, installed, server
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "payments"
+STRONG = ["charges", "accounts"]
+AWAY_S = 2.0
+
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.skipif(installed() is None, reason=MISSING),
+]
+
+
+def test_a_drill_with_the_global_store_in_postgres_holds_and_can_be_repeated(tmp_path, postgres_server):
+    arguments = ["examples/payments", "--how", "kill", "--rate", "100", "--duration-s", "6", "--fault-after-s", "2"]
+    command = [sys.executable, "-m", "proa.cli", "drill", *arguments, "--lease-s", "2", "--json"]
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    (tmp_path / ".env").write_text(f"PROA_GLOBAL_STORE={postgres_server.url}\n")
+    for _ in range(2):
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, done.stderr
+        report = json.loads(done.stdout)
+        assert (report["verdict"], report["lost_writes"], report["duplicates"]) == ("held", [], 0)
+        assert report["acknowledged"] == 600
+    assert not (tmp_path / ".proa" / "payments-drill" / "witness" / "global.db").exists()
+
+
+async def prefer(cluster):
+    """Write a row that needs no global store, and read it through the edge once it has reached every region."""
+    client = HttpClient(cluster.edge_url)
+    path = "/customers/c1/preferences"
+    written = await client.send(Request("PUT", path, b'{"language": "fr"}'), 3)
+    deadline = time.monotonic() + 3
+    while not (read := await client.send(Request("GET", path), 3)).ok and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)
+    client.close()
+    return written.status, read.status
+
+
+async def assignment(cluster):
+    (row,) = await cluster.global_store().read([(ROLES, ROLES_KEY)])
+    return msgspec.msgpack.decode(row.value, type=Assignment)
+
+
+async def lose_the_database(tmp_path, database):
+    file = EXAMPLE / "drill.py"
+    async with Cluster(str(EXAMPLE), tmp_path / "state", lease_s=1, global_store=database.url) as cluster:
+        urls = {name: cluster.region_url(name) for name in cluster.regions}
+        before = await assignment(cluster)
+        plan = LoadPlan(str(file), cluster.edge_url, urls, 60, 15, 1, str(tmp_path / "records"))
+        async with load_process(plan, {}) as load:
+            await load.go()
+            await asyncio.sleep(1.5)
+            await asyncio.to_thread(database.kill)
+            await asyncio.sleep(AWAY_S)
+            preferred = await prefer(cluster)
+            await asyncio.to_thread(database.start)
+            back_at = time.time()
+            _ = [tick async for tick in load.ticks()]
+            records = load.records()
+        paths = {answer.read for answers in acknowledged(records).values() for answer in answers}
+        absent = await absent_everywhere(urls, paths, 3)
+        dirs = [cluster.data_dir(name) for name in cluster.regions]
+        counts, broken = ledger.audit(await cluster.stored(STRONG), dirs, load_workload(file), STRONG)
+        after = await assignment(cluster)
+        audit = [row.key for row in await cluster.global_store().scan("~audit")]
+        await cluster.kill(cluster.regions[0])
+        failed_over = await until_epoch_passes(cluster, after)
+    return records, preferred, absent, counts, broken, back_at, [before.epoch, after.epoch, failed_over], audit
+
+
+async def until_epoch_passes(cluster, known):
+    """The next epoch, once the loss of a region has made one."""
+    deadline = time.monotonic() + 15
+    while (now := await assignment(cluster)).epoch <= known.epoch and time.monotonic() < deadline:
+        await asyncio.sleep(0.1)
+    return now.epoch
+
+
+def test_a_database_that_is_killed_under_load_costs_refusals_and_nothing_else(tmp_path):
+    with server() as database:
+        told = asyncio.run(lose_the_database(tmp_path, database))
+    records, preferred, absent, counts, broken, back_at, epochs, audit = told
+    assert preferred == (200, 200), "what needs no global store goes on"
+    assert any(not record.ok for record in records if record.kind == "first")
+    assert all(gone == frozenset() for gone in absent.values())
+    assert (duplicates(counts), broken) == (0, [])
+    assert set(acknowledged(records)) <= set(counts)
+    late = [record for record in records if record.kind == "first" and record.due > back_at + 3]
+    assert late
+    assert all(record.ok for record in late), "all goes on when the database is back"
+    assert epochs == sorted(epochs)
+    assert epochs[2] > epochs[1], "roles go on from where they were"
+    assert len(audit) == len(set(audit))
