@@ -36,6 +36,7 @@ BENCHMARKS = (
     "policies",
     "replication",
     "confirmed",
+    "global_store",
     "catch_up",
     "repair",
     "journal",

@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import consuming
+import global_store
 import letters
 import postgres
 import run
@@ -99,6 +100,17 @@ def test_letters_are_found_counted_and_sent_back(monkeypatch):
         monkeypatch.setattr(letters, name, value)
     found = asyncio.run(in_region(letters.measured))
     assert all(ms > 0 for ms in [*found["pages"].values(), found["answer"], found["wait"], found["redrive"]])
+
+
+@pytest.mark.processes
+def test_the_global_store_is_measured_in_the_witness_and_in_postgres(monkeypatch):
+    for name, value in {"SECONDS": 0.2, "WAKINGS": 2, "CLIENTS": 4}.items():
+        monkeypatch.setattr(global_store, name, value)
+    asked = [global_store.WITNESS]
+    with postgres.postgres() as server:
+        asked += [server] if server else []
+        for which in asked:
+            assert all(value > 0 for value in asyncio.run(global_store.main(which)).values())
 
 
 def test_sagas_wait_and_go_on(monkeypatch):

@@ -61,7 +61,7 @@ def test_two_people_fail_over_and_the_system_is_reloaded_and_ends_on_ctrl_c(dev,
         assert time.monotonic() < deadline, shown
     assert shown["assignment"]["roles"] == {"eu-west-1": "active", "us-east-1": "standby"}
     assert set(shown["regions"]) == {"eu-west-1", "us-east-1"}
-    assert "witness clock" in [found["name"] for found in run(capsys, "doctor")]
+    assert "global store clock" in [found["name"] for found in run(capsys, "doctor")]
 
     # Operators.
     ann = run(capsys, "operator", "add", "ann", "--role", "approver")["token"]

@@ -32,6 +32,8 @@ PAGES = sorted(
 FENCE = re.compile(r"^```(\w+)(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SHOWN_PORTS = ("8700", "8790")
 """Ports that the documents name; a run takes free ones in their place."""
+DATABASE = "postgresql://proa:PASSWORD@db.internal:5432/payments"
+"""The database that the documents name; a run takes a server of the tests in its place."""
 COMMAND_WITHIN_S = 90
 READY_WITHIN_S = 30
 
@@ -90,7 +92,7 @@ def shown(expected, actual):
 class Shell:
     """One bash that stays for the whole page, so that `export` and `cd` last."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, database=""):
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("PROA_")},
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -98,7 +100,7 @@ class Shell:
             "COLUMNS": "120",
         }
         self.folder = folder
-        self.ports = {shown_port: str(free_port()) for shown_port in SHOWN_PORTS}
+        self.shown = {shown_port: str(free_port()) for shown_port in SHOWN_PORTS} | {DATABASE: database}
         self.background: list[subprocess.Popen] = []
         self.process = self.start(["bash", "--norc"], stdin=subprocess.PIPE)
 
@@ -115,9 +117,9 @@ class Shell:
         )
 
     def here(self, text):
-        """The text with the ports shown replaced by free ones."""
-        for shown_port, port in self.ports.items():
-            text = text.replace(shown_port, port)
+        """The text with the ports shown replaced by free ones, and the database by one that is there."""
+        for shown, real in self.shown.items():
+            text = text.replace(shown, real)
         return text
 
     def run(self, command):

@@ -8,6 +8,7 @@ ELSEWHERE = {
     "make test": "this run",
     "make bench": "takes minutes",
     "make simulate": "takes minutes",
+    f"proa drill examples/payments --how kill --global-store {pages.DATABASE}": "drilled in tests/e2e",
     "proa drill examples/registration --lose eu-west-1 --how kill --rate 100 --lease-s 1": "drilled in tests/e2e",
     "proa drill examples/payments --lose eu-west-1 --how kill --rate 200 --duration-s 6": "drilled in tests/e2e",
     "proa drill examples/authorizer --lose eu-west-1 --how kill --approve-after-s 1 --rate 100 --duration-s 9": (
@@ -34,8 +35,9 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize("page", [parameter(page) for page in WITH_COMMANDS])
-def test_the_commands_of_a_page_run_as_shown(page, folder):
-    shell = pages.Shell(folder)
+def test_the_commands_of_a_page_run_as_shown(page, folder, request):
+    needs_database = any(pages.DATABASE in block.text for block in pages.runnable(page))
+    shell = pages.Shell(folder, request.getfixturevalue("postgres_server").url if needs_database else "")
     try:
         for block in pages.runnable(page):
             follow(shell, block)

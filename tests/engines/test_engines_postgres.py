@@ -12,7 +12,7 @@ import pytest
 
 from engines.conformance import INDEXED, batch, by, put
 from engines.conformance_stores import GlobalConformance, StoreConformance
-from proa.engines.postgres.connections import SQL, Line, address_of, execute, fetched
+from proa.engines.postgres.connections import SQL, Away, Line, address_of, execute, fetched
 from proa.engines.postgres.global_store import PostgresGlobalStore
 from proa.engines.schemas import NONE
 from proa.errors import (
@@ -57,6 +57,16 @@ class SharedClock(ManualClock):
         await asyncio.sleep(seconds)
 
 
+async def ready(store):
+    """Once it is prepared, however long a busy machine takes for that."""
+    for _ in range(50):
+        try:
+            return await store.prepared()
+        except Away:
+            continue
+    return await store.prepared()
+
+
 class PostgresBackend:
     """The global store in a schema of its own."""
 
@@ -77,7 +87,7 @@ class PostgresBackend:
         address = address_of(self.url(port))
         store = PostgresGlobalStore(address, self.clock, SeededEntropy(), schemas, timeout_s=timeout_s)
         try:
-            await store.prepared()
+            await ready(store)
             yield store
         finally:
             await store.close()
@@ -281,18 +291,18 @@ def test_a_connection_lost_with_a_commit_on_its_way_leaves_it_done_once(backend,
 
 def test_a_network_that_swallows_everything_costs_a_call_its_time_and_no_more(backend):
     async def scenario():
-        async with Relay(backend.server.port) as relay, backend.open(port=relay.port, timeout_s=0.3) as store:
+        async with Relay(backend.server.port) as relay, backend.open(port=relay.port, timeout_s=1) as store:
             await store.commit(batch("u0", put("a", b"0")))
             relay.what = "swallow everything"
             began = time.monotonic()
             with pytest.raises(GlobalStoreUnreachable):
                 await store.read([("t", "a")])
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 3
             with pytest.raises(GlobalStoreUnreachable):
                 await store.commit(batch("u1", put("a", b"1")))
             with pytest.raises(GlobalStoreUnreachable):
                 await store.watch("~", 0, 0.1)
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 10
 
     asyncio.run(scenario())
 
@@ -304,7 +314,7 @@ def test_a_commit_of_which_nothing_was_heard_is_unknown(backend, monkeypatch):
             await super()._do(data, on, answers)
 
     async def scenario():
-        async with Deaf(backend.server.port) as relay, backend.open(port=relay.port, timeout_s=0.3) as store:
+        async with Deaf(backend.server.port) as relay, backend.open(port=relay.port, timeout_s=1) as store:
             await store.commit(batch("u0", put("a", b"0")))
             relay.what = "at the commit"
             with pytest.raises(OutcomeUnknown):

@@ -66,7 +66,7 @@ def examine(state_dir: Path) -> Iterator[Finding]:
     )
     for check in checks:
         yield check()
-    yield from witness_clocks(state_dir)
+    yield from store_clocks(state_dir)
 
 
 def python() -> Finding:
@@ -140,18 +140,23 @@ def clock() -> Finding:
     return Finding("clock", ok, detail if ok else "it stepped back", "" if ok else "repair this machine's time source")
 
 
-def witness_clocks(state_dir: Path) -> Iterator[Finding]:
+def store_clocks(state_dir: Path) -> Iterator[Finding]:
     """How far this machine's clock is from that of each running system's global store."""
     from proa.operate.reach import running
 
     for config in running(state_dir):
         offset_ms = asyncio.run(_offset_ms(config))
         if offset_ms is None:
-            yield Finding("witness clock", ok=False, detail="it does not answer", fix="see the witness's log")
+            yield Finding(
+                "global store clock",
+                ok=False,
+                detail="it does not answer",
+                fix="see the log of the witness, or of its database",
+            )
         else:
             ok = abs(offset_ms) < OFFSET_MS_MAX
             fix = "" if ok else "repair time synchronisation on the machine that is off"
-            yield Finding("witness clock", ok, f"{offset_ms:+.1f} ms from this machine's", fix)
+            yield Finding("global store clock", ok, f"{offset_ms:+.1f} ms from this machine's", fix)
 
 
 async def _offset_ms(config: ClusterConfig) -> float | None:

@@ -66,16 +66,24 @@ def address_of(url: str) -> Address:
     Raises:
         UsageError: it is no URL of a database.
     """
-    wrong = UsageError("the global store is given as postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
-    if not url.startswith(SCHEMES):
-        raise wrong
     try:
-        given = conninfo_to_dict(url)
+        given = conninfo_to_dict(url) if url.startswith(SCHEMES) else {}
     except ProgrammingError:
-        raise wrong from None  # what the driver says of it may be a piece of the password
+        given = {}  # what the driver says of it may be a piece of the password
+    if not given or _misread(given):
+        raise UsageError(
+            "the global store is given as postgresql://USER:PASSWORD@HOST:PORT/DATABASE, "
+            "with what is special in the password percent-encoded"
+        )
     told = {"application_name": "proa", "target_session_attrs": "read-write", "client_encoding": "UTF8"} | given
     shown = f"{given.get('host') or 'localhost'}:{given.get('port') or 5432}/{given.get('dbname') or ''}"
     return Address(make_conninfo("", **told), shown, str(given.get("password") or os.environ.get("PGPASSWORD") or ""))
+
+
+def _misread(given: Mapping[str, Any]) -> bool:
+    """Whether a slash or an @ in the password led to a piece of it being taken for something that is shown."""
+    places = f"{given.get('host', '')}{given.get('dbname', '')}"
+    return "@" in places or not str(given.get("port", "0")).replace(",", "").isdigit()
 
 
 class Away(GlobalStoreUnreachable):
@@ -147,13 +155,16 @@ class Line:
         except BaseException:
             await connection.close()  # in whatever state it is: nothing of it goes on
             raise
-        self._idle = connection
+        if used:
+            self._idle = connection
+        else:  # given up meanwhile
+            await connection.close()
         return result
 
     def _give_up(self, task: asyncio.Task[Any], used: list[Connection]) -> None:
         """End a task without a word to the server."""
         if used:
-            _cut(used[0])
+            _cut(used.pop())
         else:
             task.cancel()
         self._left.add(task)
