@@ -29,6 +29,7 @@ class Rehearsal:
         self.afterwards = None
         self.results = []
         self.cluster = None
+        self.global_store = ""
         self._tasks = []
 
     def drill(self, name, **options):
@@ -46,6 +47,7 @@ class Rehearsal:
             failover=options.failover,
             confirm_ends=not options.unconfirmed,
             hold_down_s=options.hold_down_s,
+            global_store=self.global_store,
         )
         async with self.cluster:
             yield self.cluster

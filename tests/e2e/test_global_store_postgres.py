@@ -21,6 +21,7 @@ from proa.chaos.wire import HttpClient
 from proa.chaos.workload import Request, load_workload
 from proa.core.roles import ROLES, ROLES_KEY, Assignment
 from proa.local.cluster import Cluster
+from proa.local.stores import emptied
 from support.postgres import MISSING, installed, server
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +47,12 @@ def test_a_drill_with_the_global_store_in_postgres_holds_and_can_be_repeated(tmp
         assert (report["verdict"], report["lost_writes"], report["duplicates"]) == ("held", [], 0)
         assert report["acknowledged"] == 600
     assert not (tmp_path / ".proa" / "payments-drill" / "witness" / "global.db").exists()
+
+
+def test_a_region_without_any_network_loses_its_way_to_the_database_too(rehearsal, postgres_server):
+    rehearsal.global_store = asyncio.run(emptied(postgres_server.url, "blackout"))
+    report = rehearsal.drill("authorizer", how="blackout", rate=50, duration_s=10, fault_after_s=2, lease_s=2)
+    assert (report.violations, report.verdict) == ([], "held")
 
 
 async def prefer(cluster):

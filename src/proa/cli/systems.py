@@ -19,7 +19,7 @@ async def global_store(config: ClusterConfig) -> AsyncGenerator[GlobalStore]:
     """The global store, as this command reaches it itself."""
     link = TcpLink("cli", config.secret, lambda node: config.nodes[node].link, SystemEntropy())
     try:
-        async with stores.global_store(config, link) as store:
+        async with stores.global_store(config, link, "cli") as store:
             yield store
     finally:
         await link.close()

@@ -18,7 +18,8 @@ import msgspec
 
 from proa.chaos.relay import Route
 from proa.errors import PortTaken, UsageError
-from proa.runtime.config import Address, ClusterConfig, NodeConfig
+from proa.local.stores import place_of
+from proa.runtime.config import DATABASE, Address, ClusterConfig, NodeConfig
 
 HOST = "127.0.0.1"
 PORTS = range(10_240, 32_768)
@@ -98,7 +99,7 @@ def _relayed(
     config: ClusterConfig, ports: Iterator[Address], delay_s: float
 ) -> tuple[dict[str, dict[str, Address]], tuple[Route, ...]]:
     """A listener of its own for every caller and every address of every other node."""
-    places = {*config.regions(), config.node("witness")}
+    places = {*config.regions(), config.node("witness"), DATABASE}
     via: dict[str, dict[str, Address]] = {}
     routes: list[Route] = []
     for caller in (*config.nodes, CLIENT):
@@ -119,6 +120,8 @@ def _targets(config: ClusterConfig, caller: str) -> Iterator[tuple[str, str, Add
             yield node.name, node.name, node.link
         if node.http:
             yield node.name, f"{node.name}/http", node.http
+    if config.global_store and caller != CLIENT and (place := place_of(config.global_store)):
+        yield DATABASE, DATABASE, place
 
 
 def free_ports(seed: int) -> Iterator[Address]:

@@ -42,10 +42,9 @@ class TcpSite:
         return stores.global_store(
             self._config,
             self.link,
+            self.name,
             self.app.schemas(strong=True) if self.name in self.app.regions else None,
             lambda table, rows: self.hub.emit(TableRead(table, rows)),
-            self.clock,
-            self.entropy,
         )
 
     @asynccontextmanager

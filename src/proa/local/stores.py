@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from proa.engines.schemas import Progress, unwatched
 from proa.errors import UsageError
-from proa.ports import Clock, Entropy, GlobalStore, Link, Schema
+from proa.ports import GlobalStore, Link, Schema
 from proa.runtime.clock import SystemClock, SystemEntropy
-from proa.runtime.config import ClusterConfig
+from proa.runtime.config import DATABASE, Address, ClusterConfig
 from proa.runtime.global_client import CALL_TIMEOUT_S, GlobalClient
 
 if TYPE_CHECKING:
     from proa.engines.postgres.global_store import PostgresGlobalStore
-
-CLOCK, ENTROPY = SystemClock(), SystemEntropy()
 
 
 @asynccontextmanager
 async def global_store(
     config: ClusterConfig,
     link: Link,
+    caller: str,
     schemas: Mapping[str, Schema] | None = None,
     progress: Progress = unwatched,
-    clock: Clock = CLOCK,
-    entropy: Entropy = ENTROPY,
 ) -> AsyncGenerator[GlobalStore]:
-    """The store of a system, as long as the block runs. `schemas` are declared by nodes alone."""
+    """The store of a system as `caller` reaches it, as long as the block runs. Regions alone declare `schemas`."""
     if not config.global_store:
-        yield GlobalClient(link, clock, config.node("witness"))
+        yield GlobalClient(link, SystemClock(), config.node("witness"))
         return
-    store = in_database(config.global_store, clock, entropy, schemas, progress)
+    store = in_database(config.global_store, schemas, progress, via=config.via.get(caller, {}).get(DATABASE))
     try:
         yield store
     finally:
@@ -41,33 +38,42 @@ async def global_store(
 
 def in_database(
     url: str,
-    clock: Clock = CLOCK,
-    entropy: Entropy = ENTROPY,
     schemas: Mapping[str, Schema] | None = None,
     progress: Progress = unwatched,
     timeout_s: float = CALL_TIMEOUT_S,
+    via: Address | None = None,
 ) -> PostgresGlobalStore:
     """The store in a database.
 
     Raises:
         UsageError: the driver is missing, or this is no address of a database.
     """
-    try:
+    with _driver():
         from proa.engines.postgres.connections import address_of
         from proa.engines.postgres.global_store import PostgresGlobalStore
-    except ImportError as error:
-        raise _driver_missing(error) from error
-    return PostgresGlobalStore(address_of(url), clock, entropy, schemas, progress, timeout_s)
+    address = address_of(url, (via.host, via.port) if via else None)
+    return PostgresGlobalStore(address, SystemClock(), SystemEntropy(), schemas, progress, timeout_s)
+
+
+def place_of(url: str) -> Address | None:
+    """Where a database listens; None where that is no single place of the network."""
+    with _driver():
+        from proa.engines.postgres.connections import address_of
+    place = address_of(url).place
+    return Address(*place) if place else None
 
 
 async def emptied(url: str, name: str) -> str:
     """The address of the same database with a schema of this name as all that there is, and nothing in it."""
-    try:
+    with _driver():
         from proa.engines.postgres.tables import emptied_schema
-    except ImportError as error:
-        raise _driver_missing(error) from error
     return await emptied_schema(url, name)
 
 
-def _driver_missing(error: ImportError) -> UsageError:
-    return UsageError(f"a global store in PostgreSQL needs `pip install 'proa[postgres]'`: {error}")
+@contextmanager
+def _driver() -> Generator[None]:
+    """What the block imports needs the database's driver."""
+    try:
+        yield
+    except ImportError as error:
+        raise UsageError(f"a global store in PostgreSQL needs `pip install 'proa[postgres]'`: {error}") from error

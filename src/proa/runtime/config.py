@@ -13,6 +13,9 @@ import msgspec
 
 from proa.core.roles import NodeKind
 
+DATABASE = "global-store"
+"""The name under which a relay knows the database of the global store."""
+
 
 class Address(msgspec.Struct, frozen=True):
     """A TCP address."""

@@ -46,12 +46,20 @@ PASSING = {"08", "25", "40", "53", "55", "57"}
 """The classes of errors after which the same may succeed: connections, transactions, resources, locks, shutdowns."""
 
 
+Place = tuple[str, int]
+"""A host and a port."""
+
+
 class Address(msgspec.Struct, frozen=True):
-    """Where the database is: what the driver is told, what may be shown of it, and the password that may not."""
+    """Where the database is: what the driver is told, what may be shown of it, and the password that may not.
+
+    `place` is where it listens, if that is one place of the network.
+    """
 
     conninfo: str
     shown: str
     password: str
+    place: Place | None
 
     def clean(self, text: str) -> str:
         """What somebody says, on one line and without the password."""
@@ -60,8 +68,8 @@ class Address(msgspec.Struct, frozen=True):
         return " ".join(text.split())
 
 
-def address_of(url: str) -> Address:
-    """The database at a URL.
+def address_of(url: str, via: Place | None = None) -> Address:
+    """The database at a URL, reached by way of somebody who passes on what is said, if that is given.
 
     Raises:
         UsageError: it is no URL of a database.
@@ -76,8 +84,12 @@ def address_of(url: str) -> Address:
             "with what is special in the password percent-encoded"
         )
     told = {"application_name": "proa", "target_session_attrs": "read-write", "client_encoding": "UTF8"} | given
-    shown = f"{given.get('host') or 'localhost'}:{given.get('port') or 5432}/{given.get('dbname') or ''}"
-    return Address(make_conninfo("", **told), shown, str(given.get("password") or os.environ.get("PGPASSWORD") or ""))
+    if via:
+        told |= {"hostaddr": via[0], "port": via[1]}  # the host is still whose certificate is asked for
+    host, port = str(given.get("host") or "localhost"), str(given.get("port") or 5432)
+    place = None if "," in host or host.startswith("/") else (host, int(port))
+    password = str(given.get("password") or os.environ.get("PGPASSWORD") or "")
+    return Address(make_conninfo("", **told), f"{host}:{port}/{given.get('dbname') or ''}", password, place)
 
 
 def _misread(given: Mapping[str, Any]) -> bool:
