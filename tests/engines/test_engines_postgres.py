@@ -162,8 +162,8 @@ def test_processes_that_count_on_one_row_at_once_lose_no_step_and_watchers_meet_
 @pytest.mark.parametrize("how", ["notified", "by looking"])
 def test_a_watcher_hears_of_another_processs_commit(backend, how, monkeypatch):
     if how == "by looking":
-        monkeypatch.setitem(SQL, "listen", "SELECT 1")
-        monkeypatch.setitem(SQL, "notify", "SELECT 1")
+        monkeypatch.setitem(SQL, "listen", "LISTEN? what is that")
+        monkeypatch.setitem(SQL, "notify", "NOTIFY? what is that")
 
     async def scenario():
         async with backend.open() as here, backend.open() as there:

@@ -38,6 +38,8 @@ SETTINGS = {
     "lock_timeout": "500ms",
     "idle_in_transaction_session_timeout": "1s",  # a process that stands still must not keep the counters for itself
 }
+READING = SETTINGS | {"statement_timeout": "2s"}
+"""Of sessions that commit nothing: a question that nobody waits for any more comes to its end."""
 
 TRIES = 3
 RETRY_PAUSE_S = 0.02
@@ -87,7 +89,7 @@ def address_of(url: str, via: Place | None = None) -> Address:
     if via:
         told |= {"hostaddr": via[0], "port": via[1]}  # the host is still whose certificate is asked for
     host, port = str(given.get("host") or "localhost"), str(given.get("port") or 5432)
-    place = None if "," in host or host.startswith("/") else (host, int(port))
+    place = (host, int(port)) if port.isdigit() and "," not in host and not host.startswith("/") else None
     password = str(given.get("password") or os.environ.get("PGPASSWORD") or "")
     return Address(make_conninfo("", **told), f"{host}:{port}/{given.get('dbname') or ''}", password, place)
 
@@ -130,8 +132,9 @@ class Patience:
 class Line:
     """One connection, used by one task at a time."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, settings: Mapping[str, str] = SETTINGS) -> None:
         self._address = address
+        self._settings = settings
         self._idle: Connection | None = None
         self._left: set[asyncio.Task[Any]] = set()
 
@@ -160,7 +163,7 @@ class Line:
             await self._idle.close()
 
     async def _on_connection(self, work: Work[T], used: list[Connection]) -> T:
-        connection, self._idle = self._idle or await opened(self._address), None
+        connection, self._idle = self._idle or await opened(self._address, self._settings), None
         used.append(connection)
         try:
             result = await work(connection)
@@ -192,7 +195,7 @@ class Lines:
     """Some connections for those who only read."""
 
     def __init__(self, address: Address, count: int) -> None:
-        self._all = [Line(address) for _ in range(count)]
+        self._all = [Line(address, READING) for _ in range(count)]
         self._free = list(self._all)
         self._slots = asyncio.Semaphore(count)
 
@@ -211,25 +214,25 @@ class Lines:
             await line.close()
 
 
-async def opened(address: Address) -> Connection:
+async def opened(address: Address, settings: Mapping[str, str]) -> Connection:
     """A new connection, with what every session needs; its transactions begin and end by statements of their own."""
     connection = await AsyncConnection.connect(address.conninfo, autocommit=True)
     try:
-        await _set_up(connection, address)
+        await _set_up(connection, address, settings)
     except BaseException:
         await connection.close()
         raise
     return connection
 
 
-async def _set_up(connection: Connection, address: Address) -> None:
+async def _set_up(connection: Connection, address: Address, settings: Mapping[str, str]) -> None:
     """Acknowledge nothing that is not durable, and hold up nobody for long."""
     found = dict(await fetched(connection, "settings"))
     if found.get("fsync") == "off":
         raise StoreUnsafe(f"{address.shown} runs with fsync=off")
     lax = {"synchronous_commit": "on"} if found.get("synchronous_commit") == "off" else {}
     async with pipelined(connection):
-        for name, value in (SETTINGS | lax).items():
+        for name, value in {**settings, **lax}.items():
             await execute(connection, "set", (name, value))
 
 

@@ -16,11 +16,22 @@ from typing import Any, TypeVar
 from proa.core.dedupe import Outcome
 from proa.core.replicate.journal import Key, Row
 from proa.engines.global_rows import global_row
-from proa.engines.postgres.connections import TRIES, Address, Away, Connection, Line, Lines, Patience, Work, fetched
+from proa.engines.postgres.connections import (
+    READING,
+    TRIES,
+    Address,
+    Away,
+    Connection,
+    Line,
+    Lines,
+    Patience,
+    Work,
+    fetched,
+)
 from proa.engines.postgres.group import GroupCommit
 from proa.engines.postgres.rows import query_rows, read_outcome, read_rows, read_view, scan_rows
 from proa.engines.postgres.tables import ensure, prepare
-from proa.engines.postgres.watching import Eyes
+from proa.engines.postgres.watching import Eyes, can_notify
 from proa.engines.schemas import Progress, unwatched
 from proa.errors import GlobalStoreUnreachable
 from proa.ports import Batch, Changes, Clock, Entropy, Result, Schema, Span, View
@@ -50,7 +61,7 @@ class PostgresGlobalStore:
         self._schemas = schemas
         self._progress = progress
         self._patience = Patience(clock, entropy, timeout_s)
-        self._writer, self._readers, self._watcher = Line(address), Lines(address, READERS), Line(address)
+        self._writer, self._readers, self._watcher = Line(address), Lines(address, READERS), Line(address, READING)
         self._eyes = Eyes(self._watcher, clock)
         self._group = GroupCommit(self._writer, schemas or {}, self._patience, self._eyes)
         self._preparing: asyncio.Task[None] | None = None
@@ -142,5 +153,6 @@ class PostgresGlobalStore:
 
     async def _make_ready(self, connection: Connection) -> None:
         await ensure(connection)
+        self._group.notifies = await can_notify(connection)
         if self._schemas is not None:
             await prepare(connection, self._schemas, self._progress)

@@ -38,10 +38,11 @@ Work = tuple[Batch, "asyncio.Future[Result]"]
 class Attempt:
     """One transaction of a group. `committing` as soon as its COMMIT may have been sent."""
 
-    def __init__(self, group: list[Work], schemas: Mapping[str, Schema], revision_min: int) -> None:
+    def __init__(self, group: list[Work], schemas: Mapping[str, Schema], revision_min: int, *, notifies: bool) -> None:
         self._batches = [batch for batch, _ in group]
         self._schemas = schemas
         self._revision_min = revision_min
+        self._notifies = notifies
         self.committing = False
         self.writes = Writes()
 
@@ -110,7 +111,7 @@ class Attempt:
             if before.revision // SWEEP_EVERY != judge.revision // SWEEP_EVERY:
                 await _sweep(connection, now)
             await execute(connection, "put_counters", (judge.revision, judge.stamps.last))
-            if writes.news:
+            if self._notifies and writes.news:
                 await execute(connection, "notify")
             committed = await execute(connection, "commit")
         if committed.statusmessage != "COMMIT":
@@ -118,7 +119,10 @@ class Attempt:
 
 
 class GroupCommit:
-    """Runs one group after another for all of a process's batches; `eyes` are told what became durable."""
+    """Runs one group after another for all of a process's batches; `eyes` are told what became durable.
+
+    Others are notified where the database can do that (`notifies`).
+    """
 
     def __init__(self, line: Line, schemas: Mapping[str, Schema], patience: Patience, eyes: Eyes) -> None:
         self._line = line
@@ -127,6 +131,7 @@ class GroupCommit:
         self._eyes = eyes
         self._queue: list[Work] = []
         self._running: asyncio.Task[None] | None = None
+        self.notifies = False
 
     async def commit(self, batch: Batch) -> Result:
         """What the batch is answered.
@@ -184,7 +189,7 @@ class GroupCommit:
         for number in range(TRIES):
             if number:
                 await self._patience.pause()
-            attempt = Attempt(group, self._schemas, self._eyes.revision)
+            attempt = Attempt(group, self._schemas, self._eyes.revision, notifies=self.notifies)
             try:
                 answers = await self._patience.bounded(self._line.run(attempt.run))
             except Away as error:

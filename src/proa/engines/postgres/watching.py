@@ -116,7 +116,7 @@ class Eyes:
         if connection is self._known:
             await self._rest(connection)
         else:
-            await _listen(connection)
+            await _known(connection, "listen")
             self._known = connection
         return await (self._look_first(connection) if self._news is None else self._look(connection, self._news))
 
@@ -171,7 +171,15 @@ def went_back(known: int, found: int) -> GlobalStoreUnreachable:
     )
 
 
-async def _listen(connection: Connection) -> None:
-    """Be notified, where the database can do that."""
-    with suppress(FeatureNotSupported, StatementUnknown):
-        await execute(connection, "listen")
+async def can_notify(connection: Connection) -> bool:
+    """Whether the database knows how to notify those who listen."""
+    return await _known(connection, "notify")
+
+
+async def _known(connection: Connection, name: str) -> bool:
+    """Run a statement that not every database of this wire knows; whether this one does."""
+    try:
+        await execute(connection, name)
+    except (FeatureNotSupported, StatementUnknown):
+        return False
+    return True
