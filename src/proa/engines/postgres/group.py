@@ -11,7 +11,7 @@ the lock only once the former transaction is over, and then the recorded answers
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from psycopg import OperationalError
@@ -21,7 +21,7 @@ from proa.engines.global_rows import EXPIRED_KEPT_S, TRANSACTIONS_KEPT_S
 from proa.engines.postgres.connections import TRIES, Away, Connection, Line, Patience, Refused, execute, pipelined
 from proa.engines.postgres.judging import Judge, Standing, Writes, keepable
 from proa.engines.postgres.rows import columns, decode_outcome, decode_result, encode
-from proa.engines.postgres.tables import moved, put_entries
+from proa.engines.postgres.tables import moved
 from proa.engines.postgres.watching import Eyes, went_back
 from proa.engines.schemas import shapes_of
 from proa.errors import GlobalStoreUnreachable, OutcomeUnknown, ProaError
@@ -33,6 +33,8 @@ SWEEP_EVERY = 500
 SWEEP_ROWS = 1000
 
 Work = tuple[Batch, "asyncio.Future[Result]"]
+Statement = tuple[str, Sequence[Any]]
+"""Its name and what it is given."""
 
 
 class Attempt:
@@ -89,33 +91,53 @@ class Attempt:
         return standing, await entries.fetchall()
 
     async def _write(self, connection: Connection, before: Standing, judge: Judge, entries: list[Any]) -> None:
-        writes, now = judge.writes, before.now
-        rows = [
-            (row.table, row.key, row.value, row.stamp, row.version, row.expires_at, key in writes.routine)
-            for key, row in writes.rows.items()
+        statements = [
+            *_kept(judge.writes),
+            *_entries_moved(judge.writes, entries, self._schemas),
+            *_swept(before, judge),
+            ("put_counters", (judge.revision, judge.stamps.last)),
+            *([("notify", ())] if self._notifies and judge.writes.news else []),
         ]
-        outcomes = [(*address, encode(outcome), outcome.expires_at) for address, outcome in writes.outcomes.items()]
-        results = [(id_, encode(result), result.at) for id_, result in writes.results.items()]
-        indexed = [row for row in writes.rows.values() if row.table in self._schemas]
-        dropped, added = moved(indexed, _of(entries, writes), self._schemas)
         async with pipelined(connection):
-            await execute(connection, "put_rows", columns(rows, 7))
-            if dropped:
-                await execute(connection, "drop_entries", columns(dropped, 4))
-            if added:
-                await put_entries(connection, added)
-            if outcomes:
-                await execute(connection, "put_outcomes", columns(outcomes, 4))
-            if results:
-                await execute(connection, "put_transactions", columns(results, 3))
-            if before.revision // SWEEP_EVERY != judge.revision // SWEEP_EVERY:
-                await _sweep(connection, now)
-            await execute(connection, "put_counters", (judge.revision, judge.stamps.last))
-            if self._notifies and writes.news:
-                await execute(connection, "notify")
+            for name, given in statements:
+                await execute(connection, name, given)
             committed = await execute(connection, "commit")
         if committed.statusmessage != "COMMIT":
             raise OperationalError(f"the database answered COMMIT with {committed.statusmessage}")
+
+
+def _kept(writes: Writes) -> Iterator[Statement]:
+    """The rows, outcomes and answers."""
+    rows = [
+        (row.table, row.key, row.value, row.stamp, row.version, row.expires_at, key in writes.routine)
+        for key, row in writes.rows.items()
+    ]
+    outcomes = [(*address, encode(outcome), outcome.expires_at) for address, outcome in writes.outcomes.items()]
+    results = [(id_, encode(result), result.at) for id_, result in writes.results.items()]
+    yield "put_rows", columns(rows, 7)
+    if outcomes:
+        yield "put_outcomes", columns(outcomes, 4)
+    if results:
+        yield "put_transactions", columns(results, 3)
+
+
+def _entries_moved(writes: Writes, before: list[Any], schemas: Mapping[str, Schema]) -> Iterator[Statement]:
+    """What that makes of the indexes."""
+    known = [(table, index, entry, key) for table, index, entry, key in before if (table, key) in writes.rows]
+    rows = [row for row in writes.rows.values() if row.table in schemas]
+    dropped, added = moved(rows, known, schemas)
+    if dropped:
+        yield "drop_entries", columns(dropped, 4)
+    if added:
+        yield "put_entries", columns(sorted(added), 4)
+
+
+def _swept(before: Standing, judge: Judge) -> Iterator[Statement]:
+    """Now and then, some of what need not be kept any more."""
+    if before.revision // SWEEP_EVERY != judge.revision // SWEEP_EVERY:
+        yield "expire_outcomes", (before.now, SWEEP_ROWS)
+        yield "expire_transactions", (before.now - TRANSACTIONS_KEPT_S,)
+        yield "collect_rows", (before.now - EXPIRED_KEPT_S, SWEEP_ROWS)
 
 
 class GroupCommit:
@@ -204,22 +226,10 @@ class GroupCommit:
         raise OutcomeUnknown(detail) if unknown else GlobalStoreUnreachable(detail)
 
 
-async def _sweep(connection: Connection, now: float) -> None:
-    """Remove some of what need not be kept any more."""
-    await execute(connection, "expire_outcomes", (now, SWEEP_ROWS))
-    await execute(connection, "expire_transactions", (now - TRANSACTIONS_KEPT_S,))
-    await execute(connection, "collect_rows", (now - EXPIRED_KEPT_S, SWEEP_ROWS))
-
-
 def _touched(batches: list[Batch]) -> tuple[set[Key], set[Key]]:
     """The rows that batches read, and those that they write."""
     read = {key for batch in batches for key in batch.reads}
     return read, {(write.table, write.key) for batch in batches for write in batch.writes}
-
-
-def _of(entries: list[Any], writes: Writes) -> list[Any]:
-    """The entries of the rows that are written after all."""
-    return [(table, index, entry, key) for table, index, entry, key in entries if (table, key) in writes.rows]
 
 
 def _fail(future: asyncio.Future[Result], error: Exception) -> None:

@@ -117,7 +117,8 @@ async def _rebuild(connection: Connection, table: str, schema: Schema | None, pr
     unreadable: list[str] = []
     after, count = "", 0
     while found := await fetched(connection, "values_after", (table, after, SLICE)):
-        await put_entries(connection, made(table, schema, found, unreadable))
+        entries = sorted(made(table, schema, found, unreadable))  # in order, a page of the index is met once
+        await execute(connection, "put_entries", columns(entries, 4))
         after, count = found[-1][0], count + len(found)
         progress(table, count)
     refuse(table, unreadable)
@@ -132,11 +133,6 @@ def moved(rows: Iterable[Row], before: Iterable[Entry], schemas: Mapping[str, Sc
     }
     known = set(before)
     return known - after, after - known
-
-
-async def put_entries(connection: Connection, entries: Iterable[Entry]) -> None:
-    """Add entries; in order, so that a page of the index is met once."""
-    await execute(connection, "put_entries", columns(sorted(entries), 4))
 
 
 async def emptied_schema(url: str, name: str) -> str:
