@@ -67,6 +67,23 @@ async def prefer(cluster):
     return written.status, read.status
 
 
+def test_without_the_witness_charges_go_on(tmp_path, postgres_server):
+    async def main():
+        store = await emptied(postgres_server.url, "no witness")
+        async with Cluster(str(EXAMPLE), tmp_path / "state", lease_s=1, global_store=store) as cluster:
+            await cluster.kill(cluster.witness)
+            await asyncio.sleep(2)  # longer than a lease
+            plan = LoadPlan(str(EXAMPLE / "drill.py"), cluster.edge_url, {}, 20, 2, 1, str(tmp_path / "records"))
+            async with load_process(plan, {}) as load:
+                await load.go()
+                _ = [tick async for tick in load.ticks()]
+                return [record.ok for record in load.records() if record.kind == "first"]
+
+    answered = asyncio.run(main())
+    assert answered
+    assert all(answered)
+
+
 async def assignment(cluster):
     (row,) = await cluster.global_store().read([(ROLES, ROLES_KEY)])
     return msgspec.msgpack.decode(row.value, type=Assignment)
