@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.conformance import HERE, Conformance, batch, foreign, outcome, partial, put, span
+from engines.conformance import HERE, INDEXED, Conformance, batch, by, foreign, outcome, partial, put, span
 from engines.conformance_base import ALL, BaseConformance
 from engines.conformance_repair import RepairConformance
 from engines.conformance_stores import GlobalConformance, StoreConformance
