@@ -30,7 +30,8 @@ def init(folder: Path, *, template: Template = "active-active", name: str = "", 
     """
     name = _name_for(folder, name)
     _verify_free(folder)
-    made = [_made(file, folder, name) for file in sorted((TEMPLATES / template).iterdir()) if file.is_file()]
+    folder.mkdir(parents=True, exist_ok=True)
+    made = [_made(file, folder, name) for file in _files(template)]
     if json:
         print_json({"app": name, "template": template, "folder": str(folder), "files": [file.name for file in made]})
     else:
@@ -51,9 +52,13 @@ def _verify_free(folder: Path) -> None:
         raise UsageError(f"{folder} is there already and is not an empty folder; choose another")
 
 
+def _files(template: Template) -> list[Path]:
+    """What a template has in common with all others, and what is its own."""
+    return sorted(file for part in (TEMPLATES, TEMPLATES / template) for file in part.iterdir() if file.is_file())
+
+
 def _made(file: Path, folder: Path, name: str) -> Path:
     """A file of the template as one of the new app."""
-    folder.mkdir(parents=True, exist_ok=True)
     target = folder / file.name
     target.write_text(file.read_text().replace(NAME, name))
     return target
