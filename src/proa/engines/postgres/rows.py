@@ -10,7 +10,8 @@ import msgspec
 from proa.core.dedupe import Outcome
 from proa.core.replicate.journal import Key, Row
 from proa.engines.global_rows import global_row
-from proa.engines.postgres.connections import Connection, execute, fetched, pipelined
+from proa.engines.postgres.connections import Connection, Cursor, execute, fetched, pipelined
+from proa.engines.queries import bounds, of_span
 from proa.ports import Result, Span, View
 
 encode = msgspec.msgpack.Encoder().encode
@@ -25,13 +26,12 @@ def columns(rows: Iterable[Sequence[Any]], width: int) -> list[list[Any]]:
 
 async def read_rows(connection: Connection, keys: Sequence[Key]) -> list[Row | None]:
     """Several rows as they are at one moment."""
-    found = {(row[0], row[1]): global_row(*row) for row in await fetched(connection, "rows", columns(keys, 2))}
-    return [found.get((table, key)) for table, key in keys]
+    return _in_order(keys, [global_row(*row) for row in await fetched(connection, "rows", columns(keys, 2))])
 
 
 async def query_rows(connection: Connection, span: Span) -> list[Row]:
     """The rows of a stretch."""
-    return [global_row(*row) for row in await fetched(connection, _named(span), _bounds(span))]
+    return [global_row(*row) for row in await (await _asked(connection, span)).fetchall()]
 
 
 async def scan_rows(connection: Connection, table: str) -> list[Row]:
@@ -44,17 +44,11 @@ async def read_view(connection: Connection, keys: Sequence[Key], span: Span | No
     async with pipelined(connection):
         await execute(connection, "begin_view")
         counted = await execute(connection, "revision")
-        if span:
-            asked = await execute(connection, _named(span), _bounds(span))
-        else:
-            asked = await execute(connection, "rows", columns(keys, 2))
+        asked = await (_asked(connection, span) if span else execute(connection, "rows", columns(keys, 2)))
         await execute(connection, "commit")
     ((revision,),) = await counted.fetchall()
     rows = [global_row(*row) for row in await asked.fetchall()]
-    if span:
-        return View(revision, [*rows])
-    found = {(row.table, row.key): row for row in rows}
-    return View(revision, [found.get((table, key)) for table, key in keys])
+    return View(revision, [*rows] if span else _in_order(keys, rows))
 
 
 async def read_outcome(connection: Connection, scope: str, key: str) -> Outcome | None:
@@ -63,21 +57,15 @@ async def read_outcome(connection: Connection, scope: str, key: str) -> Outcome 
     return decode_outcome(found[0][0]) if found else None
 
 
-def _named(span: Span) -> str:
-    return ("entries_between" if span.index else "rows_between") + ("_reversed" if span.reverse else "")
+async def _asked(connection: Connection, span: Span) -> Cursor:
+    bound = {name: _bound(value) if isinstance(value, str) else value for name, value in bounds(span).items()}
+    return await execute(connection, of_span(span, "between"), bound)
 
 
-def _bounds(span: Span) -> dict[str, str | int | float]:
-    return {
-        "table": span.table,
-        "index": span.index,
-        "start_entry": _bound(span.start[0]),
-        "start": _bound(span.start[1]),
-        "end_entry": _bound(span.end[0]),
-        "end": _bound(span.end[1]),
-        "now": span.now,
-        "limit": span.limit,
-    }
+def _in_order(keys: Sequence[Key], rows: Iterable[Row]) -> list[Row | None]:
+    """The row of each key, as far as there is one."""
+    found = {(row.table, row.key): row for row in rows}
+    return [found.get((table, key)) for table, key in keys]
 
 
 def _bound(text: str) -> str:

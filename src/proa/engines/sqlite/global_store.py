@@ -20,7 +20,7 @@ from proa.bell import Bell
 from proa.core.dedupe import Outcome
 from proa.core.replicate.journal import Key, Row
 from proa.core.time import HybridClock, wall_of
-from proa.engines.global_rows import EXPIRED_KEPT_S, TRANSACTIONS_KEPT_S, global_row, news_among
+from proa.engines.global_rows import EXPIRED_KEPT_S, TRANSACTIONS_KEPT_S, global_row
 from proa.engines.schemas import NONE, Progress, unwatched
 from proa.engines.sqlite.files import SQL, open_file
 from proa.engines.sqlite.group import GroupCommit
@@ -112,7 +112,7 @@ class SqliteGlobalStore:
         if not prefix.startswith("~"):
             raise GlobalStoreUnreachable(f"only control tables can be watched, not {prefix!r}")
         rows, written_at = self._changed(prefix, after)
-        if timeout_s > 0 and not news_among(rows, written_at, waking):
+        if timeout_s > 0 and not _news_among(rows, written_at, waking):
             await self._bells.setdefault(tuple(waking), Bell()).wait(timeout_s)
             rows, written_at = self._changed(prefix, after)
         now = self._clock.monotonic()
@@ -229,3 +229,10 @@ class SqliteGlobalStore:
 
     def reset(self) -> None:
         self._load()
+
+
+def _news_among(rows: Sequence[Row], written_at: Sequence[float | None], waking: Sequence[str]) -> bool:
+    """Whether there is news that ends the wait. What is routine has a time since when it is kept."""
+    if None not in written_at:
+        return False
+    return not waking or any(at is None and row.table in waking for row, at in zip(rows, written_at, strict=True))

@@ -17,8 +17,9 @@ from msgspec.structs import replace
 
 from proa.bell import breathe
 from proa.core.replicate.journal import Row
+from proa.engines.queries import bounds, of_span
 from proa.engines.sqlite.files import SQL, connect
-from proa.engines.sqlite.tables import AFTER, bounds, count_rows, query_rows
+from proa.engines.sqlite.tables import AFTER, count_rows, query_rows
 from proa.ports import Span
 
 T = TypeVar("T")
@@ -92,8 +93,7 @@ class Spans:
 
 def _cut(connection: sqlite3.Connection, span: Span) -> tuple[Span, Span | None]:
     """The first rows of a stretch, as many as a slice passes, and what is left of it, if anything."""
-    name = ("entries" if span.index else "rows") + "_further_on" + ("_reversed" if span.reverse else "")
-    found = connection.execute(SQL[name], bounds(replace(span, limit=SLICE))).fetchone()
+    found = connection.execute(SQL[of_span(span, "further_on")], bounds(replace(span, limit=SLICE))).fetchone()
     if found is None:
         return span, None
     entry, key = found

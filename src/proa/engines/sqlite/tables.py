@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import msgspec
 
 from proa.core.replicate.journal import Row
+from proa.engines.queries import bounds, of_span
 from proa.engines.schemas import (
     Progress,
     changed,
@@ -120,8 +121,8 @@ class Tables:
 
 def query_rows(connection: sqlite3.Connection, span: Span) -> list[Row]:
     """The rows of a stretch; one statement, so that they are of one moment."""
-    name = ("entries_between" if span.index else "rows_between") + ("_reversed" if span.reverse else "")
-    return [row_of(span.table, key, rest) for key, *rest in connection.execute(SQL[name], bounds(span))]
+    found = connection.execute(SQL[of_span(span, "between")], bounds(span))
+    return [row_of(span.table, key, rest) for key, *rest in found]
 
 
 def walk_rows(connection: sqlite3.Connection, span: Span) -> tuple[list[Row], Span | None]:
@@ -140,17 +141,3 @@ def count_rows(connection: sqlite3.Connection, span: Span) -> int:
     """How many rows a stretch has."""
     name = "count_of_entries" if span.index else "count_of_rows"
     return connection.execute(SQL[name], bounds(span)).fetchone()[0]
-
-
-def bounds(span: Span) -> dict[str, str | int | float]:
-    """A stretch as statements name its parts."""
-    return {
-        "table": span.table,
-        "index": span.index,
-        "start_entry": span.start[0],
-        "start": span.start[1],
-        "end_entry": span.end[0],
-        "end": span.end[1],
-        "now": span.now,
-        "limit": span.limit,
-    }
