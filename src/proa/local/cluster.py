@@ -45,8 +45,6 @@ if TYPE_CHECKING:
 CONFIG = "cluster.json"
 SUPERVISOR = "supervisor"
 """The name under which it acts, in the audit log too."""
-
-
 SCAN_WITHIN_S = 5.0
 """So long a whole table of the global store's database may take."""
 

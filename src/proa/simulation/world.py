@@ -131,8 +131,9 @@ class World(Damage):
         policy = RoutePolicy()
         if probe_every_s is not None:
             # Whoever looks seldom makes up its mind sooner: a region must be found lost well within a lease.
-            pace = {"interval_s": probe_every_s, "doubt_interval_s": probe_every_s}
-            health = msgspec.structs.replace(rules.health, fail_after=2, **pace)
+            health = msgspec.structs.replace(
+                rules.health, interval_s=probe_every_s, doubt_interval_s=probe_every_s, fail_after=2
+            )
             rules = msgspec.structs.replace(rules, health=health)
             policy = RoutePolicy(probe_every_s=probe_every_s, probe_doubted_every_s=probe_every_s)
         if beat_every_s is not None:
